@@ -376,6 +376,28 @@ describe("the process of a plugin", () => {
     assert.deepEqual(await sent(), ["after", undefined]);
   });
 
+  test("says much at once and lives: answers to a crowd, and large values of its cache", async () => {
+    await using sidecar = await start(
+      `setup: ({ services }) => ({
+        onRequest({ request }) {
+          const lines = "\\n".repeat(16_000);
+          if (request.path === "/lines") return { action: "respond", status: 200, body: lines };
+          const sets = Array.from({ length: 24 }, (_, i) => services.cache.set("k" + i, '"'.repeat(100_000), { ttlMs: 60_000 }));
+          return Promise.all(sets).then(() => ({ action: "respond", status: 200, body: "kept" }));
+        },
+      }),`,
+    );
+    const [pid] = pluginProcesses();
+    await ask(sidecar, "/lines");
+    const crowd = await Promise.all(Array.from({ length: 300 }, () => ask(sidecar, "/lines")));
+    assert.deepEqual(
+      new Set(crowd.map(([status, , body]) => `${status} ${body.length}`)),
+      new Set(["200 16000"]),
+    );
+    assert.equal((await ask(sidecar, "/keep"))[2], "kept");
+    assert.deepEqual(pluginProcesses(), [pid]);
+  });
+
   test("hands what it keeps over to the one of another version, and ends after its own last request", async () => {
     const policyOf = (version: string): Record<string, unknown> => {
       const code = `module.exports = {

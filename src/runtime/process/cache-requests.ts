@@ -13,8 +13,9 @@ export function cacheServices(cache: PluginCache): [string, Service][] {
     ["cache.get", async ([name]) => ({ value: (await cache.get(key(name))) ?? null })],
     [
       "cache.set",
-      async ([name, entry, ttl]) => {
+      async ([name, place, ttl], blobs) => {
         const ttlMs = count(ttl, "the lifetime of a value");
+        const entry = blobs[count(place, "a value of the cache")]?.toString();
         await cache.set(key(name), text(entry, "a value of the cache", maxEntryCharacters), { ttlMs });
         return { value: null };
       },

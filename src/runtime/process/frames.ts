@@ -1,13 +1,14 @@
 // What goes over the socket between a sidecar and a plugin's process, both ways: frames of a length (4 bytes), a kind
-// (1 byte) and that many bytes. A frame of messages is one JSON array of all that was said in one turn of the event
+// (1 byte) and that many bytes. A frame of messages is one JSON array of what was said in one turn of the event
 // loop; bytes (bodies) go before the messages that name them, by their place among those.
 
 const headBytes = 5;
 const messagesKind = 0;
 const bytesKind = 1;
 
-/** Bodies of several messages go out together up to here. */
+/** Bodies of several messages go out together up to here, and their texts: whoever reads them takes 1 MiB at a time. */
 const maxBytesWaiting = 1_048_576;
+const maxCharactersWaiting = 131_072;
 
 /** As much of a socket as frames need. */
 export interface FrameSocket {
@@ -17,6 +18,7 @@ export interface FrameSocket {
 export class FrameWriter {
   readonly #socket: FrameSocket;
   #texts: string[] = [];
+  #characters = 0;
   #frames: Buffer[] = [];
   #blobs = 0;
   #blobBytes = 0;
@@ -29,8 +31,10 @@ export class FrameWriter {
 
   /** @param message plain data */
   send(message: readonly unknown[]): void {
-    this.#texts.push(JSON.stringify(message));
-    if (this.#blobBytes > maxBytesWaiting) return this.flush();
+    const text = JSON.stringify(message);
+    this.#texts.push(text);
+    this.#characters += text.length;
+    if (this.#blobBytes > maxBytesWaiting || this.#characters > maxCharactersWaiting) return this.flush();
     if (this.#scheduled) return;
     this.#scheduled = true;
     // After all that came in this turn has been read, so that it goes out in one write.
@@ -54,6 +58,7 @@ export class FrameWriter {
     frame[4] = messagesKind;
     frame.write(text, headBytes);
     this.#texts = [];
+    this.#characters = 0;
     const before = this.#frames;
     this.#frames = [];
     this.#blobs = 0;

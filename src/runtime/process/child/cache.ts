@@ -8,12 +8,15 @@ type Ask = (service: string, ...args: readonly unknown[]) => Promise<{ readonly 
 
 const cacheBytes = 2_097_152;
 
-/** @param counters those that the sidecar takes of a plugin's own cache */
-export function cacheOf(
-  plugin: string,
-  ask: Ask,
-  { clock, counters }: { readonly clock: Clock; readonly counters: Metrics },
-): PluginCache {
+interface CacheParts {
+  readonly clock: Clock;
+  /** Those that the sidecar takes of a plugin's own cache. */
+  readonly counters: Metrics;
+  /** @returns the place of what goes before the next message */
+  readonly bytes: (content: Buffer) => number;
+}
+
+export function cacheOf(plugin: string, ask: Ask, { clock, counters, bytes }: CacheParts): PluginCache {
   const store: SharedTier = {
     up: true,
     async getBytes(key) {
@@ -21,7 +24,7 @@ export function cacheOf(
       return typeof value === "string" ? Buffer.from(value) : null;
     },
     async set(key, entry, { ttlMs = 0 } = {}) {
-      await ask("cache.set", key, entry.toString(), ttlMs);
+      await ask("cache.set", key, bytes(Buffer.from(entry)), ttlMs);
       return true;
     },
     async delete(key) {

@@ -220,8 +220,8 @@ export class ChildResponse implements ExchangeResponse {
   }
 }
 
-/** What is longer goes as bytes. */
-const maxTextLength = 16_384;
+/** What is longer goes as bytes: escaped, it could be longer than an answer may be (plugin-process.ts). */
+const maxTextLength = 2_048;
 
 export function bodyParts(body: unknown, asks: ExchangeAsks): BodyParts {
   if (body === undefined || body === null) return null;

@@ -38,7 +38,7 @@ export function createServices(parts: ServicesParts): Services {
     store: facts.hasStore ? storeOf(parts) : undefined,
     secrets: secretsOf(parts),
     http: httpOf(parts),
-    cache: cacheOf(facts.name, parts.ask, { clock, counters: parts.metrics }),
+    cache: cacheOf(facts.name, parts.ask, { clock, counters: parts.metrics, bytes: parts.bytes }),
     db: databaseOf(parts.ask),
     clock,
     fleet: {

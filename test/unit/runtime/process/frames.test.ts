@@ -49,6 +49,22 @@ describe("frames", () => {
     ]);
   });
 
+  it("are never longer than who reads takes, however much is said in one turn", async () => {
+    const written: Buffer[] = [];
+    const writer = new FrameWriter({ write: (bytes) => written.push(bytes) });
+    const { reader, received } = readerFor({ messageBytes: 1_048_576, blobBytes: 1_048_576 });
+    const said = Array.from({ length: 500 }, (_, i) => [i, "é\n".repeat(2_000)]);
+    for (const message of said) writer.send(message);
+    writer.send(["last", writer.bytes(Buffer.from("its bytes"))]);
+    await new Promise((resolve) => setImmediate(resolve));
+    for (const bytes of written) reader.push(bytes);
+    assert.deepEqual(
+      received.flatMap(([messages]) => messages),
+      [...said, ["last", 0]],
+    );
+    assert.deepEqual(received.at(-1)?.[1], ["its bytes"]);
+  });
+
   it("are read alike wherever the socket cuts them", () => {
     const all = Buffer.concat([
       frame(1, "body"),
