@@ -5,6 +5,7 @@ import type { RequestListener } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, test } from "node:test";
+import { setTimeout as pause } from "node:timers/promises";
 import { definePlugin, z } from "outrigger/plugin";
 import { startSidecar, type TestSidecar } from "outrigger/plugin/testing";
 import { createProcessPlugin } from "../../src/runtime/process/plugin.ts";
@@ -395,6 +396,20 @@ describe("the process of a plugin", () => {
       new Set(["200 16000"]),
     );
     assert.equal((await ask(sidecar, "/keep"))[2], "kept");
+    assert.deepEqual(pluginProcesses(), [pid]);
+  });
+
+  test("is not held to have hung while the machine has no time for it", async () => {
+    const entry = { runtime: "process" as const, limits: { timeMs: 10_000, restartsPerMinute: 0 } };
+    await using sidecar = await start(mortal, { entry, options: {} });
+    assert.equal((await ask(sidecar, "/"))[0], 200);
+    const [pid = 0] = pluginProcesses();
+    process.kill(pid, "SIGSTOP");
+    const asked = ask(sidecar, "/");
+    // It is pinged once a second, and has 250 ms to answer where it runs.
+    await pause(1_400);
+    process.kill(pid, "SIGCONT");
+    assert.equal((await asked)[0], 200);
     assert.deepEqual(pluginProcesses(), [pid]);
   });
 

@@ -1,5 +1,6 @@
 // Looks after one life of a plugin's process: hooks that take too long, a process that does not answer even a ping, and
-// one that has grown too large. Its clock ticks, so that a stall of the sidecar itself is not held against the plugin.
+// one that has grown too large. Its clock ticks, so that a stall of the sidecar itself is not held against the plugin; nor
+// is, for a while, that the machine has no time for its process.
 import { readFileSync } from "node:fs";
 import { CpuUse } from "../cpu-use.ts";
 import type { PluginProcess } from "./plugin-process.ts";
@@ -15,6 +16,8 @@ const tickMs = 50;
 /** Ticks that a ping may take, once a hook is late or once a second; while it loads or is set up. */
 const pingTicks = 5;
 const settingUpTicks = 40;
+/** What it has had of a processor meanwhile, if it runs without end; one that has not may still answer within the above. */
+const ranMs = 100;
 const ticksBetweenPings = 20;
 /** The hook's own time limit comes first. */
 const graceMs = 20;
@@ -30,6 +33,7 @@ export class ProcessWatch {
   #ticks = 0;
   #pings = 0;
   #pingedAt = 0;
+  #pingedCpuMs: number | undefined;
   #baseBytes: number | undefined;
   readonly #cpu: CpuUse;
   #wasLate = false;
@@ -111,14 +115,22 @@ export class ProcessWatch {
   #ping(isLate: boolean): void {
     const process = this.#process;
     if (process.pongs < this.#pings) {
-      const most = this.settingUp > 0 ? settingUpTicks : pingTicks;
-      if (this.#ticks - this.#pingedAt >= most) setImmediate(() => this.#judge());
+      const ticks = this.#ticks - this.#pingedAt;
+      const most = this.settingUp > 0 || (ticks >= pingTicks && !this.#hasRun()) ? settingUpTicks : pingTicks;
+      if (ticks >= most) setImmediate(() => this.#judge());
       return;
     }
     if (!isLate && this.#ticks - this.#pingedAt < ticksBetweenPings) return;
     this.#pings += 1;
     this.#pingedAt = this.#ticks;
+    this.#pingedCpuMs = this.#cpuMs();
     process.send(["ping", this.#pings]);
+  }
+
+  /** Since it was pinged. */
+  #hasRun(): boolean {
+    const cpuMs = this.#cpuMs();
+    return cpuMs === undefined || this.#pingedCpuMs === undefined || cpuMs - this.#pingedCpuMs >= ranMs;
   }
 
   #judge(): void {
