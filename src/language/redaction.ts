@@ -66,34 +66,61 @@ export const urlFields: ReadonlySet<string> = new Set([
   "x-rewrite-url",
 ]);
 
+/** What the names of others end in, once they are but letters and digits: `reset_token`, `user[password]`, `PHPSESSID`. */
+const secretEnd =
+  /(?:token|secret|password|passwd|passphrase|pwd|otp|jwt|assertion|signature|credentials?|sess(?:ion)?id|samlresponse|(?:api|access|private)key)$/;
+
+/** What parts names and values; as it stands within the value of another parameter, too, encoded again and again. */
+const separators = /[?&;=#]|%(?:25)*(?:3[fbd]|26|23)/gi;
+const isEquals = (separator: string): boolean => /(?:=|3d)$/i.test(separator);
+const endsValue = (separator: string): boolean => /(?:[&;]|26|3b)$/i.test(separator);
+
 /**
  * Compiles the redaction of a query (with its `?`), or of a text with URLs. A name that cannot be decoded counts as secret.
  * The value of another one may be a URL with a query of its own.
+ * @param sounds further names, in lower case
  */
-export function compileQueryRedaction(secrets: ReadonlySet<string>): (query: string) => string {
+export function compileQueryRedaction(
+  secrets: ReadonlySet<string>,
+  sounds?: RegExp,
+): (query: string) => string {
   const all = new Set([...secrets, ...secretParameters]);
-  const isSecret = (name: string): boolean => {
-    try {
-      return all.has(decodeURIComponent(name.replaceAll("+", " ")).trim().toLowerCase());
-    } catch {
-      return true;
-    }
+  const isSecret = (written: string): boolean => {
+    const name = decoded(written)?.trim().toLowerCase();
+    if (name === undefined || all.has(name) || sounds?.test(name) === true) return true;
+    return secretEnd.test(name.replace(/[^a-z0-9]+/g, ""));
   };
   return (query) => {
     let shown = "";
     let from = 0;
-    // From the start of a name alone: trying every letter of a long one would take the square of its length.
-    for (const { 0: match, 1: name, index } of query.matchAll(/(?<![^?&;=#])([^?&;=#]*)=/g)) {
-      if (index < from || !isSecret(name as string)) continue;
-      const value = index + match.length;
-      shown += query.slice(from, value) + redacted;
-      from = endOfValue(query, value);
+    let nameFrom = 0;
+    /** The one before the secret at hand. */
+    let equals: string | undefined;
+    for (const { 0: separator, index } of query.matchAll(separators)) {
+      const end = index + separator.length;
+      // A value goes on to what ends it where it stands: within another value to what is encoded as often.
+      if (equals !== undefined) {
+        if (!endsValue(separator) || separator.length > equals.length) continue;
+        equals = undefined;
+        from = index;
+      } else if (isEquals(separator) && isSecret(query.slice(nameFrom, index))) {
+        shown += query.slice(from, end) + redacted;
+        equals = separator;
+        from = query.length;
+      }
+      nameFrom = end;
     }
     return from === 0 ? query : shown + query.slice(from);
   };
 }
 
-function endOfValue(query: string, from: number): number {
-  for (let at = from; at < query.length; at += 1) if (query[at] === "&" || query[at] === ";") return at;
-  return query.length;
+/** @returns undefined for what cannot be decoded */
+function decoded(written: string): string | undefined {
+  try {
+    let name = written.replaceAll("+", " ");
+    for (let times = 0; times < 3 && name.includes("%"); times += 1) name = decodeURIComponent(name);
+    return name;
+  } catch {
+    return undefined;
+  }
 }

@@ -48,7 +48,8 @@ describe("outrigger tap", () => {
     await begun(1);
     await send("/a/good");
     await send("/b");
-    await send("/a/bad?access_token=marked&x=1", {
+    const url = encodeURIComponent("/c?token=marked");
+    await send(`/a/bad?access_token=marked&x=1&my_otp=marked&to=${url}&s=eyJhbGciOiJub25lIn0.marked.`, {
       Authorization: "Bearer marked",
       Cookie: "marked=1",
       "X-Shop": "marked",
@@ -71,7 +72,10 @@ describe("outrigger tap", () => {
     };
     const sent = new Map(event.request.fields.map(([name, value]) => [name.toLowerCase(), value]));
     const got = new Map(event.response.fields.map(([name, value]) => [name.toLowerCase(), value]));
-    assert.equal(event.request.query, "?access_token=[redacted]&x=1");
+    assert.equal(
+      event.request.query,
+      "?access_token=[redacted]&x=1&my_otp=[redacted]&to=%2Fc%3Ftoken%3D[redacted]&s=[redacted]",
+    );
     assert.equal(sent.get("x-seen"), "yes");
     assert.equal(sent.get("authorization"), "[redacted]");
     assert.equal(sent.get("referer"), "https://a.test/?code=[redacted]&y=2");

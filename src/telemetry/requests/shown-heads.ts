@@ -14,6 +14,7 @@ const soundsSecret =
 
 /** A token among the subprotocols of a WebSocket, whose scripts can set no other field; a JWT (RFC 7519) in any. */
 const looksSecret = /eyJ[\w-]{4,1000}\.[\w-]/;
+const jwts = /eyJ[\w-]{4,1000}\.[\w.-]+/g;
 const subprotocols = "sec-websocket-protocol";
 const maxProtocolLength = 40;
 
@@ -32,7 +33,8 @@ export interface HeadsOfExchange {
 export function tapEvent(exchange: Exchange, outcome: Outcome, heads: HeadsOfExchange): string {
   const { request, route, client, identity, trace } = exchange;
   const secrets = secretNames(route.secretNames);
-  const redactQuery = compileQueryRedaction(secrets);
+  const redactNamed = compileQueryRedaction(secrets, soundsSecret);
+  const redactQuery = (query: string): string => redactNamed(query).replace(jwts, redacted);
   const fieldsOf = (flat: readonly string[]) => shownFields(flat, secrets, redactQuery);
   const { durationMs, upstreamMs, end, answeredBy, error, requestBytes, responseBytes } = outcome;
   const event = {

@@ -107,3 +107,23 @@ test("routes that hide the same share what is compiled; one that hides more hide
   assert.equal(queryOf([], { secretNames: new Set(["tenant"]) }), "?id=1&tenant=[redacted]&token=[redacted]");
   assert.equal(queryOf([], plain), "?id=1&tenant=2&token=[redacted]");
 });
+
+test("names that end as those of secrets do are secret, whatever stands between their words", () => {
+  const redact = compileQueryRedaction(secretNames([]));
+  for (const name of ["reset_token", "user[password]", "X-Api-Key", "PHPSESSID", "SAMLResponse", "newPwd"])
+    assert.equal(redact(`?a=1&${name}=s3cret&b=2`), `?a=1&${name}=[redacted]&b=2`);
+  for (const name of ["page", "author", "keyword", "tokens", "passenger", "q"])
+    assert.equal(redact(`?${name}=shown`), `?${name}=shown`);
+});
+
+test("a URL in a value shows no secret either, however often it is encoded", () => {
+  const redact = compileQueryRedaction(secretNames([]));
+  let url = "https://a.test/cb?x=1&code=s3cret&y=2#id_token=s3cret&state=s";
+  for (let times = 0; times < 3; times += 1) {
+    url = encodeURIComponent(url);
+    const shown = redact(`?next=${url}&page=2`);
+    assert.doesNotMatch(shown, /s3cret/);
+    assert.match(shown, /^\?next=https.*code%.*\[redacted\]%.*y%.*2.*\[redacted\]%.*state%.*s&page=2$/);
+  }
+  assert.equal(redact("?token=a%26b=c&d=1"), "?token=[redacted]&d=1", "what is encoded is of the value");
+});
