@@ -9,7 +9,7 @@ const nowhere = {};
 /**
  * @param written the plugin's options in the policy
  * @param own the same without what is not the plugin's own
- * @returns the options for a set-up: one object for all routes that have them from the same place
+ * @returns the options for a set-up: one frozen object for all routes that have them from the same place
  */
 export function parseOptions(definition: PluginDefinition, written: unknown, own: object): unknown {
   const place = written === undefined ? nowhere : written;
@@ -17,8 +17,27 @@ export function parseOptions(definition: PluginDefinition, written: unknown, own
   let known = parsed.get(definition);
   if (known === undefined) parsed.set(definition, (known = new WeakMap()));
   let options = known.get(place);
-  if (options === undefined) known.set(place, (options = definition.options.parse(own)));
+  if (options === undefined) known.set(place, (options = frozen(definition.options.parse(own))));
   return options;
+}
+
+/** A plugin that changed its options would change those of other routes: they are frozen, as far as they are plain data. */
+function frozen(options: unknown): unknown {
+  const open: unknown[] = [options];
+  while (open.length > 0) {
+    const value = open.pop();
+    if (!isPlain(value) || Object.isFrozen(value)) continue;
+    for (const member of Object.values(value)) if (typeof member === "object") open.push(member);
+    Object.freeze(value);
+  }
+  return options;
+}
+
+/** What a schema has made besides (sets, expressions, objects of classes) is its own affair. */
+function isPlain(value: unknown): value is object {
+  if (typeof value !== "object" || value === null) return false;
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === Object.prototype || prototype === Array.prototype || prototype === null;
 }
 
 const optionTexts = new WeakMap<object, string>();

@@ -14,3 +14,13 @@ test("routes that have options from one place, or none at all, share one object 
   assert.deepEqual(none, logging.options.parse({}));
   assert.notDeepEqual(none, first);
 });
+
+test("no plugin changes them for other routes", () => {
+  const written = { redact: ["path"], headers: ["accept"] };
+  const options = parseOptions(logging, written, written) as { level: string; redact: string[] };
+  assert.throws(() => (options.level = "silent"), TypeError);
+  assert.throws(() => options.redact.pop(), TypeError);
+  assert.deepEqual(written.redact.pop(), "path", "the policy itself is as it was");
+  const none = parseOptions(logging, undefined, {}) as { headers: string[] };
+  assert.throws(() => none.headers.push("cookie"), TypeError);
+});
