@@ -282,8 +282,8 @@ export class Http2Call implements UpstreamCall {
       stream.close(NGHTTP2_CANCEL);
       return;
     }
+    // Not ended: what has come of a request's body must not count as complete.
     stream.resume();
-    stream.end();
     const limit = setTimeout(() => stream.close(NGHTTP2_CANCEL), drainMs).unref();
     stream.once("close", () => clearTimeout(limit));
   }
