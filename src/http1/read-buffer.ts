@@ -76,12 +76,12 @@ export function readInto(
     callback: (length) => {
       const memory = next;
       const bytes = memory === shared ? copyOf(shared, length) : memory.subarray(0, length);
-      // What is handed on is to be read into no more.
-      endOfTurn = memory === shared ? undefined : end;
+      // A fault in the middle of it loses the rest: nothing may be read behind that.
+      endOfTurn = end;
       const more = take(bytes) !== false;
-      // The memory for the next read is asked for after this returns.
+      // The memory for the next read is asked for after this returns. What is handed on is to be read into no more.
       next = from.after(memory, length);
-      if (next !== memory) endOfTurn = end;
+      if (memory === shared && next === shared) endOfTurn = undefined;
       return more;
     },
   };

@@ -11,7 +11,7 @@ import { type Carried, headTimeout } from "../accept.ts";
 import { UpgradeSide } from "../http1/upgrade-side.ts";
 import { keepAliveMarginMs, type Timed, unreadMs } from "./deadlines.ts";
 import type { ConnectionOwner } from "./owner.ts";
-import { readSoon, type SocketReader, stopReading } from "./reading.ts";
+import { readNow, readSoon, type SocketReader, stopReading } from "./reading.ts";
 import { requestOf } from "./request.ts";
 import type { ResponseHead } from "./response-head.ts";
 import { NetStream, type StreamConnection } from "./stream.ts";
@@ -264,7 +264,7 @@ export class NetConnection implements StreamConnection, SocketReader, Timed, Car
     this.#parser.begin();
     this.deadlineAt = 0;
     this.#turns += 1;
-    if (this.#rest === undefined || this.#turns % atOnce !== 0) this.readOn();
+    if (this.#rest === undefined || this.#turns % atOnce !== 0) readNow(this);
     else readSoon(this);
   }
 

@@ -45,27 +45,46 @@ export function stopReading(socket: CarryingSocket): void {
 }
 
 interface Waiting {
+  readonly socket: Socket;
   readOn(): void;
 }
 
 /** Once everybody else has had a turn. */
 export function readSoon(waiting: Waiting): void {
-  setImmediate(readOn, waiting);
+  setImmediate(readNow, waiting);
 }
 
-function readOn(waiting: Waiting): void {
-  waiting.readOn();
+export function readNow(waiting: Waiting): void {
+  try {
+    waiting.readOn();
+  } catch (error) {
+    endBehindFault(waiting.socket, error);
+  }
+}
+
+/** What is left of a read is lost: nothing may be read behind that. */
+function endBehindFault(socket: Socket, error: unknown): never {
+  socket.destroy();
+  throw error;
 }
 
 function tell(socket: CarryingSocket, reader: SocketReader, bytes: Buffer): boolean {
   if (socket.isLetGo === true) return socket.push(bytes);
-  reader.received(bytes);
+  read(socket, reader, bytes);
   return true;
+}
+
+function read(socket: Socket, reader: SocketReader, bytes: Buffer): void {
+  try {
+    reader.received(bytes);
+  } catch (error) {
+    endBehindFault(socket, error);
+  }
 }
 
 // One function each for all sockets: `this` is the socket, which knows its reader.
 function received(this: CarryingSocket, bytes: Buffer): void {
-  this.socketReader?.received(bytes);
+  if (this.socketReader !== undefined) read(this, this.socketReader, bytes);
 }
 
 function ended(this: CarryingSocket): void {

@@ -27,6 +27,8 @@ class Scene implements AsyncDisposable {
   readonly accepted: Socket[] = [];
   readonly errors: (string | undefined)[] = [];
   crowded = 0;
+  /** Runs at each request. */
+  asked: () => void = () => {};
   readonly #clients: Socket[] = [];
 
   private constructor(limits: Partial<Http1Options>, answers: boolean) {
@@ -48,6 +50,7 @@ class Scene implements AsyncDisposable {
         onRequest: (stream) => {
           this.streams.push(stream);
           stream.open(untold);
+          this.asked();
           if (answers) answer(stream);
         },
         onConnect: (_target, socket) => socket.destroy(),
@@ -199,6 +202,48 @@ describe("a connection of our own listener", () => {
       before = scene.streams.length;
     }
     assert.ok(most <= 16, `${most} in one turn`);
+  });
+
+  test("ends where a fault loses what is left of a read", async (t) => {
+    await using scene = await Scene.start({});
+    const faults: unknown[] = [];
+    process.setUncaughtExceptionCaptureCallback((error) => faults.push(error));
+    t.after(() => process.setUncaughtExceptionCaptureCallback(null));
+    const fault = new Error("somebody's fault");
+    // Behind the eighth, the next is read in a turn of its own.
+    scene.asked = () => {
+      if (scene.streams.length === 9) throw fault;
+    };
+    const client = await scene.connect();
+    const closed = once(client, "close");
+    client.write(`${get.repeat(9)}GET /secret HTTP/1.1\r\nHost: a\r\nX-A: `);
+    await eventually("the fault", () => faults.length > 0);
+    client.write(`b\r\n\r\n${get}`);
+    await closed;
+    assert.deepEqual(faults, [fault]);
+    assert.equal(scene.streams.length, 9);
+  });
+
+  test("goes on with the next request where its client takes the end of an answer late", async () => {
+    await using scene = await Scene.start({}, false);
+    const client = await scene.connect();
+    client.pause();
+    client.write(get);
+    await eventually("the request", () => scene.streams.length === 1);
+    const [stream] = scene.streams as [ServerStream];
+    const half = Buffer.alloc(8_000_000);
+    stream.respond(200, undefined, ["Content-Length", String(2 * half.length)]);
+    stream.write(half);
+    stream.write(half);
+    // The head has left by then, and the end of a body with a length is nothing that is written.
+    stream.end([]);
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.ok(stream.waitingBytes > 0);
+    assert.equal(stream.finished, false);
+    client.resume();
+    client.write(get);
+    await eventually("the next", () => scene.streams.length === 2);
+    assert.equal(stream.finished, true);
   });
 
   test("has its last answer whole, however much was sent behind its request", async () => {

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
-import { after, test } from "node:test";
+import { after, test, type TestContext } from "node:test";
 import { readShared } from "../../../../src/server/http1-net/shared-reads.ts";
+import { eventually } from "../../../support/redis.ts";
 
 interface Accepted {
   readonly port: number | undefined;
@@ -78,10 +79,33 @@ test("memory of its own is for a connection in the middle of a body", async () =
   assert.ok(largest(await send(bytes)) > 32 * 1024);
 });
 
-test("where a taker throws, nothing is read into what was handed on", async (t) => {
+function catchFaults(t: TestContext): unknown[] {
   const faults: unknown[] = [];
   process.setUncaughtExceptionCaptureCallback((error) => faults.push(error));
   t.after(() => process.setUncaughtExceptionCaptureCallback(null));
+  return faults;
+}
+
+test("where a taker throws, nothing is read behind what it has left", async (t) => {
+  const faults = catchFaults(t);
+  isInBody = false;
+  onRead = () => {
+    throw new Error("a taker's fault");
+  };
+  const [client] = (await open(1)).clients as [Socket];
+  const { localPort } = client;
+  const closed = once(client.resume(), "close");
+  client.write("first");
+  await eventually("the fault", () => faults.length > 0);
+  client.write("second");
+  await closed;
+  const chunks = accepted.findLast(({ port }) => port === localPort)?.chunks ?? [];
+  assert.equal(Buffer.concat(chunks).toString(), "first");
+  assert.equal(faults.length, 1);
+});
+
+test("where a taker throws, nothing is read into what was handed on", async (t) => {
+  const faults = catchFaults(t);
   const fault = new Error("a taker's fault");
   const numbers = Buffer.from(Uint32Array.from({ length: 200_000 }, (_, i) => i).buffer);
   isInBody = true;
