@@ -7,6 +7,7 @@ import { type ErrorCode, GatewayError } from "../plugin-api/errors.ts";
 import type { CarriedExchange } from "./context.ts";
 import { Tunnel, type UpstreamSide } from "./tunnel.ts";
 import { encodeHead } from "../http1/head-writer.ts";
+import { isAlwaysHopByHop } from "../http1/hop-by-hop.ts";
 import { webSocketAccept } from "../http1/websocket-key.ts";
 import type { UpstreamRequest } from "../upstream/transport.ts";
 
@@ -97,6 +98,8 @@ function accepted(exchange: CarriedExchange, answer: IncomingMessage, upstream: 
     const { fields } = response;
     // No plugin's doing.
     fields.watcher = undefined;
+    // There is no content whose length it could say (RFC 9110 section 8.6).
+    fields.deleteWhere((name) => isAlwaysHopByHop(name) || name === "content-length");
     fields.set("Connection", "Upgrade");
     fields.set("Upgrade", protocol);
     const client = exchange.inbound.stream.detach(fields.toFlat());

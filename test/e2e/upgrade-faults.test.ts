@@ -86,6 +86,16 @@ describe("an upgrade", () => {
     });
   }
 
+  it("has no length in its 101, whatever the service and plugins say", async () => {
+    hooks = { onResponse: (_exchange, { fields }) => fields.set("Transfer-Encoding", "chunked") };
+    const { client, upstream } = await upgrade();
+    upstream.send(`${accepted.trim()}\r\nContent-Length: 2\r\n\r\nhello`);
+    const head = (await client.until((text) => text.endsWith("\r\n\r\nhello"))).toLowerCase();
+    assert.match(head, /^http\/1\.1 101 .*\r\nupgrade: mine\/1\r\n/s);
+    assert.doesNotMatch(head, /content-length|transfer-encoding/);
+    client.end();
+  });
+
   it("behind a request in flight waits for its turn and is served plainly", async () => {
     const client = await connectRaw(sidecar.port);
     client.send(requestText("GET", "/first") + requestText("GET", "/second", handshake));
