@@ -52,6 +52,13 @@ describe("a request head", () => {
     assert.deepEqual([streamed.bodyBytes, streamed.expectsContinue], [CHUNKED, true]);
   });
 
+  test("is framed by fields of that very name", () => {
+    const fields = ["Content_Length", "5", "Transfer_Encoding", "gzip", "Content-Length", "3"];
+    const head = encodeHead(request({ fields, body: Buffer.from("abc") }));
+    assert.ok(!(head instanceof GatewayError));
+    assert.equal(head.bodyBytes, 3);
+  });
+
   test("is refused with a reason for the log that holds nothing of the request", () => {
     const refused = encodeHead(request({ fields: ["X-Secret", "hunter2\r\n"] }));
     assert.ok(refused instanceof GatewayError);
