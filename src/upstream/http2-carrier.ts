@@ -1,8 +1,10 @@
 // One connection of HTTP/2 to an upstream, with what it carries.
 import http2, { type ClientHttp2Session } from "node:http2";
 import type { Socket } from "node:net";
-import type { SecureContext } from "node:tls";
+import type { SecureContext, TLSSocket } from "node:tls";
 import { ResetBudget } from "../http2/reset-budget.ts";
+import { GatewayError } from "../plugin-api/errors.ts";
+import { connectFailure } from "./connector.ts";
 import type { Http2Call } from "./http2-call.ts";
 
 /** Of one connection, where the service allows as many. */
@@ -33,7 +35,7 @@ export interface Carrier {
   leaving: boolean;
   /** Ends it while it carries nothing. */
   idle: NodeJS.Timeout | undefined;
-  /** Until it has to show that it lives; armed while it carries something. */
+  /** Until it has to show that it lives; armed while it comes to be, and while it carries something. */
   ping: NodeJS.Timeout | undefined;
 }
 
@@ -42,8 +44,15 @@ export function carrierOver(
   origin: string | undefined,
   secureContext: SecureContext | undefined,
 ): Carrier {
+  const session = http2.connect("http://upstream", {
+    ...sessionOptions,
+    createConnection: () => socket,
+  });
+  socket.once("secureConnect", () => {
+    if ((socket as TLSSocket).alpnProtocol !== "h2") session.destroy();
+  });
   return {
-    session: http2.connect("http://upstream", { ...sessionOptions, createConnection: () => socket }),
+    session,
     origin,
     secureContext,
     resets: new ResetBudget(resets, performance.now()),
@@ -53,6 +62,13 @@ export function carrierOver(
     idle: undefined,
     ping: undefined,
   };
+}
+
+/** Why a connection never came to be. @param cause undefined = it ended by itself */
+export function openFailure(cause: NodeJS.ErrnoException | undefined): GatewayError {
+  return cause === undefined || cause.code?.startsWith("ERR_HTTP2") === true
+    ? new GatewayError("upstream_invalid_response", "The service does not speak HTTP/2.", { cause })
+    : connectFailure(cause);
 }
 
 export function streamsOf({ session }: Carrier): number {

@@ -1,10 +1,9 @@
 // Connections of HTTP/2 to one upstream: few, each with many exchanges.
-import type { TLSSocket } from "node:tls";
 import { GatewayError } from "../plugin-api/errors.ts";
 import { ClientCounts } from "./client-counts.ts";
-import { connectFailure, connectTimeout, Connector } from "./connector.ts";
+import { connectTimeout, Connector } from "./connector.ts";
 import { type CallOwner, Http2Call } from "./http2-call.ts";
-import { type Carrier, carrierOver, isFree, maxStreams, streamsOf } from "./http2-carrier.ts";
+import { type Carrier, carrierOver, isFree, maxStreams, openFailure, streamsOf } from "./http2-carrier.ts";
 import { OwnConnections } from "./own-connections.ts";
 import { overloaded, type PoolOptions } from "./pooled-transport.ts";
 import type {
@@ -44,6 +43,8 @@ class Http2Transport implements UpstreamTransport, CallOwner {
   readonly #place: { readonly owner: CallOwner; readonly scheme: "http" | "https" };
   /** The service is told by a connection whose it is. */
   readonly #perClient: boolean;
+  /** The longest that any exchange waits for a connection. */
+  #openLimitMs = 0;
   #closing = false;
 
   constructor(target: UpstreamTarget, options: Http2PoolOptions) {
@@ -82,7 +83,8 @@ class Http2Transport implements UpstreamTransport, CallOwner {
 
   close(): void {
     this.#closing = true;
-    for (const { session } of this.#carriers) session.close();
+    // The others once they have taken what waits for them.
+    for (const { ready, session } of this.#carriers) if (ready) session.close();
   }
 
   over(call: Http2Call, unseen: boolean): void {
@@ -164,6 +166,7 @@ class Http2Transport implements UpstreamTransport, CallOwner {
       return;
     }
     this.#queued.add(call, 1);
+    this.#openLimitMs = Math.max(this.#openLimitMs, call.request.connectTimeoutMs);
     const limit = setTimeout(() => {
       this.forget(call);
       call.fail(connectTimeout());
@@ -221,43 +224,41 @@ class Http2Transport implements UpstreamTransport, CallOwner {
     const { session } = carrier;
     this.#carriers.add(carrier);
     let failure: NodeJS.ErrnoException | undefined;
+    let isLate = false;
+    // Nobody who waits now may go without another one for longer.
+    carrier.ping = setTimeout(() => {
+      isLate = true;
+      session.destroy();
+    }, this.#openLimitMs).unref();
     // A session's error is nobody's if its streams are not told: each hears of its own end.
     session.on("error", (error: NodeJS.ErrnoException) => (failure ??= error));
     session.on("goaway", () => (carrier.leaving = true));
-    session.on("close", () => this.#gone(carrier, failure));
+    session.on("close", () => this.#gone(carrier, failure, isLate));
     // The first SETTINGS of the service: it speaks HTTP/2, and says how many streams it takes.
     session.once("remoteSettings", () => {
       carrier.ready = true;
-      if (this.#closing) session.close();
+      clearTimeout(carrier.ping);
+      carrier.ping = undefined;
       this.#next();
+      if (this.#closing) session.close();
       // It takes fewer than was thought.
       if (this.#waiting.size > 0) this.#openMore();
       if (carrier.calls.size === 0) this.#idle(carrier);
     });
-    socket.once("secureConnect", () => {
-      if ((socket as TLSSocket).alpnProtocol !== "h2") session.destroy();
-    });
   }
 
-  #gone(carrier: Carrier, failure: NodeJS.ErrnoException | undefined): void {
+  #gone(carrier: Carrier, failure: NodeJS.ErrnoException | undefined, isLate: boolean): void {
     clearTimeout(carrier.idle);
     clearTimeout(carrier.ping);
     this.#carriers.delete(carrier);
     if (carrier.ready) this.#next();
     // Whoever waits for a connection that never came to be does not wait for another one.
-    if (!carrier.ready) for (const [call] of this.#waiting) this.#refuse(call, failure);
+    if (!carrier.ready && !isLate)
+      for (const [call] of this.#waiting) {
+        this.forget(call);
+        call.fail(openFailure(failure));
+      }
     else if (this.#waiting.size > 0) this.#openMore();
-  }
-
-  #refuse(call: Http2Call, failure: NodeJS.ErrnoException | undefined): void {
-    this.forget(call);
-    call.fail(
-      failure?.code?.startsWith("ERR_HTTP2") === true || failure === undefined
-        ? new GatewayError("upstream_invalid_response", "The service does not speak HTTP/2.", {
-            cause: failure,
-          })
-        : connectFailure(failure),
-    );
   }
 
   #idle(carrier: Carrier): void {

@@ -14,12 +14,19 @@ const head = (flag: number, ...more: string[]): Buffer =>
   frame(frameTypes.headers, flags.endHeaders | flag, 1, block([":status", "200", ...more]));
 const reset = (code: number): Buffer => frame(frameTypes.rst, 0, 1, Buffer.from([0, 0, 0, code]));
 
-/** What a service does with the first stream of each of its connections. */
-async function service(answer: (socket: Socket, connection: number) => void) {
+/**
+ * What a service does with the first stream of each of its connections.
+ * @param mute how many of them it takes without a word
+ */
+async function service(answer: (socket: Socket, connection: number) => void, mute = 0) {
   const sockets = new Set<Socket>();
   const server = net.createServer((socket) => {
     sockets.add(socket);
     socket.on("error", () => {});
+    if (sockets.size <= mute) {
+      socket.resume();
+      return;
+    }
     let seen = Buffer.alloc(0);
     let answered = false;
     socket.on("data", (chunk: Buffer) => {
@@ -131,7 +138,13 @@ test("a connection that has gone deaf is given up while requests come, and anoth
     if (connection > 1) socket.write(head(flags.endStream));
   });
   const { hostname, port } = new URL(upstream.url);
-  const target = { tls: false, host: hostname, port: Number(port), socketPath: undefined, name: "deaf" };
+  const target = {
+    tls: false,
+    host: hostname,
+    port: Number(port),
+    socketPath: undefined,
+    name: "deaf",
+  };
   const transport = createHttp2Transport(target, {
     maxConnections: 2,
     maxQueued: 10,
@@ -146,6 +159,15 @@ test("a connection that has gone deaf is given up while requests come, and anoth
   await eventually("another one serves", async () => (await ask()) === 200);
   assert.equal(upstream.connections, 2);
   transport.close();
+});
+
+test("a connection on which a service says nothing is given up, and another one serves", async () => {
+  await using upstream = await service((socket, connection) => {
+    if (connection > 1) socket.write(head(flags.endStream));
+  }, 1);
+  await using sidecar = await sidecarTo(upstream.url);
+  assert.equal((await fetch(sidecar.url)).status, 504);
+  await eventually("another one serves", async () => (await fetch(sidecar.url)).status === 200, 5_000);
 });
 
 test("a service that does not speak HTTP/2, says nothing, or is not there costs a request its answer alone", async () => {
