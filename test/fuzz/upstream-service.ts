@@ -165,9 +165,9 @@ export class FuzzService {
   }
 }
 
-/** The text in about four pieces, at places that differ from call to call. */
+/** The text in about four pieces, of a short one up to six, at places that differ from call to call. */
 function pieces(text: string, salt: number): string[] {
-  const step = Math.max(1, Math.floor(text.length / 4) - (salt % 13));
+  const step = Math.max(Math.ceil(text.length / 6), Math.floor(text.length / 4) - (salt % 13));
   const out: string[] = [];
   for (let at = 0; at < text.length; at += step) out.push(text.slice(at, at + step));
   return out;
