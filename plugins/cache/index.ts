@@ -1,6 +1,7 @@
 // The cache plugin: a shared HTTP cache (RFC 9111) in memory and in Redis. See README.md.
 import { definePlugin, type Hooks } from "../../src/plugin-api/contract.ts";
 import { LookUp } from "./flow/lookup.ts";
+import { createKeyOf } from "./key.ts";
 import { cacheOptions } from "./options.ts";
 import { ResponsePath } from "./flow/response.ts";
 import { createState } from "./state.ts";
@@ -23,12 +24,13 @@ export const cache = definePlugin({
   init: createState,
   dispose: (state) => state.dispose(),
 
-  setup({ options, services, state }): Hooks {
+  setup({ options, services, state, behind }): Hooks {
     const { memoryBytes } = options;
     // A test of the policy begins with nothing stored and ends after one request.
     const release = state.reserve(services.testRun ? Math.min(memoryBytes, testMemoryBytes) : memoryBytes);
-    const unsafe = new UnsafeMethods(state, options);
-    const lookUp = new LookUp(state, options, unsafe);
+    const keyOf = createKeyOf(options, behind?.() ?? "");
+    const unsafe = new UnsafeMethods(state, options, keyOf);
+    const lookUp = new LookUp(state, options, keyOf, unsafe);
     const responsePath = new ResponsePath(state, options, unsafe);
     return {
       onRequest: lookUp.onRequest,

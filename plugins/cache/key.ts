@@ -11,7 +11,7 @@ export interface Key {
   readonly url: string;
   /** `hashText` of the URL, made once for all tables. */
   readonly hash: number;
-  /** Partition of the answers for everybody: "" unless keyed fields, the policy's `vary` or its flags tell requests apart. */
+  /** Partition of the answers for everybody: the policy's alone unless keyed fields, its `vary` or its flags tell requests apart. */
   readonly shared: string;
   /** The caller's own partition; equal to `shared` when nobody was identified. */
   readonly own: string;
@@ -49,14 +49,19 @@ export function createNormalQuery({ ignoreQuery, sortQuery }: KeyPolicy): Normal
   return (query) => (query === "" ? query : normaliseQuery(query, ignored, sortQuery));
 }
 
-/** @returns makes the key of an exchange, for one route's policy */
-export function createKeyOf(policy: KeyPolicy): (exchange: Exchange, seen: CacheRequest) => Key {
+export type KeyOf = (exchange: Exchange, seen: CacheRequest) => Key;
+
+/**
+ * @param behind what else on the route makes answers what they are
+ * @returns makes the key of an exchange, for one route's policy
+ */
+export function createKeyOf(policy: KeyPolicy, behind: string): KeyOf {
   const normal = createNormalQuery(policy);
+  const ofPolicy = policyPart(policy, behind);
   return (exchange, seen) => {
     const { path, query, fields } = exchange.request;
     const url = urlKey(exchange, path, normal(query));
-    // Once the policy's scope is another one, nothing is anybody's that was everybody's by the policy alone.
-    let shared = policy.scope === "shared" ? `scope\n${seen.keyedFields}` : seen.keyedFields;
+    let shared = ofPolicy + seen.keyedFields;
     for (const member of policy.vary) shared += `\n${varyPart(member, fields, exchange.identity)}`;
     // Plugins behind this one that run for some leave other answers to them.
     const { identity, variant = "" } = exchange;
@@ -68,6 +73,22 @@ export function createKeyOf(policy: KeyPolicy): (exchange: Exchange, seen: Cache
       own: identity === undefined ? shared : `${identityKey(identity)}${furtherKey(seen)}${shared}`,
     };
   };
+}
+
+const policyPartLength = 22;
+
+/**
+ * What every partition begins with: under another policy nothing is found of what this one made, or gave to somebody.
+ * 128 bits, so that two are never equal by chance.
+ */
+function policyPart({ scope, vary, ignoreQuery, sortQuery }: KeyPolicy, behind: string): string {
+  const facts = JSON.stringify([behind, scope, vary, ignoreQuery, sortQuery]);
+  return hash("sha256", facts, "base64url").slice(0, policyPartLength);
+}
+
+/** Whether a partition is that of everybody, and nothing but the policy is in it. */
+export function isEverybodys(partition: string): boolean {
+  return partition.length <= policyPartLength;
 }
 
 /**

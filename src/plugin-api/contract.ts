@@ -107,6 +107,12 @@ export interface SetupInput<Options, State> {
   readonly services: Services;
   readonly state: State;
   readonly route: RouteInfo;
+  /**
+   * Digest of what else may change requests and answers on this route, behind this plugin: other plugins and their
+   * options, what is stripped of paths. The same at every sidecar with the same policy. Who keeps answers keeps apart
+   * what another policy made.
+   */
+  readonly behind?: () => string;
 }
 
 export interface PluginDefinition<Schema extends z.ZodType = z.ZodType, State = unknown> {

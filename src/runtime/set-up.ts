@@ -2,6 +2,7 @@
 import { textOf } from "../plugin-api/error-text.ts";
 import { z } from "zod";
 import type { FailMode, Hooks, PluginDefinition, RouteInfo } from "../plugin-api/contract.ts";
+import { behindOf } from "./behind.ts";
 import { Chain } from "./chain.ts";
 import type { KnownPlugin } from "./known-plugin.ts";
 import type { PluginHost } from "./plugin-host.ts";
@@ -89,7 +90,7 @@ export async function compileRoute(
   const ordered = plugins.map(({ definition }) => definition);
   const steps: Step[] = [];
   for (const plugin of plugins) {
-    const step = await setUp(plugin, spec, info, host, made.states);
+    const step = await setUp(plugin, { spec, info, ordered }, host, made.states);
     made.steps.push(step);
     steps.push(step);
   }
@@ -105,18 +106,18 @@ export async function compileRoute(
 
 async function setUp(
   plugin: KnownPlugin,
-  spec: RouteSpec,
-  info: RouteInfo,
+  on: RouteParts,
   host: PluginHost,
   states: Made["states"],
 ): Promise<Step> {
   const { definition, faults, measures } = plugin;
+  const { spec } = on;
   try {
     const written = spec.pluginConfig[definition.name];
     const { failMode, flag, ...own } = commonOptions.parse(written ?? {});
     const parts: StepParts = {
       definition,
-      hooks: await hooksOf(plugin, { written, own, info, host, states }),
+      hooks: await hooksOf(plugin, { ...on, written, own, host, states }),
       failMode: effectiveFailMode(definition, failMode),
       clock: host.services.clock,
       logger: host.services.logger,
@@ -140,24 +141,33 @@ async function setUp(
   }
 }
 
-interface SetUpParts {
+interface RouteParts {
+  readonly spec: RouteSpec;
+  readonly info: RouteInfo;
+  /** Its plugins, by priority. */
+  readonly ordered: readonly PluginDefinition[];
+}
+
+interface SetUpParts extends RouteParts {
   /** The plugin's options in the policy. */
   readonly written: unknown;
   /** The same without what is not the plugin's own. */
   readonly own: object;
-  readonly info: RouteInfo;
   readonly host: PluginHost;
   readonly states: Made["states"];
 }
 
 async function hooksOf(plugin: KnownPlugin, parts: SetUpParts): Promise<Hooks> {
   const { definition, faults, scoped } = plugin;
-  const { written, own, info, host, states } = parts;
+  const { written, own, spec, info: route, ordered, host, states } = parts;
   const scope = faults.scope();
   const state = scope.runInAsyncScope(() => states.of(plugin));
   const options = parseOptions(definition, written, own);
   const services = scoped.with(written, host.secrets);
-  const made = scope.runInAsyncScope(async () => definition.setup({ options, services, state, route: info }));
+  const behind = (): string => behindOf(definition, ordered, spec);
+  const made = scope.runInAsyncScope(async () =>
+    definition.setup({ options, services, state, route, behind }),
+  );
   try {
     await withinLimit(made, setupLimitMs, `set-up took longer than ${setupLimitMs} ms`);
     const hooks = hooksReturned(await made);

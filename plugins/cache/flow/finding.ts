@@ -3,6 +3,7 @@ import type { CacheOptions } from "../options.ts";
 import type { Entry } from "../store/entry.ts";
 import type { FlightKey } from "../store/flights.ts";
 import { hashText } from "../store/intrusive-hash-table.ts";
+import { isEverybodys } from "../key.ts";
 import type { Wanted } from "./pending.ts";
 import { matches } from "../store/entry-index.ts";
 import type { CacheState } from "../state.ts";
@@ -66,10 +67,10 @@ export class Finder {
     const own = partition === key.shared ? shared : memory.find(key.url, partition, key.hash);
     const newest = known ?? own;
     const vary = newest?.vary ?? [];
-    if (vary.length === 0 && partition === "") return key;
+    if (vary.length === 0 && isEverybodys(partition)) return key;
     const variant = vary.length === 0 ? "" : `\n${JSON.stringify(varyValues(vary, exchange.request.fields))}`;
     const url = `${key.url}\n${partition}${variant}`;
-    return { url, hash: hashText(url) };
+    return { url, hash: hashText(url), shared: key.shared };
   }
 
   #isFor(entry: Entry, { key, seen }: Wanted): boolean {

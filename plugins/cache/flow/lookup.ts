@@ -5,7 +5,7 @@ import { answerFrom } from "./answer.ts";
 import { createBypassTest } from "./bypass.ts";
 import type { Entry } from "../store/entry.ts";
 import { Finder } from "./finding.ts";
-import { createKeyOf } from "../key.ts";
+import { isEverybodys, type KeyOf } from "../key.ts";
 import { keepStatusKey } from "./cache-status-key.ts";
 import { MissPath } from "./miss.ts";
 import type { CacheOptions } from "../options.ts";
@@ -23,10 +23,10 @@ export class LookUp {
   readonly #refresher: Refresher;
   readonly #missPath: MissPath;
   readonly #unsafe: UnsafeMethods;
-  readonly #keyOf: ReturnType<typeof createKeyOf>;
+  readonly #keyOf: KeyOf;
   readonly #bypasses: ReturnType<typeof createBypassTest>;
 
-  constructor(state: CacheState, options: CacheOptions, unsafe: UnsafeMethods) {
+  constructor(state: CacheState, options: CacheOptions, keyOf: KeyOf, unsafe: UnsafeMethods) {
     const finder = new Finder(state, options);
     this.#unsafe = unsafe;
     this.#state = state;
@@ -34,7 +34,7 @@ export class LookUp {
     this.#finder = finder;
     this.#refresher = new Refresher(state, options);
     this.#missPath = new MissPath(state, options, finder, this.#use);
-    this.#keyOf = createKeyOf(options);
+    this.#keyOf = keyOf;
     this.#bypasses = createBypassTest(options.bypass);
   }
 
@@ -55,7 +55,7 @@ export class LookUp {
     }
     const key = this.#keyOf(exchange, seen);
     if (this.#options.keyRole !== undefined) keepStatusKey(exchange, key.url);
-    exchange.explain("key", key.hash, "keyedFor", key.own === "" ? "everybody" : "callers alike");
+    exchange.explain("key", key.hash, "keyedFor", isEverybodys(key.own) ? "everybody" : "callers alike");
     const wanted: Wanted = { exchange, key, seen };
     const entry = this.#finder.inMemory(wanted);
     if (entry === undefined) return this.#missPath.run(wanted, undefined);

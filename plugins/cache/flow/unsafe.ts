@@ -5,7 +5,7 @@ import { announcedBytes, BodyCopy } from "../store/body-copy.ts";
 import { createBypassTest } from "./bypass.ts";
 import { StoredEntry } from "../store/stored-entry.ts";
 import { invalidatedUrls, isUnsafe, sameOriginUrl } from "../semantics/invalidation.ts";
-import { createKeyOf, createNormalQuery, type Key } from "../key.ts";
+import { createNormalQuery, type Key, type KeyOf } from "../key.ts";
 import { keepEntry, storeRequest } from "../store/store-writer.ts";
 import type { CacheOptions } from "../options.ts";
 import { readCacheRequest, type CacheRequest } from "../semantics/request.ts";
@@ -23,14 +23,14 @@ const postAsked = note<Asked>("cache post");
 export class UnsafeMethods {
   readonly #state: CacheState;
   readonly #options: CacheOptions;
-  readonly #keyOf: ReturnType<typeof createKeyOf>;
+  readonly #keyOf: KeyOf;
   readonly #normal: ReturnType<typeof createNormalQuery>;
   readonly #bypasses: ReturnType<typeof createBypassTest>;
 
-  constructor(state: CacheState, options: CacheOptions) {
+  constructor(state: CacheState, options: CacheOptions, keyOf: KeyOf) {
     this.#state = state;
     this.#options = options;
-    this.#keyOf = createKeyOf(options);
+    this.#keyOf = keyOf;
     this.#normal = createNormalQuery(options);
     this.#bypasses = createBypassTest(options.bypass);
   }

@@ -3,6 +3,7 @@
 import type { Fields } from "../../../src/plugin-api/contract.ts";
 import type { Entry } from "./entry.ts";
 import { type HashTableMember, hashText, IntrusiveHashTable } from "./intrusive-hash-table.ts";
+import { isEverybodys } from "../key.ts";
 import type { StoredEntry } from "./stored-entry.ts";
 import { selectingValue } from "../semantics/vary.ts";
 
@@ -13,13 +14,13 @@ const maxVariants = 64;
 export class EntryIndex {
   /** Variants of one URL and partition stand in one chain, newest first. */
   readonly #entries = new IntrusiveHashTable<StoredEntry>();
-  /** URLs that have answers in other partitions than everybody's. */
+  /** URLs that have answers in other partitions than everybody's, which stand under the hash of the URL alone. */
   readonly #partitions = new IntrusiveHashTable<Partitions>();
 
   /** The newest variant (RFC 9111 section 4.1: the most recent one that matches); `older` leads to the others. */
   newest(url: string, partition: string, urlHash: number): StoredEntry | undefined {
     // Most URLs have answers for everybody alone: no caller's partition is hashed for nothing.
-    if (partition !== "" && this.#partitionsOf(url, urlHash) === undefined) return undefined;
+    if (!isEverybodys(partition) && this.#partitionsOf(url, urlHash) === undefined) return undefined;
     const hash = placeHash(partition, urlHash);
     return firstOf(this.#entries.first(hash), hash, url, partition);
   }
@@ -31,9 +32,15 @@ export class EntryIndex {
 
   /** All entries of a URL, whosever they are; the receiver may remove each as it comes. */
   *ofUrl(url: string, urlHash: number): Generator<StoredEntry> {
-    yield* this.#variants(url, "", urlHash);
+    yield* this.#everybodys(url, urlHash);
     for (const partition of this.#partitionsOf(url, urlHash)?.all() ?? [])
       yield* this.#variants(url, partition, urlHash);
+  }
+
+  /** Answers for everybody by other policies than that of an entry, to the same URL. */
+  byOtherPolicies({ url, partition, hash }: StoredEntry): readonly StoredEntry[] {
+    if (!isEverybodys(partition)) return none;
+    return this.#everybodys(url, hash).filter((entry) => entry.partition !== partition);
   }
 
   /** Puts an entry before the older ones. @returns entries that have to make room: the same variant, or the oldest of too many */
@@ -42,7 +49,7 @@ export class EntryIndex {
     const displaced = this.#displaced(entry, urlHash);
     entry.hash = placeHash(partition, urlHash);
     this.#entries.add(entry);
-    if (partition !== "") {
+    if (!isEverybodys(partition)) {
       let partitions = this.#partitionsOf(url, urlHash);
       if (partitions === undefined) {
         partitions = new Partitions(url, urlHash);
@@ -56,7 +63,7 @@ export class EntryIndex {
   remove(entry: StoredEntry): void {
     this.#entries.remove(entry);
     const { url, partition } = entry;
-    if (partition === "") return;
+    if (isEverybodys(partition)) return;
     const urlHash = hashText(url);
     if (this.newest(url, partition, urlHash) !== undefined) return;
     const partitions = this.#partitionsOf(url, urlHash);
@@ -73,6 +80,15 @@ export class EntryIndex {
       else if ((left += 1) === maxVariants) displaced.push(variant);
     }
     return displaced;
+  }
+
+  /** By every policy. */
+  #everybodys(url: string, urlHash: number): StoredEntry[] {
+    const found: StoredEntry[] = [];
+    let entry = this.#entries.first(urlHash);
+    for (; entry !== undefined; entry = entry.next)
+      if (entry.hash === urlHash && entry.url === url && isEverybodys(entry.partition)) found.push(entry);
+    return found;
   }
 
   #variants(url: string, partition: string, urlHash: number): StoredEntry[] {
@@ -126,7 +142,7 @@ class Partitions implements HashTableMember<Partitions> {
 const none: readonly StoredEntry[] = [];
 
 function placeHash(partition: string, urlHash: number): number {
-  return partition === "" ? urlHash : hashText(partition, urlHash);
+  return isEverybodys(partition) ? urlHash : hashText(partition, urlHash);
 }
 
 function firstOf(

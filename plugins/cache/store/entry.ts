@@ -5,7 +5,7 @@ import type { KeptBody } from "./body-copy.ts";
 export interface Entry {
   /** Key of the URL, see key.ts. */
   readonly url: string;
-  /** Whose it is: "" for everybody, else what key.ts made of the identity and of the keyed request fields. */
+  /** Whose it is and by which policy: what key.ts made of that, of the identity and of the keyed request fields. */
   readonly partition: string;
   readonly status: number;
   /** name, value, … without hop-by-hop fields, Age, purge tags and what the directives keep from being stored. */

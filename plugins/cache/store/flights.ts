@@ -19,10 +19,13 @@ export interface FlightKey {
   readonly url: string;
   /** `hashText` of it. */
   readonly hash: number;
+  /** Partition of the answers for everybody: two policies ask apart. */
+  readonly shared: string;
 }
 
 export class Flight implements HashTableMember<Flight> {
   readonly key: string;
+  readonly shared: string;
   readonly hash: number;
   next: Flight | undefined = undefined;
   readonly startedMono: number;
@@ -34,6 +37,7 @@ export class Flight implements HashTableMember<Flight> {
   constructor(flights: IntrusiveHashTable<Flight>, key: FlightKey, startedMono: number) {
     this.#flights = flights;
     this.key = key.url;
+    this.shared = key.shared;
     this.hash = key.hash;
     this.startedMono = startedMono;
   }
@@ -74,9 +78,10 @@ export class Flights {
   }
 
   /** @param maxAgeMs an older flight is too slow to be joined */
-  find({ url, hash }: FlightKey, nowMono: number, maxAgeMs: number): Flight | undefined {
+  find({ url, hash, shared }: FlightKey, nowMono: number, maxAgeMs: number): Flight | undefined {
     let flight = this.#flights.first(hash);
-    while (flight !== undefined && (flight.hash !== hash || flight.key !== url)) flight = flight.next;
+    while (flight !== undefined && (flight.hash !== hash || flight.shared !== shared || flight.key !== url))
+      flight = flight.next;
     return flight !== undefined && nowMono - flight.startedMono < maxAgeMs ? flight : undefined;
   }
 

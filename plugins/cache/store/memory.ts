@@ -154,6 +154,11 @@ export class MemoryTier {
   #admit(candidate: StoredEntry, mainBytes: number): void {
     const wanted = this.#sketch.estimate(candidate.hash);
     while (this.#main.bytes + candidate.bytes > mainBytes) {
+      const left = this.#leftAt(candidate);
+      if (left !== undefined) {
+        this.remove(left);
+        continue;
+      }
       const victim = this.#victim();
       if (victim === undefined || this.#sketch.estimate(victim.hash) >= wanted) {
         // The next candidate meets another one: the few worth most would keep all out who come while they stand here.
@@ -167,6 +172,17 @@ export class MemoryTier {
     candidate.bytes = candidate.settle();
     candidate.visited = false;
     this.#main.append(candidate);
+  }
+
+  // What another policy has stored of the same URL, and nobody has asked for since it was last passed by. It is counted
+  // by the URL as well, and would keep out for long what is asked for now.
+  #leftAt(candidate: StoredEntry): StoredEntry | undefined {
+    for (const entry of this.#index.byOtherPolicies(candidate)) {
+      if (entry.queue !== this.#main) continue;
+      if (!entry.visited) return entry;
+      entry.visited = false;
+    }
+    return undefined;
   }
 
   // SIEVE: the hand goes from old to new, spares once what was visited, and stays where it stopped.

@@ -66,6 +66,8 @@ export class RedisTier {
       this.#parts.badRecords.inc();
       return undefined;
     }
+    // Not a text of its own for each entry.
+    entry.partition = partition;
     return matches(entry, request) && !this.#parts.isPurged(entry) ? entry : undefined;
   }
 

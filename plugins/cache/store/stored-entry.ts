@@ -1,6 +1,7 @@
 // An entry with its place in the memory tier, in one object: what stands around a small answer would be most of what the
 // answer takes.
 import type { ForwardedDiff } from "../flow/forwarded-diff.ts";
+import { isEverybodys } from "../key.ts";
 import { inOwnMemory, type KeptBody, sizeOf } from "./body-copy.ts";
 import type { Entry, EntryFacts } from "./entry.ts";
 import type { HashTableMember } from "./intrusive-hash-table.ts";
@@ -13,7 +14,7 @@ const flag = { mayServeStale: 1, alwaysValidate: 2, immutable: 4, forAnyone: 8, 
 // of it lives on, and there it keeps what it once held until a full collection.
 export class StoredEntry implements Entry, HashTableMember<StoredEntry>, QueueMember<StoredEntry> {
   readonly url: string;
-  readonly partition: string;
+  partition: string;
   readonly status: number;
   fields: readonly string[];
   body: KeptBody;
@@ -133,8 +134,8 @@ export class StoredEntry implements Entry, HashTableMember<StoredEntry>, QueueMe
       objectBytes +
       stringBytes(this.url) +
       (typeof body === "string" ? stringBytes(body) : bodyBytes + sizeOf(body));
-    // The list of a URL's partitions.
-    return partition === "" ? bytes : bytes + partitionBytes + stringBytes(partition);
+    // The list of a URL's partitions; the text of everybody's is one for all.
+    return isEverybodys(partition) ? bytes : bytes + partitionBytes + stringBytes(partition);
   }
 }
 

@@ -6,7 +6,7 @@ import { readCacheRequest } from "../../../plugins/cache/semantics/request.ts";
 import type { Identity } from "../../../src/plugin-api/contract.ts";
 import { exchangeOf } from "../../support/exchange.ts";
 
-const keyOf = createKeyOf({ scope: "auto", ignoreQuery: [], sortQuery: false, vary: ["claim:org.id"] });
+const keyOf = createKeyOf({ scope: "auto", ignoreQuery: [], sortQuery: false, vary: ["claim:org.id"] }, "");
 const shared = (identity?: Partial<Identity>): string => {
   const exchange = exchangeOf(identity === undefined ? {} : { identity });
   return keyOf(exchange, readCacheRequest(exchange.request.fields)).shared;

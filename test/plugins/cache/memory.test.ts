@@ -59,6 +59,45 @@ test("the same variant is replaced, another one is added, the newest that matche
   assert.deepEqual([bodyOf("1"), bodyOf("2"), bodyOf("3")], [30, 20, undefined]);
 });
 
+test("answers by every policy are purged with their URL, and each is found under its own", () => {
+  const memory = new MemoryTier(1_000_000);
+  const policies = ["a".repeat(22), "b".repeat(22)] as const;
+  for (const policy of policies) {
+    memory.put(sized("a", 10, { partition: policy }));
+    memory.put(sized("a", 10, { partition: `${policy}ann` }));
+  }
+  memory.put(sized("b", 10, { partition: policies[0] }));
+  for (const partition of [...policies, ...policies.map((policy) => `${policy}ann`)])
+    assert.equal(memory.find("a", partition)?.partition, partition);
+  assert.equal(memory.find("b", policies[1]), undefined);
+  assert.equal([...memory.ofUrl("a")].length, 4);
+  for (const entry of memory.ofUrl("a")) memory.remove(entry);
+  assert.equal(memory.entries, 1);
+});
+
+test("what an earlier policy left gives way to what is asked for under the next", () => {
+  const memory = new MemoryTier(100_000);
+  const hits = (policy: string): number => {
+    let count = 0;
+    for (let i = 0; i < 3_000; i += 1) {
+      const url = `u${i % 40}`;
+      const entry = memory.find(url, policy);
+      if (entry === undefined) memory.put(sized(url, 1_000, { partition: policy }));
+      else {
+        memory.touch(entry);
+        count += 1;
+      }
+    }
+    return count;
+  };
+  const first = hits("a".repeat(22));
+  assert.ok(first > 2_800, String(first));
+  // What no longer fits in has been asked for as often as what there is.
+  for (let i = 0; i < 60; i += 1) memory.put(sized(`other${i}`, 1_000, { partition: "a".repeat(22) }));
+  const second = hits("b".repeat(22));
+  assert.ok(second > 2_800, `${second} of 3000 after ${first}`);
+});
+
 test("variants of one URL are bounded", () => {
   const memory = new MemoryTier(10_000_000);
   for (let i = 0; i < 1_000; i += 1) memory.put(sized("a", 10, { vary: ["foo"], varyValues: [`+${i}`] }));
@@ -185,13 +224,13 @@ const purgeOf = (kind: Purge["kind"], value: string, soft = false): Purge => ({
 test("the purge of a URL with very many answers is in force at once, and takes few out in one turn", () => {
   const memory = new MemoryTier(100_000_000);
   const url = "a:1 http://h/x";
-  const partitions = Array.from({ length: 10_000 }, (_, i) => `p${i}`);
+  const partitions = Array.from({ length: 10_000 }, (_, i) => `one of very many callers ${i}`);
   for (const partition of partitions) memory.put(sized(url, 10, { partition }));
   assert.equal(memory.purge(purgeOf("url", url), 0), true, "there are more to be taken out");
   assert.ok(memory.entries > 9_000, `${memory.entries} are left`);
   const found = (): number => partitions.filter((partition) => has(memory, url, partition)).length;
   assert.equal(found(), 0);
-  memory.put(sized(url, 10, { partition: "p7" }));
+  memory.put(sized(url, 10, { partition: "one of very many callers 7" }));
   for (const _ of memory.clear());
   assert.deepEqual([memory.entries, found()], [1, 1]);
 });

@@ -11,8 +11,8 @@ import { MemoryTier } from "../../../plugins/cache/store/memory.ts";
 import { type Fill, Purges } from "../../../plugins/cache/purge/purges.ts";
 import { entryOf } from "./entries.ts";
 
-// So few hashes that chains grow long.
-const keyOf = (n: number) => ({ url: `u${n}`, hash: n % 7 });
+// Two policies at one URL, and so few hashes that chains grow long.
+const keyOf = (n: number) => ({ url: `u${n >> 1}`, hash: (n >> 1) % 7, shared: `p${n % 2}` });
 
 test("property: flights are found as in a map, whatever begins and ends in between", () => {
   const steps = fc.array(fc.record({ n: fc.integer({ min: 0, max: 300 }), ends: fc.boolean() }), {
@@ -50,6 +50,9 @@ test("a purge spoils the fills under way, whichever have ended before", () => {
   assert.equal(purges.fills, 0);
 });
 
+/** Those of everybody by some policy, and of callers. */
+const partitionOf = (n: number): string => (n % 2 === 0 ? `policy ${n}` : `one caller of many, ${n}`);
+
 test("property: each partition of a URL is found until its last variant goes, and leaves nothing", () => {
   const steps = fc.array(fc.record({ partition: fc.integer({ min: 0, max: 5 }), goes: fc.boolean() }), {
     maxLength: 60,
@@ -59,12 +62,12 @@ test("property: each partition of a URL is found until its last variant goes, an
       const memory = new MemoryTier(1_000_000);
       const there = new Set<number>();
       for (const { partition, goes } of series) {
-        const own = memory.ofUrl("u").filter((entry) => entry.partition === String(partition));
+        const own = memory.ofUrl("u").filter((entry) => entry.partition === partitionOf(partition));
         if (goes) for (const entry of own) memory.remove(entry);
-        else memory.put(entryOf({ partition: String(partition) }));
+        else memory.put(entryOf({ partition: partitionOf(partition) }));
         if (goes) there.delete(partition);
         else there.add(partition);
-        const found = [0, 1, 2, 3, 4, 5].filter((n) => memory.find("u", String(n)) !== undefined);
+        const found = [0, 1, 2, 3, 4, 5].filter((n) => memory.find("u", partitionOf(n)) !== undefined);
         assert.deepEqual(
           found,
           [...there].sort((a, b) => a - b),
