@@ -1,4 +1,5 @@
 // What looking at one credential came to. Findings are made once and shared: nothing here is per request.
+import { frozen } from "../../src/language/frozen.ts";
 import type { ErrorCode, Identity } from "../../src/plugin-api/contract.ts";
 
 /** How a caller showed who it is; label of metrics. */
@@ -44,8 +45,9 @@ export interface Unseen {
   readonly digest: string;
 }
 
+/** @param identity is frozen: later requests with this credential are given the same one */
 export function accepted(identity: Identity): Accepted {
-  return { kind: "accepted", identity };
+  return { kind: "accepted", identity: frozen(identity) };
 }
 
 const codeOf = (method: AuthMethod): Refused["code"] => {

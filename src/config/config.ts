@@ -1,6 +1,7 @@
 // The environment, read once at start: strict, complete, every problem at once. Everything else gets its settings
 // from the frozen object that comes out of here.
 import convict from "convict";
+import { frozen } from "../language/frozen.ts";
 import { crossCheck } from "./cross-check.ts";
 import { FormatError, type ReadFile } from "./formats.ts";
 import { type Environment, findUnknown, isNamedSecret, knownNames, prefix } from "./known-names.ts";
@@ -52,14 +53,6 @@ export interface SettingRow {
   /** Whether the environment sets it. */
   readonly set: boolean;
   readonly doc: string;
-}
-
-function deepFreeze<T>(value: T): T {
-  if (typeof value === "object" && value !== null && !Object.isFrozen(value)) {
-    Object.freeze(value);
-    Object.values(value).forEach(deepFreeze);
-  }
-  return value;
 }
 
 interface Reading {
@@ -166,7 +159,7 @@ export class ConfigReader {
       const tlsFiles = { ca, cert, key, servername: name === "redis" ? servername : undefined };
       if (values[name] !== undefined && values[name] !== null) config[name] = { ...values[name], tlsFiles };
     }
-    return { config: deepFreeze(config) as Config, texts };
+    return { config: frozen(config) as Config, texts };
   }
 
   /** Hands the variables to convict, which completes them with their defaults and calls every format. */

@@ -1,5 +1,6 @@
 // Most routes have their options from the policy's top: they share one object, and what is made of it.
 import { hash } from "node:crypto";
+import { frozen } from "../language/frozen.ts";
 import type { PluginDefinition } from "../plugin-api/contract.ts";
 
 const parsed = new WeakMap<PluginDefinition, WeakMap<object, unknown>>();
@@ -17,27 +18,9 @@ export function parseOptions(definition: PluginDefinition, written: unknown, own
   let known = parsed.get(definition);
   if (known === undefined) parsed.set(definition, (known = new WeakMap()));
   let options = known.get(place);
+  // A plugin that changed its options would change those of other routes.
   if (options === undefined) known.set(place, (options = frozen(definition.options.parse(own))));
   return options;
-}
-
-/** A plugin that changed its options would change those of other routes: they are frozen, as far as they are plain data. */
-function frozen(options: unknown): unknown {
-  const open: unknown[] = [options];
-  while (open.length > 0) {
-    const value = open.pop();
-    if (!isPlain(value) || Object.isFrozen(value)) continue;
-    for (const member of Object.values(value)) if (typeof member === "object") open.push(member);
-    Object.freeze(value);
-  }
-  return options;
-}
-
-/** What a schema has made besides (sets, expressions, objects of classes) is its own affair. */
-function isPlain(value: unknown): value is object {
-  if (typeof value !== "object" || value === null) return false;
-  const prototype: unknown = Object.getPrototypeOf(value);
-  return prototype === Object.prototype || prototype === Array.prototype || prototype === null;
 }
 
 const optionTexts = new WeakMap<object, string>();

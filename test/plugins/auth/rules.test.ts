@@ -48,6 +48,18 @@ test("the contract's example: DELETE below /api/users needs the scope and the ro
   assert.equal(await statusOf(rules, undefined, ask), 401);
 });
 
+test("nobody who is shown an identity makes it another one for later requests", async () => {
+  const rules = [{ path: "/admin", allow: { scopes: { all: ["admin"] } } }];
+  const route = await makeRoute({ apiKeys: { keys }, guessing: false, rules }, services);
+  const ask = { fields: ["X-Api-Key", "admin"] };
+  const { identity } = await route.ask(ask);
+  assert.ok(identity);
+  assert.throws(() => (identity.scopes as string[]).push("admin"), TypeError);
+  assert.throws(() => (identity.claims["tags"] as string[]).push("c"), TypeError);
+  assert.throws(() => Object.assign(identity, { plan: "enterprise" }), TypeError);
+  assert.equal((await route.ask({ ...ask, path: "/admin" })).status, 403);
+});
+
 test("each condition decides by what it names", async () => {
   const cases: [object, boolean][] = [
     [{ scopes: { any: ["x", "read"] } }, true],
