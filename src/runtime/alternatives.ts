@@ -1,10 +1,10 @@
-// Which callers a plugin runs for, where a policy gives it a part of them: always the same ones, by a hash of who they
-// are. Of a plugin and the one that it replaces each caller gets one.
+// Decides which callers a plugin runs for, where a policy gives it only a percentage of them. The choice is a hash of
+// the caller's identity, so it is always the same. Where one plugin replaces another, no caller gets both.
 import { callerHash, hashes, seedOf } from "./caller-hash.ts";
 import type { LiveExchange } from "./exchange.ts";
 import type { Succession } from "./succession.ts";
 
-/** A plugin and the part of the callers, in percent, that it takes of those that nobody before it took. */
+/** A plugin and the percentage of callers it takes, out of those that no earlier alternative took. */
 export interface Alternative {
   readonly name: string;
   readonly percent: number;
@@ -12,27 +12,27 @@ export interface Alternative {
 
 interface Threshold {
   readonly name: string;
-  /** Hashes below it are its own. */
+  /** The plugin takes callers whose hash is below this value. */
   readonly below: number;
-  /** What the hash of a caller begins with: another one for each name, so that no caller is the first at everything. */
+  /** Start value of the caller's hash. It differs per name, so that no caller comes first in every choice. */
   readonly seed: number;
 }
 
 const nobody = "";
-/** Choices between two looks at how the members fare. */
+/** How many choices are made before the succession checks again how both versions fare. */
 const choicesBetweenLooks = 16;
 
 export class Alternatives {
   readonly #members: readonly Alternative[];
   readonly #thresholds: readonly Threshold[];
-  /** The choice is known by the name of the one that the others replace. */
+  /** Name of the plugin that the others replace. The choice is stored in the exchange under it. */
   readonly #key: string;
   readonly #succession: Succession | undefined;
   #choices = 0;
 
   /**
-   * @param key name of the one that the others replace
-   * @param succession of two, the first of which has to show that it does no worse
+   * @param key name of the plugin that the others replace
+   * @param succession decides between two plugins, the first of which has to show that it does no worse
    */
   constructor(key: string, members: readonly Alternative[], succession?: Succession) {
     this.#key = key;
@@ -49,12 +49,15 @@ export class Alternatives {
     return this.#members.map(({ name }) => name);
   }
 
-  /** Whether each caller gets one. */
+  /** Whether every caller gets one of these plugins. */
   get takesAll(): boolean {
     return this.#members.some(({ percent }) => percent === 100);
   }
 
-  /** Whether the plugin runs for this exchange: settled when first asked, whatever becomes known of the caller later. */
+  /**
+   * Whether the plugin runs for this exchange. The first call decides; facts learned about the caller later change
+   * nothing.
+   */
   takes(name: string, exchange: LiveExchange): boolean {
     exchange.choices ??= new Map();
     const known = exchange.choices.get(this.#key);
@@ -64,13 +67,13 @@ export class Alternatives {
     return chosen === name;
   }
 
-  /** The same among fewer. */
+  /** The same alternatives without those whose name is missing from `names`. */
   among(names: ReadonlySet<string>): Alternatives {
     const left = this.#members.filter(({ name }) => names.has(name));
     return left.length === this.#members.length ? this : new Alternatives(this.#key, left);
   }
 
-  /** An exchange that goes on may have been given to one that another policy has no more. */
+  /** The choice may name a plugin that the current policy no longer has: an exchange can outlive a policy. */
   #has(chosen: string): boolean {
     return chosen === nobody || this.#members.some(({ name }) => name === chosen);
   }

@@ -1,5 +1,5 @@
-// Stops calling what keeps failing: closed -> open after consecutive failures -> one probe -> closed. Synchronous,
-// no timer: the clock is asked when somebody wants through.
+// Stops calling what keeps failing: closed -> open after consecutive failures -> one probe -> closed. Synchronous and
+// without a timer: it reads the time only when a caller asks whether it may call.
 
 const failuresToOpen = 5;
 const firstPauseMs = 1_000;

@@ -1,19 +1,19 @@
-// The time that a plugin's manifest (`needs.timeMicros`) or the policy (`limits.timeMicros`) gives it for a request, held against what it takes: told
-// when it is over, and left out for a while when it stays over.
+// Compares the time a plugin takes per request with its limit, from the manifest (`needs.timeMicros`) or the policy
+// (`limits.timeMicros`). It reports when the plugin goes over, and quarantines a plugin that stays over.
 import type { Clock, Gauge, Logger, Metrics } from "../plugin-api/services.ts";
 import type { Phase } from "./hook-measures.ts";
 import type { PluginFaults } from "./plugin-faults.ts";
 
 const windowMs = 10_000;
-/** A few slow requests are no average. */
+/** Fewer observations do not give a useful average. */
 const minObservations = 256;
-/** Windows in a row before it is quarantined. */
+/** Consecutive windows over the limit before the plugin is quarantined. */
 const maxWindowsOver = 3;
 
 export interface BudgetOf {
   readonly name: string;
   readonly version: string;
-  /** Most microseconds a request, on average. */
+  /** Highest average per request, in microseconds. */
   readonly micros: number;
 }
 
@@ -40,18 +40,18 @@ export class Budget {
     this.#sinceMono = parts.clock.mono();
   }
 
-  /** One of its hooks took so long. */
+  /** Records how long one hook of the plugin took. */
   took(phase: Phase, seconds: number): void {
     this.#seconds += seconds;
     this.#calls[phase] += 1;
     this.#observations += 1;
-    // The clock is asked rarely: this runs in every hook.
+    // The clock is read rarely, because this runs in every hook.
     if (this.#observations % minObservations === 0) this.#look(this.#parts.clock.mono());
   }
 
   #look(nowMono: number): void {
     if (nowMono - this.#sinceMono < windowMs) return;
-    // A request has each hook once.
+    // A request calls each hook at most once, so the hook called most often gives the number of requests.
     const requests = Math.max(...Object.values(this.#calls));
     this.#judge(Math.round((this.#seconds * 1e6) / requests), nowMono);
     this.#sinceMono = nowMono;
@@ -78,7 +78,7 @@ export class Budget {
     faults.quarantine(concern, nowMono);
   }
 
-  /** Made when first needed: of most versions nobody wants to know it. */
+  /** Created on first use: most versions never go over their limit. */
   #over(): Gauge {
     return (this.#gauge ??= this.#parts.metrics.gauge(
       "outrigger_plugin_over_budget",

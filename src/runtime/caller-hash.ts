@@ -1,14 +1,16 @@
-// Where a caller stands among all, always at the same place: by who they are once that is known, else by their address.
+// Gives each caller a stable hash: by identity once that is known, before that by address.
 import { networkReader } from "../language/network.ts";
 import type { LiveExchange } from "./exchange.ts";
 
-/** Whoever has one address of an IPv6 network has them all. */
+/** One caller may own all addresses of an IPv6 /64, so the whole network counts as one caller. */
 const networkOf = networkReader(64);
 const offset = 0x811c9dc5;
-/** Hashes are below it. */
+/** Hashes are below this value. */
 export const hashes = 2 ** 32;
 
-/** @param name what callers are chosen for: each has another order, so that nobody is the first at everything */
+/**
+ * @param name what callers are chosen for: each name orders them differently, so that no caller is always chosen first
+ */
 export const seedOf = (name: string): number => mixed(offset, name);
 
 /** @returns 0 to 2^32 - 1 */
@@ -30,7 +32,7 @@ function mixed(seed: number, text: string): number {
   return hash;
 }
 
-/** The last step of MurmurHash3: what differs in a few bits ends far apart. */
+/** The final mix of MurmurHash3: inputs that differ in a few bits get hashes far apart. */
 function avalanche(hash: number): number {
   let mixed = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
   mixed = Math.imul(mixed ^ (mixed >>> 13), 0xc2b2ae35);

@@ -1,5 +1,5 @@
-// The hooks of one route, composed once per snapshot. Request phase by priority, response and error phase in reverse.
-// A chain whose hooks all return plainly runs without a microtask.
+// Runs the hooks of one route: the request phase by priority, the response and error phase in reverse. A chain is
+// composed once per snapshot. A chain whose hooks return no promise runs without a microtask.
 import type { Outcome, Verdict } from "../plugin-api/contract.ts";
 import { GatewayError } from "../plugin-api/errors.ts";
 import type { LiveExchange, PartialPlugin } from "./exchange.ts";
@@ -15,7 +15,10 @@ type Answer = Exclude<Verdict, undefined | void>;
 
 export class Chain {
   readonly steps: readonly Step[];
-  /** Of the whole snapshot, once all its chains are made: no plugin sets another's. */
+  /**
+   * Shared by the whole snapshot, and set once all its chains exist. A plugin that owns no cookie cannot set an owned
+   * one.
+   */
   ownedCookies: OwnedCookies | undefined = undefined;
   readonly #clock: Clock;
   readonly #order: StepOrder;
@@ -30,12 +33,12 @@ export class Chain {
     this.#partial = partial.length === 0 ? undefined : partial;
   }
 
-  /** In their order. */
+  /** Names of the plugins, in the order in which they run. */
   get plugins(): readonly string[] {
     return this.#order.plugins;
   }
 
-  /** The same hooks, but for those of plugins that are left out. */
+  /** The same chain without the steps for which `isOut` is true. */
   without(isOut: (step: Step) => boolean): Chain {
     const left = this.steps.filter((step) => !isOut(step));
     const names = new Set(left.map(({ name }) => name));
@@ -47,15 +50,15 @@ export class Chain {
     return chain;
   }
 
-  /** Whether anybody judges an exchange that goes on. */
+  /** Whether a plugin of this chain has a recheck hook for exchanges that go on for long. */
   get rechecks(): boolean {
     return this.#order.recheck.length > 0;
   }
 
   /**
-   * Whether an exchange that goes on would still be let in.
-   * @param exchange its request, received anew
-   * @returns why not; undefined also where a plugin fails at it
+   * Checks whether an exchange that goes on would still be let in.
+   * @param exchange the exchange made anew from the same request
+   * @returns why it would be refused; undefined = it would be let in, or a plugin failed while it checked
    */
   recheck(exchange: LiveExchange): GatewayError | undefined | Promise<GatewayError | undefined> {
     exchange.hookMono = this.#clock.mono();
@@ -71,7 +74,7 @@ export class Chain {
 
   /**
    * Runs the response phase for the steps whose request phase ran.
-   * @returns the response to send: the given one, or an error's when a hook that must not fail did
+   * @returns the given response, or an error response if a hook with fail mode "closed" failed
    */
   response(exchange: LiveExchange, response: LiveResponse): LiveResponse | Promise<LiveResponse> {
     exchange.hookMono = this.#clock.mono();
@@ -84,8 +87,8 @@ export class Chain {
   }
 
   /**
-   * Runs the response phase of the others: those whose request phase did not run, because one before them answered. That
-   * one has had a response brought by a request of its own; the exchange itself may be over.
+   * Runs the response phase of the steps whose request phase did not run because an earlier step answered. That earlier
+   * step fetched this response with a request of its own; the exchange itself may be over.
    */
   responseBeyond(exchange: LiveExchange, response: LiveResponse): LiveResponse | Promise<LiveResponse> {
     exchange.hookMono = this.#clock.mono();
@@ -105,8 +108,8 @@ export class Chain {
     }
   }
 
-  // An exchange that is over while a hook was waited for has had its onComplete: a later hook would take what nobody
-  // gives back.
+  // An exchange may end while a hook is awaited, and then its onComplete has run. A later hook would take things that
+  // nothing gives back.
   #requestFrom(exchange: LiveExchange, start: number): Answer | undefined | Promise<Answer | undefined> {
     if (exchange.over) return undefined;
     const order = this.#order.request;
@@ -202,7 +205,7 @@ export class Chain {
     return undefined;
   }
 
-  // The exchange has failed already: a hook that fails on top of that leaves the first error standing.
+  // The exchange has failed already. If an error hook fails too, the first error stays.
   #rescue(exchange: LiveExchange, step: Step, result: HookResult<Verdict>): Answer | undefined {
     if (result instanceof HookFailure || !result) return undefined;
     exchange.answeredBy = step.name;

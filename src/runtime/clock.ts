@@ -1,4 +1,4 @@
-// The real clock; tests hand in another.
+// The real clock. Tests pass in a different one.
 import type { Clock } from "../plugin-api/services.ts";
 
 export const systemClock: Clock = {

@@ -1,6 +1,6 @@
-// What a plugin takes of the machine's processors, and when that is more than it may.
+// Measures the CPU share of a plugin, and tells when it has been over its limit for too long.
 
-/** In a row, about a second each. */
+/** Consecutive measures, about one second apart. */
 const maxMeasuresOver = 10;
 
 export class CpuUse {
@@ -9,25 +9,26 @@ export class CpuUse {
   #share: number | undefined;
   #over = 0;
 
-  /** @param most processors that it may take for long */
+  /** @param most CPU cores it may use on average over a longer time (1 = one core) */
   constructor(most = Infinity) {
     this.#most = most;
   }
 
-  /** Of a processor, between the last two measures; undefined where that cannot be told. */
+  /** CPU share between the last two measures (1 = one core); undefined = unknown. */
   get share(): number | undefined {
     return this.#share;
   }
 
   /**
-   * @param cpuMs time of processors that it has had; undefined = that cannot be told
-   * @returns why it has to end, if it has
+   * @param cpuMs CPU time used so far; undefined = unknown
+   * @param atMs when it was measured
+   * @returns why the plugin has to end, if it has to
    */
   measured(cpuMs: number | undefined, atMs: number): string | undefined {
     const before = this.#before;
     this.#before = cpuMs === undefined ? undefined : { cpuMs, atMs };
     if (cpuMs === undefined || before === undefined) return undefined;
-    // Less than before: some of what was counted is there no more.
+    // The total falls when something that it counts has ended.
     this.#share = Math.max(0, cpuMs - before.cpuMs) / (atMs - before.atMs);
     this.#over = this.#share > this.#most ? this.#over + 1 : 0;
     if (this.#over < maxMeasuresOver) return undefined;

@@ -1,4 +1,4 @@
-// What the plugins of a snapshot declare of requests, over all its routes.
+// Collects what the plugins of all routes of a snapshot declare about requests.
 import type { Hooks, OwnedCookie } from "../plugin-api/contract.ts";
 import { fieldKey } from "../language/field-name.ts";
 import { type CookieStep, OwnedCookies } from "./owned-cookies.ts";
@@ -6,13 +6,16 @@ import { type CookieStep, OwnedCookies } from "./owned-cookies.ts";
 export class Declarations {
   /** Lower-case names of request fields that plugins set: removed from every client's request. */
   readonly ownedRequestFields: Set<string>;
-  /** Names of fields that no trailer brings. */
+  /** Names of fields that are never taken from a trailer. */
   readonly headOnlyFields: Set<string>;
-  /** Hooks that own parts of requests. */
+  /** Hooks that declare query parameters or subprotocols as their own. */
   readonly owning: Hooks[] = [];
   readonly #cookieSteps: CookieStep[];
 
-  /** @param ownedCookies further ones, which no plugin here has */
+  /**
+   * @param identityFields further request fields that no client may send
+   * @param ownedCookies further cookies, which belong to no plugin of this snapshot
+   */
   constructor(identityFields: ReadonlySet<string>, ownedCookies: readonly OwnedCookie[]) {
     this.ownedRequestFields = new Set(identityFields);
     this.headOnlyFields = new Set(identityFields);
@@ -29,7 +32,7 @@ export class Declarations {
     }
   }
 
-  /** undefined = no plugin has any. */
+  /** @returns undefined when no plugin owns a cookie */
   ownedCookies(): OwnedCookies | undefined {
     return OwnedCookies.of(this.#cookieSteps);
   }

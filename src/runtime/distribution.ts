@@ -1,7 +1,7 @@
-// How long hooks took, by lengths of time: enough for quantiles, and added up over processes.
+// Counts how long hooks took, in buckets fine enough for quantiles. Distributions of several processes can be added up.
 import type { Counter, Histogram } from "../plugin-api/services.ts";
 
-/** Observations by their upper bounds in seconds, rising; the last count is of what was longer. */
+/** Upper bounds in seconds, ascending, and the observations in each bucket; the last count is above every bound. */
 export interface Distribution {
   readonly bounds: readonly number[];
   readonly counts: readonly number[];
@@ -9,19 +9,19 @@ export interface Distribution {
 
 const stepsPerDoubling = 4;
 const firstSeconds = 0.000_000_25;
-/** From a quarter of a microsecond to 16 s, a step 19 % longer than the one before. */
+/** From a quarter of a microsecond to 16 s; each bound is 19 % above the one before. */
 const fineBounds: readonly number[] = Array.from(
   { length: 26 * stepsPerDoubling + 1 },
   (_, i) => firstSeconds * 2 ** (i / stepsPerDoubling),
 );
 
-/** A histogram that is finer than the metric that it stands before. */
+/** Forwards to a metric's histogram and keeps a finer one of its own. */
 export class FineHistogram implements Histogram {
   readonly #metric: Histogram;
   readonly #also: ((seconds: number) => void) | undefined;
   readonly #counts = new Float64Array(fineBounds.length + 1);
 
-  /** @param also is told each, too */
+  /** @param also is called with each observation too, in seconds */
   constructor(metric: Histogram, also?: (seconds: number) => void) {
     this.#metric = metric;
     this.#also = also;
@@ -44,7 +44,7 @@ export class FineHistogram implements Histogram {
 
 const none: Distribution = { bounds: [], counts: [0] };
 
-/** What a histogram has counted, as far as its kind can tell. */
+/** @returns what a histogram has counted; empty if this kind of histogram cannot tell */
 export function distributionOf(histogram: Histogram): Distribution {
   return "distribution" in histogram && typeof histogram.distribution === "function"
     ? (histogram.distribution() as Distribution)
@@ -55,7 +55,7 @@ export function countOf(counter: Counter): number {
   return "value" in counter && typeof counter.value === "number" ? counter.value : 0;
 }
 
-/** Of one kind of histogram: the longer bounds count. */
+/** Adds two distributions of the same kind of histogram. The result has the bounds of the longer one. */
 export function added(one: Distribution, other: Distribution): Distribution {
   const [longer, shorter] = one.bounds.length >= other.bounds.length ? [one, other] : [other, one];
   const counts = longer.counts.map((count, i) => count + (shorter.counts[i] ?? 0));
@@ -64,7 +64,10 @@ export function added(one: Distribution, other: Distribution): Distribution {
 
 export const total = ({ counts }: Distribution): number => counts.reduce((sum, count) => sum + count, 0);
 
-/** @returns seconds, by a straight line within a step; null = nothing was observed */
+/**
+ * @param share 0 to 1
+ * @returns seconds, interpolated linearly within a bucket; null = nothing was observed
+ */
 export function quantile({ bounds, counts }: Distribution, share: number): number | null {
   const wanted = total({ bounds, counts }) * share;
   if (wanted === 0) return null;

@@ -1,4 +1,4 @@
-// One request with its response, as the proxy makes it and the plugins see it.
+// Holds one request with its response, as the proxy creates it and plugins see it.
 import type {
   Exchange,
   ExchangeClient,
@@ -14,21 +14,21 @@ import type { Fact, HookEnd, LiveRecord, TappedExchange } from "./live-record.ts
 import type { LiveResponse } from "./response.ts";
 import type { LiveTrace } from "./live-trace.ts";
 
-/** A trace shows a hook that took longer, or waited for something. */
+/** A trace shows hooks that took longer than this or returned a promise. */
 const tracedMs = 1;
 
 const noFields: readonly string[] = [];
 
-/** A plugin that runs for a part of the callers. */
+/** A plugin that runs only for some of the callers. */
 export interface PartialPlugin {
   /** Its place in the chain. */
   readonly index: number;
   readonly step: { readonly name: string; takes(exchange: LiveExchange): boolean };
 }
 
-/** What the proxy does for an exchange. */
+/** What the proxy does on behalf of an exchange. */
 export interface ExchangeIo extends Pick<Exchange, "readBody" | "replaceBody" | "fetchUpstream"> {
-  /** It has ended. */
+  /** Whether the exchange has ended. */
   readonly over: boolean;
 }
 
@@ -39,7 +39,7 @@ export interface ExchangeInit extends Pick<
   readonly io: ExchangeIo;
 }
 
-/** An exchange in the making. What is not in `Exchange` is for the chain and the proxy alone. */
+/** An exchange in progress. Members that `Exchange` lacks are for the chain and the proxy only. */
 export class LiveExchange implements Exchange, FieldWatcher {
   readonly id: string;
   readonly request: ExchangeRequest;
@@ -47,11 +47,11 @@ export class LiveExchange implements Exchange, FieldWatcher {
   readonly route: RouteInfo;
   readonly startedAt: number;
   readonly startedMono: number;
-  /** Absent where nothing is traced. */
+  /** Undefined when the exchange is not traced. */
   trace: LiveTrace | undefined = undefined;
-  /** Absent where nobody asks later, and once it is over. */
+  /** Undefined when nothing is recorded for later questions, and once the exchange is over. */
   record: LiveRecord | undefined = undefined;
-  /** Absent unless somebody looks on. */
+  /** Undefined unless a tap watches the exchange. */
   tapped: TappedExchange | undefined = undefined;
   identity: Identity | undefined = undefined;
   credentialFields: readonly string[] = noFields;
@@ -59,28 +59,28 @@ export class LiveExchange implements Exchange, FieldWatcher {
   score: number | undefined = undefined;
   responseIsPersonal = false;
   refusedBecause: string | undefined = undefined;
-  /** How many steps of the chain had their request phase: the response phase runs those, in reverse. */
+  /** How many steps of the chain had their request phase. The response phase runs those, in reverse. */
   reached = 0;
-  /** Which of a policy's alternatives it was given, by the name of the one that the others replace. */
+  /** Chosen plugin of each group of alternatives. The key is the name of the plugin that the others replace. */
   choices: Map<string, string> | undefined = undefined;
-  /** Digest of the policy, where that is tried beside the one in force. */
+  /** Digest of the policy, if that policy is on trial beside the one in force. */
   candidate: string | undefined = undefined;
-  /** Those of the chain that run for a part of the callers; undefined = all run for everybody. */
+  /** The plugins of the chain that run only for some of the callers; undefined = all run for every caller. */
   partial: readonly PartialPlugin[] | undefined = undefined;
-  /** When the running hook began, on the monotonic clock. */
+  /** When the running hook began, in milliseconds on the monotonic clock. */
   hookMono = 0;
-  /** How often the service was asked again. */
+  /** How often the request was sent to the upstream again. */
   retries = 0;
   /** Name of the plugin that answered in place of the upstream. */
   answeredBy: string | undefined = undefined;
   readonly #io: ExchangeIo;
   #clientGone = false;
-  // Hooks that have returned a promise which is not settled yet.
+  // How many hooks have returned a promise that is not settled yet.
   #waitingHooks = 0;
   #abandoned = false;
   #whenIdle: (() => void) | undefined = undefined;
   #bodyReads = 0;
-  // One controller serves the running hook and is dropped with it, so that most exchanges never make one.
+  // One AbortController serves the running hook and is dropped when the hook ends, so most exchanges never create one.
   #controller: AbortController | undefined = undefined;
   #notes: Map<symbol, unknown> | undefined = undefined;
 
@@ -117,17 +117,17 @@ export class LiveExchange implements Exchange, FieldWatcher {
     return this.#clientGone;
   }
 
-  /** It has ended: no further hook of its chain is called. */
+  /** The exchange has ended: no further hook of its chain is called, except onComplete. */
   get over(): boolean {
     return this.#io.over;
   }
 
-  /** A hook is still being waited for. */
+  /** Whether a hook's promise is still awaited. */
   get busy(): boolean {
     return this.#waitingHooks > 0 && !this.#abandoned;
   }
 
-  /** The running hook waits for the client's body, not for itself. */
+  /** Whether the running hook waits for the client's body rather than for its own work. */
   get readsBody(): boolean {
     return this.#bodyReads > 0;
   }
@@ -144,7 +144,7 @@ export class LiveExchange implements Exchange, FieldWatcher {
     this.record?.fieldChanged(change, lowerName);
   }
 
-  /** A hook that began at `hookMono` has ended, and the next one begins. @param plainly without a promise */
+  /** A hook that began at `hookMono` has ended, and the next one begins. @param plainly it returned no promise */
   hookRan(plugin: string, phase: Phase, nowMono: number, end: HookEnd, plainly: boolean): void {
     const { hookMono, trace } = this;
     this.record?.hookRan(plugin, phase, nowMono - hookMono, end);
@@ -159,7 +159,7 @@ export class LiveExchange implements Exchange, FieldWatcher {
     this.tapped?.answered(status, fields);
   }
 
-  /** It is over, its last hook too. */
+  /** The exchange is over, and so is its last hook. */
   completed(outcome: Outcome): void {
     const { record } = this;
     this.trace?.ended(this, outcome);
@@ -184,13 +184,13 @@ export class LiveExchange implements Exchange, FieldWatcher {
     return this.#io.fetchUpstream(request);
   }
 
-  /** Whatever a running hook waits for is over. */
+  /** Ends the exchange: aborts the signal of the running hook. */
   end(clientGone: boolean): void {
     this.#clientGone = clientGone;
     this.#controller?.abort();
   }
 
-  /** Calls back, once, when the hooks that are being waited for have settled. Only while `busy`. */
+  /** Calls back once, when all awaited hooks have settled. Call it only while `busy`. */
   whenIdle(callback: () => void): void {
     this.#whenIdle = callback;
   }
@@ -205,19 +205,19 @@ export class LiveExchange implements Exchange, FieldWatcher {
     if (this.#waitingHooks === 0) this.#idle();
   }
 
-  /** Nobody waits for its hooks any more: the process ends. */
+  /** Stops waiting for hooks, because the process ends. */
   abandonHooks(): void {
     this.#abandoned = true;
     this.#idle();
   }
 
-  /** The running hook's time limit passed. */
+  /** The running hook passed its time limit: its signal is aborted. */
   cancelHook(reason: Error): void {
     this.#controller?.abort(reason);
     this.#controller = undefined;
   }
 
-  /** The running hook ended by itself: its signal never fires any more. */
+  /** The running hook ended by itself: its signal never fires afterwards. */
   endHook(): void {
     this.#controller = undefined;
   }

@@ -1,4 +1,4 @@
-// What a plugin that is not built in says of itself, by its manifest and by the policy: the same for all runtimes.
+// Describes a plugin that is not built in, as its manifest and the policy declare it. The same for all runtimes.
 import type { z } from "zod";
 import type { Extension } from "../extensions/entry.ts";
 import type { Needs } from "../extensions/manifest.ts";
@@ -6,30 +6,32 @@ import { optionsSchema } from "../extensions/options.ts";
 import type { MaybePromise, PluginDefinition } from "../plugin-api/contract.ts";
 import type { PluginNeeds } from "../plugin-api/services.ts";
 
-/** How a plugin fares in its runtime, for operators. */
+/** State of a plugin in its runtime, for operators. */
 export interface RuntimeStatus {
-  /** How often what runs it was started again. */
+  /** How often the runtime restarted the process or guest that runs it. */
   readonly restarts: number;
-  /** Why it is not started any more; undefined = it is, or runs. */
+  /** Why it is no longer started; undefined = it is not quarantined. */
   readonly quarantined?: string | undefined;
-  /** What it takes, where the runtime can tell. */
+  /** Memory it uses; undefined where the runtime cannot tell. */
   readonly memoryBytes?: number | undefined;
-  /** What it takes of a processor's time, likewise: 1 = all of one. */
+  /** CPU share it uses (1 = one core); undefined where the runtime cannot tell. */
   readonly cpuShare?: number | undefined;
 }
 
-/** A plugin that is not built in, as its runtime makes it. */
+/** A plugin that is not built in, as its runtime creates it. */
 export interface ExtensionDefinition<State = unknown> extends PluginDefinition<z.ZodType, State> {
-  /** Longest time of a hook, whatever its own limits are. */
+  /** Upper bound in milliseconds for each hook, whatever the hook's own limits are. */
   readonly hookLimitMs?: number;
-  /** @param state what `init` gave */
+  /** @param state what `init` returned */
   status?(state: State): RuntimeStatus;
 }
 
-/** Makes a plugin of a package. Rejects, or throws, where the package cannot be one: the policy is refused then. */
+/** Creates a plugin from a package. Rejects or throws if the package cannot be a plugin; the policy is then refused. */
 export type MakePlugin = (extension: Extension) => MaybePromise<ExtensionDefinition>;
 
-/** Version by which logs, metrics and heartbeats know it: two packages of one version are two. */
+/**
+ * @returns the version for logs, metrics and heartbeats. It includes the digest, so two packages of one version differ.
+ */
 export function versionOf({ package: { manifest, sha256 } }: Extension): string {
   const { version } = manifest;
   return `${version}${version.includes("+") ? "." : "+"}${sha256.slice(0, 12)}`;
@@ -37,7 +39,7 @@ export function versionOf({ package: { manifest, sha256 } }: Extension): string 
 
 type Facts = "name" | "version" | "apiVersion" | "priority" | "security" | "failMode" | "options" | "needs";
 
-/** All of a definition but what it does. @throws Error when the manifest's `options` are no JSON Schema */
+/** @returns the definition without its behaviour. @throws Error when the manifest's `options` are not a JSON Schema */
 export function factsOf(extension: Extension): Pick<PluginDefinition, Facts> {
   const { name, entry } = extension;
   const { manifest } = extension.package;

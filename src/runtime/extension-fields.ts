@@ -1,5 +1,5 @@
-// The header fields that a plugin of others is shown and may change: by what its manifest asks for, and never those by
-// which the sidecar frames messages or tells the service who calls.
+// Decides which header fields an extension sees and may change. The manifest lists the fields. An extension may never
+// write fields that frame messages, or in which the sidecar or another plugin tells the service who calls.
 import type { Needs } from "../extensions/manifest.ts";
 import { fieldKey, tokenCharacter } from "../language/field-name.ts";
 import {
@@ -18,7 +18,9 @@ const token = new RegExp(`^${tokenCharacter}{1,128}$`);
 // oxlint-disable-next-line no-control-regex
 const outsideValue = /[^\t\x20-\x7e\x80-\xff]/;
 const maxValueLength = 16_384;
-/** Names whose judgement is remembered; a plugin may make up any number. */
+/**
+ * How many field names have a remembered verdict. The bound is needed because a plugin may invent any number of names.
+ */
 const maxRemembered = 256;
 
 export class ExtensionFields {
@@ -29,8 +31,8 @@ export class ExtensionFields {
   readonly #problems = { request: new Map<string, string>(), response: new Map<string, string>() };
 
   /**
-   * @param others fields that the plugins of the policy set, complete once it is in force
-   * @param own those of them that are this plugin's
+   * @param others fields that the plugins of the policy set; complete once the policy is in force
+   * @param own those of `others` that belong to this plugin
    */
   constructor(
     { readFields, writeFields }: Pick<Needs, "readFields" | "writeFields">,
@@ -43,7 +45,7 @@ export class ExtensionFields {
     this.#own = own;
   }
 
-  /** @returns name, value, … that it may see: not to be changed */
+  /** @returns name, value, name, value … of the fields it may see. Do not modify the array */
   shown(fields: Fields): readonly string[] {
     const read = this.#read;
     if (read === undefined) return fields.toFlat();
@@ -54,7 +56,7 @@ export class ExtensionFields {
     return shown;
   }
 
-  /** Why it may not set, add or remove a field; undefined = it may. */
+  /** @returns why the plugin may not set, add or remove the field; undefined = it may */
   problem(side: MessageSide, name: string, value: string): string | undefined {
     const named = this.#problemOfName(side, name);
     if (named !== "") return `the field "${name.slice(0, 128)}", ${named}`;
@@ -64,8 +66,8 @@ export class ExtensionFields {
   }
 
   /**
-   * Why no client may be kept from sending a request field, on all routes, for this plugin; undefined = it may be the
-   * plugin's own.
+   * @returns why a request field cannot become the plugin's own, that is, be removed from every client's request on all
+   * routes; undefined = it can
    * @param secretNames fields in which plugins of the policy look for credentials
    */
   ownProblem(name: string, secretNames: ReadonlySet<string>): string | undefined {

@@ -1,5 +1,5 @@
-// The plugins that policies bring. Policies that have the same package in the same way share one plugin, so that its
-// state outlives each of them; what no policy has any more is forgotten with the last of them.
+// Keeps the plugins that policies bring. Policies with the same package and the same entry share one plugin, so its
+// state outlives each policy. When the last policy that uses a plugin is gone, the plugin can be garbage collected.
 import { hash } from "node:crypto";
 import type { Extension } from "../extensions/entry.ts";
 import { textOf } from "../plugin-api/error-text.ts";
@@ -15,16 +15,22 @@ export interface ExtensionPlugin extends KnownPlugin {
 
 export class ExtensionPlugins {
   readonly #services: HostServices;
-  /** By what they are made of. Snapshots hold them; here they are only found again. */
+  /**
+   * By hash of name, package and entry. The references are weak: snapshots own the plugins, this map only finds them
+   * again.
+   */
   readonly #made = new Map<string, WeakRef<ExtensionPlugin>>();
-  /** Those that are on their way, for policies that are set up at the same time. */
+  /** Plugins still being made, so that policies set up at the same time share them. */
   readonly #making = new Map<string, Promise<ExtensionPlugin>>();
 
   constructor(services: HostServices) {
     this.#services = services;
   }
 
-  /** Rejects, naming the extension, when one of them cannot be a plugin beside these others. */
+  /**
+   * @returns one plugin per extension. Rejects, naming the extension, when one cannot be a plugin beside the built-in
+   * ones.
+   */
   async of(
     extensions: readonly Extension[],
     builtIn: readonly PluginDefinition[],
@@ -66,7 +72,7 @@ export class ExtensionPlugins {
   }
 }
 
-/** @returns which of them run for a part of the callers, by name */
+/** @returns the plugins that run only for some of the callers, by name */
 export function alternativesOf(
   plugins: readonly ExtensionPlugin[],
   parts: SuccessionParts,
@@ -91,7 +97,10 @@ export function alternativesOf(
   return found;
 }
 
-/** @throws Error for two plugins that would be at one place of a chain, or have one name, and where nobody decides who gets in */
+/**
+ * @throws Error if two plugins share a name or, unless they are alternatives, a priority, and if some callers would
+ * pass without any security plugin of a group
+ */
 export function checkTogether(
   builtIn: readonly KnownPlugin[],
   added: readonly ExtensionPlugin[],
@@ -101,7 +110,7 @@ export function checkTogether(
   for (const { definition } of added) {
     const { name, priority } = definition;
     if (seen.some((other) => other.name === name)) throw new Error(`two plugins have the name "${name}"`);
-    // Of alternatives each caller gets one.
+    // Alternatives may share a priority, because each caller gets only one of them.
     const twin = seen.find(
       (other) => other.priority === priority && alternatives.get(name)?.names.includes(other.name) !== true,
     );

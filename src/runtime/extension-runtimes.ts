@@ -1,4 +1,4 @@
-// The runtimes for plugins that are not built in. What none of the policies names is not even loaded.
+// Loads the runtimes for plugins that are not built in, each only when a policy names it.
 import type { Extension } from "../extensions/entry.ts";
 import type { RuntimeName } from "../extensions/manifest.ts";
 import type { ExtensionDefinition, MakePlugin } from "./extension-definition.ts";
@@ -9,7 +9,7 @@ const runtimes: Readonly<Partial<Record<RuntimeName, () => Promise<MakePlugin>>>
   trusted: async () => (await import("./trusted/plugin.ts")).createTrustedPlugin,
 };
 
-/** Rejects when this sidecar has no such runtime, or the package cannot be a plugin. */
+/** Rejects when this sidecar lacks the runtime, or when the package cannot be a plugin. */
 export async function makePlugin(extension: Extension): Promise<ExtensionDefinition> {
   const { runtime } = extension.entry;
   const load = runtimes[runtime];

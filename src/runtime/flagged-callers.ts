@@ -1,4 +1,5 @@
-// The callers that a plugin's configuration is for, by its `flag`: always the same ones.
+// Decides for which callers a plugin's configuration applies, by its `flag`. The decision is always the same for a
+// caller.
 import type { CallerFlag } from "../language/caller-flag.ts";
 import type { Identity } from "../plugin-api/contract.ts";
 import { callerHash, hashes, seedOf } from "./caller-hash.ts";
@@ -7,12 +8,12 @@ import type { LiveExchange } from "./exchange.ts";
 type Condition = (identity: Identity) => boolean;
 
 export class FlaggedCallers {
-  /** The choice is known by it. */
+  /** The decision is stored in the exchange under this key. */
   readonly #key: string;
   readonly #seed: number;
-  /** Hashes below it are taken. */
+  /** Callers whose hash is below this value are taken. */
   readonly #below: number;
-  /** Empty = it is not asked who they are. */
+  /** Conditions on the identity. Empty = the identity does not matter. */
   readonly #conditions: readonly Condition[];
 
   constructor(plugin: string, { percent = 100, when = {} }: CallerFlag) {
@@ -22,7 +23,9 @@ export class FlaggedCallers {
     this.#conditions = conditionsOf(when);
   }
 
-  /** Settled when first asked, whatever becomes known of the caller later. */
+  /**
+   * Whether the flag covers this caller. The first call decides; facts learned about the caller later change nothing.
+   */
   takes(plugin: string, exchange: LiveExchange): boolean {
     exchange.choices ??= new Map();
     const known = exchange.choices.get(this.#key);
@@ -32,7 +35,7 @@ export class FlaggedCallers {
     return isTaken;
   }
 
-  /** The same, whoever else is left. */
+  /** The same callers, whichever other plugins are left. */
   among(): this {
     return this;
   }

@@ -1,4 +1,5 @@
-// What a plugin's scope runs for a step, one function a hook: made once, so that a hook costs no closure.
+// Defines the functions that run in a plugin's async scope for a step, one per hook. They are created once, so that a
+// hook call allocates no closure.
 import type { ExchangeResponse, Hooks, Outcome } from "../plugin-api/contract.ts";
 import type { GatewayError } from "../plugin-api/errors.ts";
 import { followCalls } from "./call-trace.ts";
@@ -23,7 +24,10 @@ export function onComplete(hooks: Hooks, exchange: LiveExchange, outcome: Outcom
   return hooks.onComplete?.(exchange, outcome);
 }
 
-/** The scope forgets it when it is left. @param waits above 0 = the hook is known to wait for things */
+/**
+ * Makes the trace current until the plugin's scope is left.
+ * @param waits above 0 = the hook is known to wait for something
+ */
 function follow({ trace }: LiveExchange, waits: number): void {
   if (trace !== undefined && (waits > 0 || trace.sampled) && trace.takesCalls) followCalls(trace);
 }

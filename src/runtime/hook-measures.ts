@@ -1,14 +1,17 @@
-// What is counted of one plugin's hooks, whatever its routes: labels are resolved once, not once for each of thousands.
+// Creates the metrics of one plugin's hooks, for all its routes together. Labels are resolved once, not once for each
+// of thousands of routes.
 import type { Counter, Histogram, Metrics } from "../plugin-api/services.ts";
 import { countOf, FineHistogram } from "./distribution.ts";
 
 export type Phase = "onRequest" | "onResponse" | "onError" | "onComplete" | "recheck";
 
-/** `bad_verdict` = it came to what no hook may; `unavailable` = what runs the plugin was not there. */
+/**
+ * `bad_verdict` = the hook returned something it may not; `unavailable` = the process or guest of the plugin was down.
+ */
 const errorTypes = ["threw", "timeout", "bad_verdict", "unavailable"] as const;
 export type HookErrorType = (typeof errorTypes)[number];
 
-/** Of one plugin and phase. */
+/** Error counters of one plugin and one phase, by type. */
 export class HookErrors {
   readonly #byType: ReadonlyMap<HookErrorType, Counter>;
 
@@ -16,7 +19,7 @@ export class HookErrors {
     this.#byType = new Map(errorTypes.map((type) => [type, of(type)]));
   }
 
-  /** All of them. */
+  /** Sum over all types. */
   get value(): number {
     return this.#byType.values().reduce((sum, counter) => sum + countOf(counter), 0);
   }
@@ -33,8 +36,8 @@ export interface HookMeasures {
 }
 
 /**
- * @param fine whether its times are kept finer than the metric has them
- * @param budget is told of each, too
+ * @param fine whether to keep times in finer buckets than the metric has
+ * @param budget is called with each time too; used only if `fine`
  */
 export function measureHooks(
   plugin: string,
@@ -46,7 +49,8 @@ export function measureHooks(
     "outrigger_plugin_duration_seconds",
     "Time spent in a plugin's hook",
     ["plugin", "phase"],
-    // From a look at a field to a wait for Redis: close enough for a quantile to be within a factor of two or three.
+    // From a look at a field to a wait for Redis: buckets close enough that a quantile is right within a factor of two
+    // or three.
     [0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.001, 0.002_5, 0.01, 0.025, 0.1, 0.25, 1],
   );
   const errors = metrics.counter(

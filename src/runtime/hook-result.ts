@@ -1,10 +1,10 @@
-// What the call of a hook comes to.
+// Defines the outcomes of a hook call.
 import { GatewayError } from "../plugin-api/errors.ts";
 
-/** What a hook came to: its value, or that it failed and how the chain goes on. */
+/** The hook's value, or a failure that tells how the chain goes on. */
 export type HookResult<T> = T | HookFailure;
 
-/** A hook that threw, rejected or took too long, or that is left out because it hangs. */
+/** A hook that threw, rejected or timed out, or that was skipped because it keeps hanging. */
 export class HookFailure {
   readonly error: GatewayError;
   constructor(error: GatewayError) {
@@ -18,12 +18,14 @@ export function pluginFailed(error: unknown): HookFailure {
   );
 }
 
-/** There is nobody to call just now. Each call counts as an error; why is in the log once, not with each. */
+/**
+ * Nothing can run the hook at the moment. Each call counts as an error; the reason is logged once, not with each call.
+ */
 export class PluginUnavailable extends Error {
   override readonly name = "PluginUnavailable";
 }
 
-/** @returns the failure of a hook that is not called because it hangs */
+/** @returns the failure of a hook that is skipped because it keeps hanging */
 export function leftOut(): HookFailure {
   return new HookFailure(new GatewayError("plugin_failed", "A plugin of this route does not answer."));
 }

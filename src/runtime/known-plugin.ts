@@ -1,4 +1,5 @@
-// A plugin of this process with what it has beyond any policy: its services, its faults, its counts.
+// Creates the entry of a plugin in this process, with everything that does not depend on a policy: its services, its
+// faults, its metrics.
 import type { Extension } from "../extensions/entry.ts";
 import type { PluginDefinition } from "../plugin-api/contract.ts";
 import { Budget } from "./budget.ts";
@@ -11,17 +12,17 @@ import { builtInQuotas, extensionQuotas } from "./services/quotas.ts";
 
 export interface KnownPlugin {
   readonly definition: ExtensionDefinition;
-  /** What a policy brought; undefined = it is built in. */
+  /** The extension that a policy brought; undefined = the plugin is built in. */
   readonly extension: Extension | undefined;
   readonly faults: PluginFaults;
   readonly scoped: ScopedServices;
-  /** Made when its first route is: what no policy has shows in no metric. */
+  /** Created with the plugin's first route, so that a plugin no policy uses has no metrics. */
   readonly measures: () => HookMeasures;
-  /** Whether its state stays without users until another version comes. */
+  /** Whether its state is kept while no policy uses it, until another version is registered. */
   readonly lasting: boolean;
 }
 
-/** A built-in one. @param others the plugins beside it */
+/** Creates a built-in plugin. @param others the plugins beside it */
 export function knownPlugin(
   definition: PluginDefinition,
   services: HostServices,
@@ -41,7 +42,7 @@ export function knownPlugin(
 }
 
 /**
- * One that a policy brings. Rejects when its package cannot be a plugin.
+ * Creates a plugin that a policy brings. Rejects when its package cannot be a plugin.
  * @param others the plugins beside it
  */
 export async function broughtPlugin(
@@ -52,7 +53,7 @@ export async function broughtPlugin(
   const { name } = extension;
   const version = versionOf(extension);
   const faults = new PluginFaults({ name, version }, services.logger, services.metrics);
-  // Loaded in its scope: what it starts while it is loaded is its own, too.
+  // Loaded in its scope, so that whatever it starts while it loads counts as its own.
   const definition = await faults.scope().runInAsyncScope(makePlugin, undefined, extension);
   const { limits } = extension.entry;
   const { needs } = extension.package.manifest;

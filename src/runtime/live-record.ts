@@ -1,27 +1,31 @@
-// What an exchange tells of its course while it goes on, for whoever asks later why it went so (`outrigger explain`).
+// Defines the record of the course of an exchange while it goes on, so that `outrigger explain` can tell later why it
+// went that way.
 import type { Exchange, HookTime, Outcome } from "../plugin-api/exchange.ts";
 import type { FieldChange, Fields } from "../plugin-api/fields.ts";
 import type { Phase } from "./hook-measures.ts";
 
-/** How a hook came out, where no answer says more: it `threw` an error that is an answer, or one that is its fault. */
+/**
+ * How a hook ended, where no answer says more. `threw` = it threw an error meant as an answer; `failed` = the plugin is
+ * at fault.
+ */
 export type HookEnd = "returned" | "threw" | "failed" | "left-out";
 
 /** A fact: a name and its value. */
 export type Fact = string | number;
 
 export interface LiveRecord {
-  /** Changed fields and facts are kept, too; else telling them would be in vain. */
+  /** Whether changed fields and facts are kept too. If not, reporting them has no effect. */
   readonly isWhole: boolean;
   hookRan(plugin: string, phase: Phase, ms: number, end: HookEnd): void;
-  /** Those that ran so far. */
+  /** Times of the hooks that ran so far. */
   hookTimes(): readonly HookTime[];
-  /** By the hook that ends next. */
+  /** A field was changed by the hook that ends next. */
   fieldChanged(change: FieldChange, name: string): void;
-  /** Likewise. @param facts name, value, name, value … */
+  /** Facts from the hook that ends next. @param facts name, value, name, value … */
   explain(facts: readonly Fact[]): void;
-  /** The service is asked, once more where it was before. */
+  /** The request is sent to the service, for the first time or again. */
   asked(nowMono: number): void;
-  /** Nothing is told after this. */
+  /** The exchange is over. No method is called afterwards. */
   ended(exchange: EndedExchange, outcome: Outcome): void;
 }
 
@@ -31,18 +35,18 @@ export interface EndedExchange extends Exchange {
   readonly reached: number;
 }
 
-/** An exchange whose heads somebody wants to see. */
+/** An exchange whose heads a tap wants to see. */
 export interface TappedExchange {
   /** The response leaves for the client. */
   answered(status: number, fields: Fields): void;
   ended(exchange: Exchange, outcome: Outcome): void;
 }
 
-/** Who looks on. */
+/** The taps that watch exchanges. */
 export interface ExchangeTaps {
-  /** Whether anybody does. */
+  /** Whether there is any tap. */
   readonly active: boolean;
-  /** @returns undefined when nobody wants to see this one */
+  /** @returns undefined when no tap wants this exchange */
   begin(exchange: Exchange): TappedExchange | undefined;
 }
 

@@ -1,30 +1,33 @@
-// What an exchange tells the trace that it is part of, while it goes on.
+// Defines what an exchange reports to its trace while it goes on.
 import type { Fields } from "../plugin-api/fields.ts";
 import type { Exchange, Outcome, TraceIds } from "../plugin-api/exchange.ts";
 
 /** A call that a plugin made. */
 export interface TracedCall {
-  /** By the conventions for its kind. */
+  /** Span name, by the semantic conventions for this kind of call. */
   readonly name: string;
-  /** key, value, key, value …: put together for those that somebody gets to see. */
+  /** key, value, key, value …: computed only for traces that somebody gets to see. */
   readonly attributes: () => readonly (string | number | boolean)[];
   /** Milliseconds on the monotonic clock. */
   readonly fromMono: number;
   readonly toMono: number;
-  /** In a word; undefined = it went well. */
+  /** A word for what went wrong; undefined = the call succeeded. */
   readonly error: string | undefined;
 }
 
 export interface LiveTrace extends TraceIds {
-  /** Whether somebody may get to see the calls that its hooks wait for. */
+  /** Whether calls that hooks wait for may be shown to somebody later. */
   readonly takesCalls: boolean;
-  /** Whether somebody can look it up once it ended so. */
+  /** Whether the trace can be looked up afterwards if the exchange ended with this outcome. */
   keeps(outcome: Outcome): boolean;
-  /** Something that a hook asked for has answered, or has not in time. */
+  /** A call made by a hook was answered or timed out. */
   called(call: TracedCall): void;
-  /** A hook took long, or waited for something. Milliseconds on the monotonic clock. */
+  /** A hook took long or returned a promise. Times are milliseconds on the monotonic clock. */
   hookRan(plugin: string, phase: string, fromMono: number, toMono: number, failed: boolean): void;
-  /** The service is asked: it is told of the span that asks. @param retried why it is asked again, and after which pause */
+  /**
+   * The request is sent to the service, with the sending span in its fields.
+   * @param retried why it is sent again, and after which pause
+   */
   sent(
     fields: Fields,
     nowMono: number,
@@ -35,24 +38,24 @@ export interface LiveTrace extends TraceIds {
   ended(exchange: Exchange, outcome: Outcome): void;
 }
 
-/** What a policy says of a route, over what the environment says. */
+/** A policy's tracing rules for a route. They override the settings of the environment. */
 export interface TracingRules {
-  /** Share of the traces that is recorded, whatever a caller's flag says of traces that begin here. */
+  /** Share of traces (0 to 1) to record, whatever a caller's flag says of traces that begin here. */
   readonly sampleRatio?: number | undefined;
-  /** Most traces a second that this sidecar records by their head. */
+  /** Most traces per second that this sidecar records by a decision at the head. */
   readonly maxPerSecond?: number | undefined;
-  /** Whether a request that failed (5xx, or broken off) is recorded whatever was decided at its head. */
+  /** Whether to record a request that failed (5xx, or broken off), whatever was decided at its head. */
   readonly keepErrors?: boolean | undefined;
-  /** Likewise one that took longer. */
+  /** Likewise a request that took longer than this. */
   readonly keepSlowerThanMs?: number | undefined;
-  /** Whether the client is told the trace (`traceresponse`). */
+  /** Whether the client gets the trace ID in the `traceresponse` field. */
   readonly traceResponse?: boolean | undefined;
 }
 
 export interface ExchangeTracer {
   /**
    * @param rules of the exchange's route
-   * @param protocol what its service is spoken to in: `http1`, `h2c`, `h2`, or `auto`, HTTP/2 for gRPC alone
+   * @param protocol spoken to the service: `http1`, `h2c`, `h2`, or `auto` (HTTP/2 for gRPC only)
    */
   begin(exchange: Exchange, rules?: TracingRules, protocol?: string): LiveTrace;
 }

@@ -1,8 +1,9 @@
-// Cookies that plugins keep for themselves: no service gets them, and no service sets them, on any route.
+// Protects the cookies that plugins keep for themselves. On every route they are hidden from the service. No service
+// sets them, unless the plugin allows it (`fromService`).
 import type { Hooks, OwnedCookie } from "../plugin-api/contract.ts";
 import type { Fields } from "../plugin-api/fields.ts";
 
-/** More than any policy of sense has; a 431 must not become too large itself. */
+/** More than a sensible policy has. The bound keeps the 431 response itself from growing too large. */
 const maxExpiries = 32;
 
 const none: readonly string[] = [];
@@ -13,7 +14,7 @@ export interface CookieStep {
 }
 
 export class OwnedCookies {
-  /** `Set-Cookie` values that end those which may make a head too large. */
+  /** `Set-Cookie` values that expire the cookies which may have made a request head too large. */
   readonly expiries: readonly string[];
   readonly #names: ReadonlySet<string>;
   readonly #ours: ReadonlySet<string>;
@@ -28,7 +29,7 @@ export class OwnedCookies {
     this.expiries = [...new Set(expiries)].slice(0, maxExpiries);
   }
 
-  /** @returns undefined when no plugin has any, so that nobody looks for them */
+  /** @returns undefined when no plugin owns a cookie, so that requests need no check */
   static of(steps: readonly CookieStep[]): OwnedCookies | undefined {
     const cookies = steps.flatMap(({ hooks }) => [...(hooks.ownedCookies ?? [])]);
     const owners = steps.filter(({ hooks }) => (hooks.ownedCookies ?? []).length > 0);
@@ -40,12 +41,15 @@ export class OwnedCookies {
         );
   }
 
-  /** Whether a plugin has some, and so may set them. */
+  /** Whether the plugin owns cookies, and so may set them. */
   isOwner(plugin: string): boolean {
     return this.#owners.has(plugin);
   }
 
-  /** Takes them out of a request. @returns their pairs joined by "; " (RFC 6265 section 4.2.1), or undefined */
+  /**
+   * Removes owned cookies from a request.
+   * @returns their pairs joined by "; " (RFC 6265 section 4.2.1), or undefined
+   */
   take(fields: Fields): string | undefined {
     const header = fields.get("cookie");
     if (header === undefined) return undefined;
@@ -61,14 +65,14 @@ export class OwnedCookies {
     return taken.join("; ");
   }
 
-  /** The `Set-Cookie` values there are. */
+  /** @returns the `Set-Cookie` values in the fields */
   setIn(fields: Fields): readonly string[] {
     return fields.has("set-cookie") ? fields.getAll("set-cookie") : none;
   }
 
   /**
-   * Drops each `Set-Cookie` by which a service, or a plugin that does not own it, would set one.
-   * @param but values that were there before
+   * Drops each `Set-Cookie` of an owned cookie that a service, or a plugin that owns no cookie, would set.
+   * @param but values to keep, because they were there before
    */
   dropFrom(fields: Fields, but: readonly string[] = none): void {
     if (this.#ours.size === 0 || !fields.has("set-cookie")) return;
@@ -85,7 +89,7 @@ function nameOf(pair: string): string {
   return equals === -1 ? "" : pair.slice(0, equals).trim();
 }
 
-/** A cookie without a name (`=a=b`) comes back as `a=b`: what counts is what the browser will send. */
+/** A browser returns a nameless cookie (`=a=b`) as `a=b`, so the name that counts is the one the browser will send. */
 function setNameOf(line: string): string {
   const [pair = ""] = line.split(";", 1);
   return nameOf(pair.trim().replace(/^=\s*/, ""));

@@ -1,5 +1,5 @@
-// Parts of a request that carry a credential and that plugins read alone: query parameters and WebSocket subprotocols.
-// They are taken out before any plugin runs, so that no log line, cache key, redirect or service can hold them.
+// Takes out parts of a request that carry a credential and that only plugins may read: query parameters and WebSocket
+// subprotocols. This happens before any plugin runs, so no log line, cache key, redirect or service holds them.
 import type { Hooks } from "../plugin-api/contract.ts";
 import type { Fields } from "../plugin-api/fields.ts";
 
@@ -31,7 +31,7 @@ export class OwnedParts {
 
   /**
    * @param hooks of one route
-   * @param referer parameters that any route takes: its pages' addresses reach the others as Referer
+   * @param referer parameters that any route takes: the addresses of its pages reach other routes as Referer
    * @returns undefined when there is nothing to take
    */
   static of(hooks: readonly Hooks[], referer = ownedQueryOf(hooks)): OwnedParts | undefined {
@@ -41,7 +41,10 @@ export class OwnedParts {
     return new OwnedParts(query, subprotocols, referer);
   }
 
-  /** Takes them out of the fields, and gives the query without them. */
+  /**
+   * Removes the subprotocols from the fields, and from the Referer the parameters.
+   * @returns the query without its taken parameters, and what was taken
+   */
   take(query: string, fields: Fields): TakenParts {
     const ownedSubprotocols = this.#subprotocols.length === 0 ? undefined : this.#takeSubprotocols(fields);
     if (this.#referer.size > 0) this.#cleanReferer(fields);
@@ -51,7 +54,7 @@ export class OwnedParts {
     return { query: ownedQuery === undefined ? query : rest, ownedQuery, ownedSubprotocols };
   }
 
-  /** A page whose own address holds one hands it on with everything that it loads. */
+  /** A page whose own address holds a credential sends it as Referer with everything the page loads. */
   #cleanReferer(fields: Fields): void {
     const referer = fields.get("referer");
     const mark = referer?.indexOf("?") ?? -1;
@@ -81,8 +84,8 @@ interface HookedRoute {
 const hooksOf = ({ chain }: HookedRoute): Hooks[] => chain.steps.map(({ hooks }) => hooks);
 
 /**
- * @param all hooks of all routes that own any
- * @param unmatched what no route took may have been meant for any of them
+ * @param all hooks of all routes that own any parts
+ * @param unmatched the route for requests that match no other; such a request may hold the parts of any route
  */
 export function ownedPartsIn(
   all: readonly Hooks[],
@@ -92,7 +95,7 @@ export function ownedPartsIn(
   return (route) => OwnedParts.of(route === unmatched ? all : hooksOf(route), referer);
 }
 
-/** Names of the query parameters that plugins declare their own. */
+/** Names of the query parameters that plugins declare as their own. */
 function ownedQueryOf(hooks: readonly Hooks[]): ReadonlySet<string> {
   return new Set(hooks.flatMap((each) => each.ownedQuery ?? []));
 }
@@ -102,7 +105,7 @@ function split(query: string, names: ReadonlySet<string>): { rest: string; owned
   const owned: string[] = [];
   let rest = "";
   if (query === "") return { rest, owned };
-  // Some services split at `;` too, and some log lines are read by people who do.
+  // Some services split at `;` too, and so do some readers of logs.
   const parts = query.slice(1).split(/([&;])/);
   for (let i = 0; i < parts.length; i += 2) {
     const pair = parts[i] as string;

@@ -1,21 +1,21 @@
-// One plugin on one route that runs for a part of the callers. What is not run counts as nothing: it leaves no time in
-// the metrics and closes no breaker.
+// Runs one plugin on one route for some of the callers only. A skipped call leaves no trace: it adds no time to the
+// metrics and does not close a breaker.
 import type { ExchangeResponse, Outcome, Verdict } from "../plugin-api/contract.ts";
 import type { GatewayError } from "../plugin-api/errors.ts";
 import type { LiveExchange } from "./exchange.ts";
 import type { HookResult } from "./hook-result.ts";
 import { Step, type StepParts } from "./step.ts";
 
-/** A part of the callers: by the extension that the plugin is, or by a flag in its options. */
+/** Some of the callers, chosen by the alternatives of an extension or by a flag in a plugin's options. */
 export interface CallerPart {
   takes(plugin: string, exchange: LiveExchange): boolean;
-  /** The same where only these plugins are left of the chain. */
+  /** The same part where the chain has only these plugins left. */
   among(names: ReadonlySet<string>): CallerPart;
 }
 
 export class PartialStep extends Step {
   readonly #parts: StepParts;
-  /** It runs for those that are in each. */
+  /** The plugin runs for callers that are in every one of these parts. */
   readonly #callers: readonly CallerPart[];
 
   constructor(parts: StepParts, callers: readonly CallerPart[]) {
@@ -24,7 +24,7 @@ export class PartialStep extends Step {
     this.#callers = callers;
   }
 
-  /** The same beside fewer others: their callers are given to those that are left. */
+  /** The same step beside fewer plugins: callers of those that are gone go to those that are left. */
   override beside(names: ReadonlySet<string>): Step {
     const callers = this.#callers.map((part) => part.among(names));
     if (callers.every((part, i) => part === this.#callers[i])) return this;

@@ -1,22 +1,24 @@
-// Whose fault it is when something throws outside of any hook: a timer, a tick, an event of what a plugin started. Work
-// that begins in a plugin's set-up or hooks runs in its scope (AsyncResource: 0.02 µs a hook, AsyncLocalStorage.run
-// would be 0.25 on Node 26), so that what it throws later is known to be the plugin's.
+// Finds the plugin at fault when something throws outside of any hook: a timer, a tick, an event of something a plugin
+// started. Work that begins in a plugin's set-up or hooks runs in its async scope, so that a later throw can be
+// attributed to it. AsyncResource costs 0.02 µs per hook; AsyncLocalStorage.run would cost 0.25 µs on Node 26.
 import { AsyncLocalStorage, AsyncResource } from "node:async_hooks";
 import type { Gauge, Logger, Metrics } from "../plugin-api/services.ts";
 
 const owner = new AsyncLocalStorage<PluginFaults>();
 
-/** The plugin in whose scope the code runs that asks; in a handler of uncaught exceptions: whose it was. */
+/**
+ * The plugin in whose scope the calling code runs. In a handler of uncaught exceptions: the plugin whose code threw.
+ */
 export function pluginAtFault(): PluginFaults | undefined {
   return owner.getStore();
 }
 
-/** Faults taken within the window before the plugin is quarantined. */
+/** Faults tolerated within the window; the next one quarantines the plugin. */
 const maxFaults = 10;
 const windowMs = 60_000;
 const quarantineMs = 60_000;
 
-/** One plugin in this process, whatever its routes and snapshots. */
+/** The faults of one plugin in this process, over all its routes and snapshots. */
 export class PluginFaults {
   readonly name: string;
   readonly #logger: Logger;
@@ -24,7 +26,7 @@ export class PluginFaults {
   readonly #recent: number[] = [];
   #untilMono = 0;
   #reason = "";
-  /** What is wrong with it short of quarantine. */
+  /** What is wrong with it, if that is not enough for quarantine. */
   concern: string | undefined = undefined;
   #scope: AsyncResource | undefined;
   #yielded = false;
@@ -41,19 +43,22 @@ export class PluginFaults {
     this.#quarantined = () => quarantined(plugin.name, plugin.version);
   }
 
-  /** From now on it shows in the metrics, well or not: versions that come and go do when they are not. */
+  /**
+   * From now on the plugin has a metric even while it is well. Versions that come and go get one only when they are
+   * not.
+   */
   show(): void {
     this.#quarantined().set(0);
   }
 
-  /** A scope for work of this plugin: one for all its routes. */
+  /** The async scope for work of this plugin, shared by all its routes. */
   scope(): AsyncResource {
     return (this.#scope ??= owner.run(this, () => new AsyncResource("OutriggerPlugin")));
   }
 
   /**
-   * It threw where nobody caught it.
-   * @returns whether that is worth a line: a timer that always throws must not flood the log
+   * Records an exception that no code of the plugin caught.
+   * @returns whether to log it: a timer that always throws must not flood the log
    */
   threw(nowMono: number): boolean {
     while (this.#recent.length > 0 && (this.#recent[0] as number) <= nowMono - windowMs) this.#recent.shift();
@@ -65,7 +70,7 @@ export class PluginFaults {
     return true;
   }
 
-  /** Whether its hooks are left out for now, where it fails open. */
+  /** Whether its hooks are skipped for now, if it fails open. */
   isQuarantined(nowMono: number): boolean {
     if (this.#untilMono === 0) return this.#yielded;
     if (nowMono < this.#untilMono || this.#yielded) return true;
@@ -74,12 +79,12 @@ export class PluginFaults {
     return false;
   }
 
-  /** What an operator should know of it; undefined = nothing. */
+  /** @returns what an operator should know about it; undefined = nothing */
   trouble(nowMono: number): string | undefined {
     return this.isQuarantined(nowMono) ? this.#reason : this.concern;
   }
 
-  /** @param reason a clause, for the log and for those who ask */
+  /** @param reason a clause, for the log and for operators */
   quarantine(reason: string, nowMono: number): void {
     if (this.#untilMono === 0) {
       this.#quarantined().set(1);
@@ -92,7 +97,7 @@ export class PluginFaults {
     this.#untilMono = nowMono + quarantineMs;
   }
 
-  /** Another one serves in its place until it comes anew. @param reason a clause, for those who ask */
+  /** Another plugin serves in its place until a policy brings it anew. @param reason a clause, for operators */
   yield(reason: string): void {
     this.#yielded = true;
     this.#reason = reason;
@@ -103,7 +108,7 @@ export class PluginFaults {
     return this.#yielded;
   }
 
-  /** No policy has it any more. */
+  /** Forgets concern, quarantine and yielding: no policy uses the plugin any more. */
   withdraw(): void {
     if (this.#untilMono !== 0 || this.#yielded) this.#end();
     this.#yielded = false;

@@ -1,4 +1,4 @@
-// The plugins that this process knows: the built-in ones, and beside them, for each policy, those that it brings.
+// Keeps the plugins that this process knows: the built-in ones and, for each policy, the ones it brings.
 import type { Extension } from "../extensions/entry.ts";
 import type { Hooks, PluginDefinition } from "../plugin-api/contract.ts";
 import type { Alternatives } from "./alternatives.ts";
@@ -9,29 +9,29 @@ import { PluginStates } from "./plugin-states.ts";
 import type { Secrets } from "../plugin-api/services.ts";
 import type { LongHook } from "./step.ts";
 
-/** Hooks in place of those that a plugin's set-up made. */
+/** Returns hooks to use in place of those that a plugin's set-up made. */
 export type AroundHooks = (plugin: string, hooks: Hooks) => Hooks;
 
 export interface PluginHost {
   readonly plugins: ReadonlyMap<string, KnownPlugin>;
-  /** Those of them that run for a part of the callers, by name. */
+  /** The plugins that run only for some of the callers, by name. */
   readonly alternatives: ReadonlyMap<string, Alternatives>;
   readonly states: PluginStates;
   readonly services: HostServices;
-  /** What set-ups are given, where that may be other secrets than those in force. */
+  /** Secrets for set-ups, where these may differ from the ones in force. */
   readonly secrets?: Secrets;
   readonly onLongHook: LongHook;
   readonly around?: AroundHooks | undefined;
-  /** Snapshots made from now on have this plugin, in place of another version if there was one. */
+  /** Adds a plugin, or replaces its other version, in snapshots made from now on. */
   register(definition: PluginDefinition): void;
   /**
-   * The same host for one policy, with the plugins that it brings: each policy has its own versions of them.
-   * Rejects, naming the extension, when a package cannot be a plugin.
+   * The same host for one policy, with the plugins that it brings: each policy has its own versions of them. Rejects,
+   * naming the extension, when a package cannot be a plugin.
    */
   with(extensions: readonly Extension[]): Promise<PluginHost>;
 }
 
-/** @param onLongHook called for a hook that kept the event loop to itself for long */
+/** @param onLongHook called when a hook blocked the event loop for long */
 export function createPluginHost(
   registry: readonly PluginDefinition[],
   services: HostServices,

@@ -1,4 +1,5 @@
-// How the plugins of the policy in force fare, for operators: of one process, and of several together.
+// Reports how the plugins of the policy in force fare, for operators. One process makes reports of its own plugins;
+// reports of several processes are merged.
 import { z } from "zod";
 import type { RuntimeStatus } from "./extension-definition.ts";
 import type { Phase } from "./hook-measures.ts";
@@ -17,19 +18,19 @@ const hook = z.strictObject({
   }),
 });
 
-/** As one process tells it. */
+/** The report of one process about one plugin. */
 export const pluginReport = z.strictObject({
   name: z.string(),
   version: z.string(),
-  /** `built-in`, or where it runs. */
+  /** `built-in`, or the name of the runtime. */
   runtime: z.string(),
-  /** Of its package; null = it is built in. */
+  /** Digest of the package; null = the plugin is built in. */
   sha256: z.string().nullable(),
   priority: z.number(),
   security: z.boolean(),
   percent: z.number().nullable(),
   replaces: z.string().nullable(),
-  /** Routes that have it, and those of them where a kill switch takes it out. */
+  /** How many routes have the plugin, and on how many of them a kill switch takes it out. */
   routes: count,
   disabledRoutes: count,
   quarantined: z.boolean(),
@@ -42,7 +43,7 @@ export const pluginReport = z.strictObject({
 
 export type PluginReport = z.output<typeof pluginReport>;
 
-/** What of a plugin is seen from its routes. */
+/** What the routes of a snapshot show about a plugin. */
 export interface OnRoutes {
   readonly plugin: KnownPlugin;
   readonly quarantined: boolean;
@@ -85,7 +86,7 @@ function hooksOf({ measures }: KnownPlugin): PluginReport["hooks"] {
   return found;
 }
 
-/** One of each plugin and version, over all processes of a sidecar. */
+/** @returns one report per plugin and version, merged over all processes of a sidecar, sorted by priority */
 export function mergeReports(reports: readonly PluginReport[]): PluginReport[] {
   const merged = new Map<string, PluginReport>();
   for (const report of reports) {
@@ -119,7 +120,7 @@ function mergedOf(one: PluginReport, other: PluginReport): PluginReport {
   };
 }
 
-/** What `GET /plugins` shows. */
+/** @returns the body of `GET /plugins` */
 export function shownReports(reports: readonly PluginReport[]): object {
   return {
     plugins: reports.map(({ name, version, runtime, sha256, trouble, quarantined, hooks, ...rest }) => ({

@@ -1,17 +1,17 @@
-// What plugins keep beyond a policy (`init`), for each version of a plugin its own. A version that another one has taken
-// the place of is disposed of when the last snapshot that uses it has closed.
+// Keeps the state that plugins create in `init`, one per version of a plugin. State outlives a policy. Once a newer
+// version has replaced an old one, the old state is disposed of when the last snapshot that uses it has closed.
 import type { PluginDefinition } from "../plugin-api/contract.ts";
 import type { Logger } from "../plugin-api/services.ts";
 import { withinLimit } from "../plugin-api/within-limit.ts";
 import type { KnownPlugin } from "./known-plugin.ts";
 import { isThenable } from "./verdict.ts";
 
-/** Whose state it is. */
+/** The plugin that a state belongs to. */
 type StateOwner = Pick<KnownPlugin, "definition" | "faults" | "lasting" | "scoped">;
 
 interface Kept extends StateOwner {
   readonly state: unknown;
-  /** Snapshots that use it. */
+  /** How many snapshots use it. */
   users: number;
 }
 
@@ -21,14 +21,14 @@ const handOverLimitMs = 5_000;
 export class PluginStates {
   readonly #logger: Logger;
   readonly #kept = new Map<PluginDefinition, Kept>();
-  /** The version of each plugin that was asked for last. */
+  /** The version of each lasting plugin that was requested last. */
   readonly #latest = new Map<string, Kept>();
 
   constructor(logger: Logger) {
     this.#logger = logger;
   }
 
-  /** What one snapshot uses, until it releases it. */
+  /** The states that one snapshot uses, until it releases them. */
   hold(): HeldStates {
     return new HeldStates({
       take: (owner) => this.#take(owner),
@@ -37,7 +37,7 @@ export class PluginStates {
     });
   }
 
-  /** Disposes of all that is left, used or not; within its time limits, never rejects. */
+  /** Disposes of all states, used or not. Takes `disposeLimitMs` at most; never rejects. */
   async close(): Promise<void> {
     const all = [...this.#kept.values()];
     this.#kept.clear();
@@ -64,7 +64,10 @@ export class PluginStates {
     this.#sweep(kept.definition.name);
   }
 
-  /** Never throws. In the same tick where the plugin's hooks return plainly. */
+  /**
+   * Passes exported state from one version to the other. Never throws. Done within the same tick if the plugin's hooks
+   * return no promise.
+   */
   #handOver(from: Kept, to: Kept): void {
     if (from.definition.exportState === undefined || to.definition.importState === undefined) return;
     const failed = (error: unknown): void => {
@@ -101,7 +104,10 @@ export class PluginStates {
     }
   }
 
-  /** Without users the latest version of a lasting one stays: the next policy will most likely want it. */
+  /**
+   * Disposes of states without users, except the latest version of a lasting plugin: the next policy will probably need
+   * it.
+   */
   #sweep(name: string): void {
     for (const kept of this.#kept.values()) {
       if (kept.definition.name !== name || kept.users > 0 || this.#latest.get(name) === kept) continue;
@@ -133,7 +139,7 @@ function initialState({ definition, scoped: services }: StateOwner): unknown {
   }
 }
 
-/** What they throw later is the plugin's. */
+/** Runs work in the plugin's async scope, so that what it throws later is attributed to the plugin. */
 function scoped<T>({ definition, faults }: Kept, work: (definition: PluginDefinition) => T): T {
   return faults.scope().runInAsyncScope(work, undefined, definition);
 }
@@ -152,19 +158,19 @@ export class HeldStates {
     this.#keeper = keeper;
   }
 
-  /** Made on first use. */
+  /** @returns the state of a plugin, which is created on first use */
   of(owner: StateOwner): unknown {
     let kept = this.#held.get(owner.definition);
     if (kept === undefined) this.#held.set(owner.definition, (kept = this.#keeper.take(owner)));
     return kept.state;
   }
 
-  /** What is held for a plugin; undefined = nothing is. */
+  /** @returns the state held for a plugin; undefined = none is held */
   get(definition: PluginDefinition): unknown {
     return this.#held.get(definition)?.state;
   }
 
-  /** Has the plugins that are another version here get what theirs before exports. */
+  /** For each plugin whose version changed, passes the state that the previous version exports to the new one. */
   takeOver(previous: HeldStates): void {
     const before = new Map([...previous.#held.values()].map((kept) => [kept.definition.name, kept]));
     for (const kept of this.#held.values()) {

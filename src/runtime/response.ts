@@ -1,4 +1,5 @@
-// A response between the upstream (or a plugin, or an error) and the client: a value until respond.ts writes it.
+// Holds a response on its way from the upstream (or a plugin, or an error) to the client. It is a value until
+// respond.ts writes it.
 import type { Duplex } from "node:stream";
 import type { BodyTap, ExchangeResponse, RespondVerdict } from "../plugin-api/contract.ts";
 import { type TapFaults, Taps } from "./taps.ts";
@@ -9,7 +10,7 @@ import { pairsOf } from "../plugin-api/pairs.ts";
 const noFields: readonly string[] = [];
 
 export interface BodySource {
-  /** @returns undefined when it is longer, or breaks off; what has come is not lost */
+  /** @returns undefined when the body is longer, or breaks off; what has arrived is kept */
   collect(maxBytes: number): Promise<Buffer | undefined>;
 }
 
@@ -19,16 +20,16 @@ export class LiveResponse implements ExchangeResponse {
   readonly fields: Fields;
   readonly origin: "upstream" | "sidecar";
   readonly error: GatewayError | undefined;
-  /** Status as the upstream sent it; undefined for an answer of our own. */
+  /** Status as the upstream sent it; undefined for the sidecar's own answer. */
   received: number | undefined = undefined;
   /** The body in memory; undefined = the upstream's body streams. */
   body: Buffer | undefined;
   taps: Taps | undefined = undefined;
   transforms: Duplex[] | undefined = undefined;
-  /** Hears what its taps throw. */
+  /** Is told what the taps throw. */
   faults: TapFaults | undefined = undefined;
 
-  /** Where an upstream's body comes from. */
+  /** The source of an upstream's body. */
   source: BodySource | undefined = undefined;
 
   #trailers: Fields | undefined = undefined;
@@ -81,7 +82,7 @@ export class LiveResponse implements ExchangeResponse {
     fields.set("Content-Type", "application/problem+json");
     fields.set("Content-Length", String(body.length));
     fields.set("Proxy-Status", `outrigger; error=${proxyStatus}`);
-    // A refusal is for this request alone, unless whoever made it says otherwise.
+    // A refusal is for this request only, unless its fields say otherwise.
     if (!fields.has("cache-control")) fields.set("Cache-Control", "no-store");
     return new LiveResponse(status, fields, "sidecar", body, error);
   }
@@ -90,27 +91,27 @@ export class LiveResponse implements ExchangeResponse {
     return (this.#trailers ??= new Fields(this.#received));
   }
 
-  /** The service's, which have come. @param flat name, value, … */
+  /** Takes trailers that the upstream sent. @param flat name, value, … */
   receiveTrailers(flat: readonly string[]): void {
     if (this.#trailers === undefined) this.#received = flat;
     else for (const [name, value] of pairsOf(flat)) this.#trailers.append(name, value);
   }
 
-  /** name, value, … as far as they are known. */
+  /** name, value, … of the trailers known so far. */
   get flatTrailers(): readonly string[] {
     return this.#trailers?.toFlat() ?? this.#received;
   }
 
   readBody(maxBytes: number): Promise<Buffer | undefined> {
     if (this.body !== undefined) return Promise.resolve(this.body.length > maxBytes ? undefined : this.body);
-    // What comes out of them comes when the head is out.
+    // The transforms' output comes only after the head is sent.
     if (this.transforms !== undefined) return Promise.resolve(undefined);
     return this.source?.collect(maxBytes) ?? Promise.resolve(undefined);
   }
 
   replaceBody(body: string | Buffer): void {
     this.body = toBuffer(body);
-    // The upstream's reason phrase belongs to its status, which is not this answer's any more.
+    // The upstream's reason phrase belongs to its status, which this answer may no longer have.
     this.statusText = undefined;
     this.fields.delete("transfer-encoding");
     this.fields.delete("trailer");
@@ -126,14 +127,14 @@ export class LiveResponse implements ExchangeResponse {
     (this.transforms ??= []).push(transform);
   }
 
-  /** It will not be sent, or not to its end. */
+  /** The response will not be sent, or not completely. */
   discard(): void {
     this.taps?.abort();
     for (const transform of this.transforms ?? []) transform.destroy();
   }
 }
 
-/** RFC 9110 section 6.4.1: these never carry content. */
+/** RFC 9110 section 6.4.1: responses with 1xx, 204 and 304 never carry content. */
 export function mayHaveBody(status: number): boolean {
   return status >= 200 && status !== 204 && status !== 304;
 }

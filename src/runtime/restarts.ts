@@ -1,5 +1,5 @@
-// When a plugin's process or guest that died may start again, and when it may not any more. One for each package, since
-// what counts is the digest: another one begins anew.
+// Decides when a plugin's process or guest that died may start again, and when it may not any more. There is one object
+// per package digest, so another digest starts afresh.
 import type { Gauge, Logger, Metrics } from "../plugin-api/services.ts";
 
 const firstDelayMs = 100;
@@ -9,10 +9,10 @@ const windowMs = 60_000;
 export interface RestartsOf {
   readonly plugin: string;
   readonly version: string;
-  /** Restarts within a minute; one more and it is quarantined. */
+  /** Restarts allowed within a minute; one more and the plugin is quarantined. */
   readonly perMinute: number;
   readonly logger: Logger;
-  /** The plugin's own, which declares that it needs `quarantineMetric`. */
+  /** The plugin's own metrics; its definition must declare `quarantineMetric` in its needs. */
   readonly metrics: Metrics;
 }
 
@@ -20,9 +20,9 @@ export const quarantineMetric = "outrigger_plugin_quarantined";
 
 export class Restarts {
   readonly #of: RestartsOf;
-  /** Made when first needed: versions come and go, and most are well. */
+  /** Created on first use: versions come and go, and most are never quarantined. */
   #gauge: Gauge | undefined;
-  /** Moments of the last deaths within the window. */
+  /** Times of the last deaths within the window, on the monotonic clock. */
   readonly #deaths: number[] = [];
   #delayMs = 0;
   #reason: string | undefined;
@@ -33,9 +33,9 @@ export class Restarts {
   }
 
   /**
-   * It died.
+   * Records that the process or guest died.
    * @param reason in plain words, for the log
-   * @returns how long to wait before it is started again; undefined = it is quarantined
+   * @returns milliseconds to wait before the restart; undefined = it is quarantined
    */
   nextDelay(reason: string, nowMono: number): number | undefined {
     if (this.#quarantined) return undefined;
@@ -50,7 +50,7 @@ export class Restarts {
     return this.#delayMs;
   }
 
-  /** It does not run in this process any more. */
+  /** Quarantines the plugin: it no longer runs in this sidecar process. */
   quarantine(reason: string): void {
     if (this.#quarantined) return;
     this.#quarantined = true;
@@ -73,7 +73,7 @@ export class Restarts {
     return this.#quarantined;
   }
 
-  /** Why it died last, or is quarantined. */
+  /** Why it died last, or why it is quarantined. */
   get reason(): string | undefined {
     return this.#reason;
   }
@@ -83,7 +83,7 @@ export class Restarts {
     return this.#quarantined ? `it is quarantined: ${this.#reason}` : undefined;
   }
 
-  /** The package is not used any more. */
+  /** The package is no longer used: its gauge goes back to 0. */
   close(): void {
     this.#gauge?.set(0);
   }

@@ -1,6 +1,6 @@
-// The services as one plugin gets them: what they do is done in its name, and what it has not declared is refused. Made
-// once for each plugin. This keeps mistakes and undeclared use apart; code that means harm runs in this process all the
-// same.
+// Gives each plugin its part of the services: calls are made in its name, and use of anything it has not declared is
+// refused. Created once per plugin. This prevents mistakes and undeclared use; it is no barrier against hostile code,
+// which runs in this process all the same.
 import type {
   KeptLines,
   PluginNeeds,
@@ -20,7 +20,7 @@ import { Rate } from "./services/rate.ts";
 import { scopedLog } from "./services/scoped-log.ts";
 import { scopedMetrics } from "./services/scoped-metrics.ts";
 
-/** The services as the sidecar has them, of which each plugin gets its part. */
+/** The services of the sidecar, of which each plugin gets its part. */
 export interface HostServices extends Omit<Services, "workers" | "http" | "cache" | "db"> {
   readonly http: SharedParts["http"];
   readonly workers?:
@@ -28,7 +28,7 @@ export interface HostServices extends Omit<Services, "workers" | "http" | "cache
     | undefined;
 }
 
-/** A plugin as far as its services are concerned. */
+/** The part of a plugin that its services need. */
 export interface ServicesUser {
   readonly name: string;
   readonly needs?: PluginNeeds;
@@ -38,19 +38,19 @@ export interface ServicesUser {
 const noOptions = {};
 
 export class ScopedServices {
-  /** For what outlives a policy: no secrets but the declared ones. */
+  /** Services for what outlives a policy: only the declared secrets are readable. */
   readonly common: Services;
   readonly #live: Secrets;
   readonly #user: ServicesUser;
   readonly #own: OwnServices;
-  // Most routes have their options from the policy's top: one object, looked through once.
+  // Most routes have their options from the policy's top: one shared object, searched for secret names once.
   #byOptions = new WeakMap<object, Services>();
-  /** Those that `byOptions` is for. */
+  /** The secrets that `byOptions` was made for. */
   #secretsOf: Secrets;
 
   /**
-   * @param others the plugins beside it: a metric that is another one's is not this one's by a shorter name
-   * @param quotas what it may take of what it shares
+   * @param others the plugins beside it; a metric belongs to the plugin with the longest matching prefix
+   * @param quotas what the plugin may take of shared resources
    */
   constructor(
     user: ServicesUser,
@@ -80,9 +80,10 @@ export class ScopedServices {
   }
 
   /**
-   * For a set-up with these options, as the policy has them: with the secrets that they name.
+   * The services for a set-up with these options, as the policy has them. Secrets that the options name are readable
+   * too.
    * @param secrets default: those in force at any time
-   * @throws Error when it declares a database and no secret holds a URL of one
+   * @throws Error when the plugin declares a database and no secret holds its URL
    */
   with(options: unknown, secrets = this.#live): Services {
     this.#own.db.check();
@@ -99,12 +100,15 @@ export class ScopedServices {
     return services;
   }
 
-  /** A state of the plugin begins that uses these. */
+  /** A state of the plugin that uses these services begins. */
   open(): void {
     this.#own.open();
   }
 
-  /** Such a state is over. With the last one ends what was opened by these services, and more is refused. */
+  /**
+   * A state of the plugin is over. With the last one, everything opened by these services ends, and further use is
+   * refused.
+   */
   close(): void {
     this.#own.close();
   }
@@ -132,7 +136,7 @@ export class ScopedServices {
   }
 }
 
-/** Every text of theirs that is a name of a secret. */
+/** Adds every text in the options that is a name of a secret. */
 function collectSecrets(options: unknown, names: Set<string>): void {
   if (typeof options === "string") {
     if (/^SECRET_[A-Z0-9_]+$/.test(options)) names.add(options);
@@ -141,12 +145,12 @@ function collectSecrets(options: unknown, names: Set<string>): void {
   }
 }
 
-/** Names of secrets that it may read whatever its options name. */
+/** @returns the names of secrets that the plugin may read whatever its options name */
 export function declaredSecrets({ needs, secrets = {} }: ServicesUser): ReadonlySet<string> {
   return new Set([...Object.keys(secrets), ...(needs?.secrets ?? [])]);
 }
 
-/** undefined = no bound. */
+/** @returns undefined = no bound */
 function storeRate(
   plugin: string,
   { metrics, clock }: HostServices,
@@ -161,16 +165,16 @@ function storeRate(
     unit: "commands of the store a second",
     metrics,
   } as const;
-  // What counts more than there ever is takes all of it.
+  // A call that counts more than the whole quota takes the whole quota.
   return (count) => (rate.take(clock.mono(), Math.min(count, max)) ? undefined : refuse(options));
 }
 
-/** What begins the keys that are its own. */
+/** @returns the prefix of the plugin's own keys */
 function ownPrefix(plugin: string, service: string): string {
   return `p:${service}:${plugin}:`;
 }
 
-/** @param service whose keys its own are */
+/** @param service the service that the plugin's own keys belong to */
 export function scopedStore(
   { name, needs }: ServicesUser,
   store: Store,
@@ -202,7 +206,7 @@ function scopedLines(
 ): (name: string) => KeptLines {
   const scope = { plugin: name, whole: new Set([name, ...(needs?.lines ?? [])]), prefixes: [`${name}.`] };
   return (lines) => {
-    // They become the name of a file.
+    // The name becomes part of a file name.
     if (!isWithin(scope, lines) || !/^[a-z0-9.-]+$/.test(lines))
       throw new NotDeclared(name, `the kept lines "${lines}"`, "lines");
     return keptLines(lines);

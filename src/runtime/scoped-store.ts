@@ -1,11 +1,11 @@
-// The store as one plugin may use it: keys of its own and those that its definition declares. What the calls look at is
-// the keys they are given; a script that makes up keys of its own is not looked into.
+// Restricts the store to what one plugin may use: its own keys and those that its definition declares. Only the keys
+// passed to a call are checked. A script that makes up keys of its own is not inspected.
 import type { HashBounds, Script, Store } from "../plugin-api/services.ts";
 import { NotDeclared } from "./services/not-declared.ts";
 
 type Call = Parameters<Store["runAll"]>[0][number];
 
-/** What a plugin may name: whole names, and beginnings of names. */
+/** The names that a plugin may use: whole names, and prefixes of names. */
 export interface Scope {
   readonly plugin: string;
   readonly whole: ReadonlySet<string>;
@@ -21,14 +21,14 @@ function startsWithin(prefixes: readonly string[], name: string): boolean {
   return false;
 }
 
-/** What so many bytes count as, in commands: writing a megabyte costs the store more than a name does. */
+/** Bytes that count as one more command: writing a megabyte costs the store more than writing a name. */
 const bytesACommand = 4_096;
-/** What a scan counts as: it looks through the keys of everybody for those that it finds. */
+/** Commands that a scan counts as: it looks through the keys of all plugins. */
 const commandsAScan = 100;
 
 const weightOf = (bytes: number): number => 1 + Math.floor(bytes / bytesACommand);
 
-/** Counts so many commands. @returns the refusal, where they are too many */
+/** Counts the commands against the quota. @returns the refusal if there are too many */
 export type StoreRate = (commands: number) => Error | undefined;
 
 export class ScopedStore implements Store {
@@ -36,7 +36,7 @@ export class ScopedStore implements Store {
   readonly #scope: Scope;
   readonly #rate: StoreRate | undefined;
 
-  /** @param rate undefined = as many commands as the plugin likes */
+  /** @param rate undefined = no limit on commands */
   constructor(store: Store, scope: Scope, rate?: StoreRate) {
     this.#store = store;
     this.#scope = scope;
@@ -55,7 +55,7 @@ export class ScopedStore implements Store {
     return this.#store.sharded !== false;
   }
 
-  // Plain returns: a promise more for each call would be felt.
+  // These methods return the promise itself: one more promise per call would cost noticeable time.
 
   get(key: string, limitMs?: number): Promise<string | null> {
     return this.#outside(key) ?? this.#store.get(key, limitMs);
@@ -136,7 +136,7 @@ function refusalOf(plugin: string, key: string): NotDeclared {
   return new NotDeclared(plugin, `the key "${shown(key)}"`, "keys");
 }
 
-/** A key's beginning: what follows may be the digest of a credential. */
+/** @returns the beginning of a key: the rest may be the digest of a credential */
 function shown(key: string): string {
   const colon = key.indexOf(":");
   return colon === -1 || colon > 40 ? key.slice(0, 40) : `${key.slice(0, colon)}:…`;

@@ -1,4 +1,4 @@
-// The set-up of a route: each of its plugins, within a time limit, and the way back.
+// Sets up a route's plugins, each within a time limit, and closes them again.
 import { textOf } from "../plugin-api/error-text.ts";
 import { z } from "zod";
 import type { FailMode, Hooks, PluginDefinition, RouteInfo } from "../plugin-api/contract.ts";
@@ -24,9 +24,9 @@ export interface RouteSpec {
   readonly plugins: readonly string[];
   readonly pluginConfig: Readonly<Record<string, unknown>>;
   readonly stripPrefix: string | undefined;
-  /** Plugins that the shared policy locks, where a service's layer wrote the `stripPrefix`. Default: none. */
+  /** Plugins that the shared policy locks, if a service's layer wrote the `stripPrefix`. Default: none. */
   readonly strippedOver?: readonly string[] | undefined;
-  /** Whether the service takes paths that differ in case alone for the same one. Default: no. */
+  /** Whether the service treats paths that differ only in case as the same. Default: no. */
   readonly caseInsensitive?: boolean | undefined;
   /** Default: refused where a security plugin decides. */
   readonly encodedSlash?: "refuse" | "segment" | undefined;
@@ -39,7 +39,7 @@ export interface RouteSpec {
   readonly restorePrefix?: boolean | undefined;
   /** `host:port` or socket path, for labels. */
   readonly upstreamName: string;
-  /** Takes nobody: the service's layer does not fit here. */
+  /** The route refuses every request: the service's layer does not fit here. */
   readonly closed?: boolean;
 }
 
@@ -60,13 +60,16 @@ const commonOptions = z.looseObject({
   flag: callerFlag.optional(),
 });
 
-/** What set-ups give back in the end. */
+/** What set-ups made and `closeAll` gives back. */
 export interface Made {
   readonly steps: Step[];
   readonly states: Pick<HeldStates, "of" | "release">;
 }
 
-/** Rejects, naming plugin and route, when a set-up fails or takes too long. @param made takes what is to be given back */
+/**
+ * Rejects, naming plugin and route, when a set-up fails or takes too long.
+ * @param made collects what has to be given back
+ */
 export async function compileRoute(
   spec: RouteSpec,
   host: PluginHost,
@@ -127,7 +130,7 @@ async function setUp(
       onLongHook: host.onLongHook,
       hookLimitMs: definition.hookLimitMs,
     };
-    // Validation has refused it before.
+    // Policy validation refuses this earlier; this is a second check.
     if (flag !== undefined && definition.security)
       throw new Error("it decides who gets in, for every caller");
     const flagged = flag && new FlaggedCallers(definition.name, flag);
@@ -151,7 +154,7 @@ interface RouteParts {
 interface SetUpParts extends RouteParts {
   /** The plugin's options in the policy. */
   readonly written: unknown;
-  /** The same without what is not the plugin's own. */
+  /** The same options without `failMode` and `flag`. */
   readonly own: object;
   readonly host: PluginHost;
   readonly states: Made["states"];
@@ -173,13 +176,15 @@ async function hooksOf(plugin: KnownPlugin, parts: SetUpParts): Promise<Hooks> {
     const hooks = hooksReturned(await made);
     return host.around === undefined ? hooks : host.around(definition.name, hooks);
   } catch (error) {
-    // Hooks that come too late are nobody's: they are closed when they come.
+    // Nothing uses hooks that come too late. They are closed when they come.
     made.then((hooks) => closeHooks(definition.name, hooks, host)).catch(() => {});
     throw error;
   }
 }
 
-/** A security plugin stays closed whatever the policy says; validation has refused such a policy before. */
+/**
+ * A security plugin fails closed whatever the policy says; validation has already refused a policy that says otherwise.
+ */
 function effectiveFailMode(definition: PluginDefinition, asked: FailMode | undefined): FailMode {
   return definition.security ? "closed" : (asked ?? definition.failMode);
 }
@@ -196,7 +201,7 @@ export async function closeAll({ steps, states }: Made, host: PluginHost): Promi
   states.release();
 }
 
-/** Never rejects; no plugin waits for another's close. */
+/** Never rejects. Plugins close at the same time; none waits for another. */
 async function closeHooks(plugin: string, hooks: Hooks, host: PluginHost): Promise<void> {
   try {
     const closed = (async () => hooks.close?.())();

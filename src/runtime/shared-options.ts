@@ -1,16 +1,16 @@
-// Most routes have their options from the policy's top: they share one object, and what is made of it.
+// Shares parsed options between routes: most routes have their options from the policy's top.
 import { hash } from "node:crypto";
 import { frozen } from "../language/frozen.ts";
 import type { PluginDefinition } from "../plugin-api/contract.ts";
 
 const parsed = new WeakMap<PluginDefinition, WeakMap<object, unknown>>();
-/** Where the policy has none. */
+/** Stands for a policy without options for the plugin. */
 const nowhere = {};
 
 /**
  * @param written the plugin's options in the policy
- * @param own the same without what is not the plugin's own
- * @returns the options for a set-up: one frozen object for all routes that have them from the same place
+ * @param own the same options without `failMode` and `flag`
+ * @returns the options for a set-up: one frozen object for all routes with the same `written` object
  */
 export function parseOptions(definition: PluginDefinition, written: unknown, own: object): unknown {
   const place = written === undefined ? nowhere : written;
@@ -25,7 +25,7 @@ export function parseOptions(definition: PluginDefinition, written: unknown, own
 
 const optionTexts = new WeakMap<object, string>();
 
-/** What of a route decides who gets in: two routes with the same text decide alike. */
+/** @returns a text that stands for what decides who gets in: routes with the same text decide alike */
 export function decisions(
   ordered: readonly PluginDefinition[],
   pluginConfig: Readonly<Record<string, unknown>>,

@@ -1,4 +1,4 @@
-// A policy compiled for this sidecar: immutable, swapped whole, closed after its last exchange.
+// Compiles a policy for this sidecar. A snapshot is immutable, replaced as a whole, and closed after its last exchange.
 import type { OwnedCookie } from "../plugin-api/contract.ts";
 import { Declarations } from "./declarations.ts";
 import type { OwnedCookies } from "./owned-cookies.ts";
@@ -11,21 +11,21 @@ import { Slices } from "../v8/slices.ts";
 
 export interface SnapshotSpec {
   readonly routes: readonly RouteSpec[];
-  /** Its plugins' response side and `onComplete` see requests that no route takes. */
+  /** Its plugins' response side and `onComplete` see requests that match no route. */
   readonly unmatched: RouteSpec;
-  /** Further request fields, by `fieldKey`, that no client may send. */
+  /** Further request fields, by `fieldKey`, that are removed from every client's request. */
   readonly identityFields?: ReadonlySet<string> | undefined;
-  /** Further cookies that no service gets. */
+  /** Further cookies that are hidden from the service. */
   readonly ownedCookies?: readonly OwnedCookie[] | undefined;
   /** Fields and query parameters that carry credentials. */
   readonly secretNames?: ReadonlySet<string> | undefined;
-  /** Of the document that it is made of; default: "". */
+  /** Digest of the policy document; default: "". */
   readonly digest?: string | undefined;
-  /** For the set-up of all routes; default 30 s. */
+  /** Time limit for the set-up of all routes, in milliseconds; default 30 s. */
   readonly limitMs?: number | undefined;
 }
 
-/** A policy that is not set up by then is refused: what sets it up ends then, too. */
+/** A policy whose set-up takes longer is refused, and its set-up ends. */
 const defaultLimitMs = 30_000;
 
 interface Origin {
@@ -37,15 +37,15 @@ interface Origin {
 export class Snapshot {
   readonly routes: readonly CompiledRoute[];
   readonly unmatched: CompiledRoute;
-  /** Of the document that it is made of. */
+  /** Digest of the policy document. */
   readonly digest: string;
   /** Lower-case names of request fields that plugins set: removed from every client's request. */
   readonly ownedRequestFields: ReadonlySet<string>;
-  /** undefined = no plugin has any. */
+  /** undefined = no plugin owns a cookie. */
   readonly ownedCookies: OwnedCookies | undefined;
-  /** Names of fields that no trailer brings. */
+  /** Names of fields that are never taken from a trailer. */
   readonly headOnlyFields: ReadonlySet<string>;
-  /** What a route's plugins take out of requests. */
+  /** The parts of requests that a route's plugins own and take out. */
   readonly ownedParts: (route: CompiledRoute) => OwnedParts | undefined;
   #exchanges = 0;
   #retired = false;
@@ -75,12 +75,14 @@ export class Snapshot {
     for (const { chain } of [...routes, unmatched]) chain.ownedCookies = this.ownedCookies;
   }
 
-  /** It is in force from now on, in place of that one: plugins of another version get what theirs before kept. */
+  /**
+   * This snapshot replaces `previous` from now on: plugins whose version changed get the state of the previous version.
+   */
   takeOver(previous: Snapshot): void {
     this.#states.takeOver(previous.#states);
   }
 
-  /** An exchange begins that keeps this snapshot to its end. */
+  /** An exchange begins. It uses this snapshot until it ends. */
   enter(): void {
     this.#exchanges += 1;
   }
@@ -102,7 +104,7 @@ export class Snapshot {
     return this.#closed.promise;
   }
 
-  /** What plugins say is wrong, by name. */
+  /** @returns what plugins report as wrong, by plugin name */
   health(): Map<string, string> {
     const troubles = new Map<string, string>();
     for (const { chain } of [...this.routes, this.unmatched]) {
@@ -115,8 +117,8 @@ export class Snapshot {
   }
 
   /**
-   * How its plugins fare.
    * @param isOff whether a plugin is switched off on the route with this path
+   * @returns how the plugins of this snapshot fare
    */
   reports(isOff: (plugin: string, path: string) => boolean): PluginReport[] {
     const seen = new Map<string, OnRoutes>();
@@ -143,7 +145,7 @@ export class Snapshot {
     return on;
   }
 
-  /** A plugin's document by its path on the admin listener. */
+  /** @param path of the document on the admin listener: `/plugins/<plugin>/<name>` */
   document(path: string): string | undefined {
     const [, plugin, name] = /^\/plugins\/([^/]+)\/([^/]+)$/.exec(path) ?? [];
     if (plugin === undefined || name === undefined) return undefined;
@@ -156,8 +158,8 @@ export class Snapshot {
 }
 
 /**
- * Sets up every plugin of every route.
- * Rejects, naming plugin and route, when a set-up fails or takes too long; what was set up is closed again.
+ * Sets up every plugin of every route. Rejects, naming plugin and route, when a set-up fails or takes too long; what
+ * was set up by then is closed again.
  * @param onClosed called once the snapshot is retired and its last exchange is over
  */
 export async function createSnapshot(

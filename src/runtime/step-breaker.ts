@@ -1,4 +1,5 @@
-// The breaker of one plugin on one route: what it leaves out is told and counted, since requests go on as if nothing was.
+// Creates the breaker of one plugin on one route. Hooks that the breaker skips are logged and counted, because requests
+// go on without a sign of it.
 import type { FailMode } from "../plugin-api/contract.ts";
 import type { Logger } from "../plugin-api/services.ts";
 import { Breaker, type BreakerEvents } from "./breaker.ts";
@@ -9,14 +10,14 @@ export type { Breaker };
 interface BreakerParts {
   readonly definition: { readonly name: string };
   readonly failMode: FailMode;
-  /** In place of a new one. */
+  /** An existing breaker to use instead of a new one. */
   readonly breaker?: Breaker | undefined;
   readonly logger: Logger;
-  /** The plugin's, whatever the route. */
+  /** The plugin's metrics, over all routes. */
   readonly measures: Pick<HookMeasures, "leftOut">;
 }
 
-/** A plugin's breakers on all its routes tell the same: of thousands none keeps who to tell for itself. */
+/** All breakers of a plugin share one listener object: with thousands of routes, one per route would waste memory. */
 const told = new WeakMap<BreakerParts["measures"], BreakerEvents>();
 
 /** @returns undefined for a plugin that fails closed */

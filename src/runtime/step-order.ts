@@ -1,5 +1,5 @@
-// Which of a chain's steps have which hook, in the order in which they are run. Routes with the same plugins share one:
-// of thousands each keeps what is its own alone.
+// Lists which steps of a chain have which hook, in the order in which they run. Routes with the same plugins share one
+// list, so that thousands of routes do not each keep a copy.
 import { boundedCache } from "../plugin-api/bounded-cache.ts";
 import type { Step } from "./step.ts";
 
@@ -16,7 +16,7 @@ export interface StepOrder {
 
 const hookNames = ["onRequest", "onResponse", "onError", "onComplete", "recheck"] as const;
 
-/** A policy has few. */
+/** A policy has only a few different combinations. */
 const known = boundedCache<StepOrder>(64);
 
 /** @param steps by priority, lowest first */

@@ -1,7 +1,7 @@
-// One plugin on one route, with everything that keeps it from hurting others: time limit, breaker, fail mode, counts.
-// No breaker stands in front of a plugin that fails closed: open, it would refuse everybody for what a few requests
-// brought about. And what throws costs nobody a wait, so only hooks that hang open the one of a plugin that fails open:
-// else a request that makes it throw would switch it off for the others.
+// Runs one plugin on one route, with everything that keeps it from hurting others: time limit, breaker, fail mode,
+// counts. A plugin that fails closed has no breaker: an open one would refuse every request because of a few. A plugin
+// that fails open has one, and only hooks that hang open it. An exception makes no request wait, and a request that
+// provokes one must not switch the plugin off for other requests.
 import type { AsyncResource } from "node:async_hooks";
 import type {
   ExchangeResponse,
@@ -22,12 +22,12 @@ import type { Clock, Histogram, Logger } from "../plugin-api/services.ts";
 import { isThenable, takeVerdict } from "./verdict.ts";
 
 const defaultTimeLimitMs = 2_000;
-/** A plain hook that takes as long holds everybody up. */
+/** A synchronous hook that takes this long blocks the event loop for all requests. */
 const longHookSeconds = 0.1;
-/** A hook is taken for one that waits until so many in a row have not. */
+/** A step counts as waiting until this many hooks in a row have returned no promise. */
 const rememberedWait = 1_000;
 
-/** Told of a hook that kept the event loop to itself for so long. */
+/** Called for a hook that blocked the event loop for so long. */
 export type LongHook = (hook: string, ms: number) => void;
 
 export interface StepParts {
@@ -38,28 +38,28 @@ export interface StepParts {
   readonly logger: Logger;
   readonly measures: HookMeasures;
   readonly faults: PluginFaults;
-  /** Hooks run in it, so that what their work throws later is known to be the plugin's. */
+  /** Hooks run in this scope, so that what their work throws later is attributed to the plugin. */
   readonly scope: AsyncResource;
   readonly onLongHook: LongHook;
-  /** Longest time of a hook, whatever the hooks' own limits are. Default: none. */
+  /** Upper bound in milliseconds for each hook, whatever the hooks' own limits are. Default: none. */
   readonly hookLimitMs?: number | undefined;
-  /** Of the same plugin on the same route. Default: a new one. */
+  /** The breaker of the same plugin on the same route. Default: a new one. */
   readonly breaker?: Breaker | undefined;
 }
 
 export class Step {
   readonly name: string;
-  /** Whether it decides who gets in. */
+  /** Whether the plugin decides who gets in. */
   readonly security: boolean;
   readonly hooks: Hooks;
   readonly failMode: FailMode;
-  /** Of a plugin that fails open. */
+  /** Undefined for a plugin that fails closed. */
   readonly breaker: Breaker | undefined;
   readonly #clock: Clock;
   readonly #logger: Logger;
   readonly #faults: PluginFaults;
   readonly #scope: AsyncResource;
-  /** Runs of its hooks until they are not taken for ones that wait. */
+  /** How many more hooks without a promise it takes until the step no longer counts as waiting. */
   #waits = rememberedWait;
   readonly #onLongHook: LongHook;
   readonly #hookLimitMs: number;
@@ -82,13 +82,14 @@ export class Step {
     this.#errors = parts.measures.errors;
   }
 
-  /** The same where only these plugins are left of the chain. */
+  /** The same step where the chain has only these plugins left. */
   beside(_names: ReadonlySet<string>): Step {
     return this;
   }
 
-  // A hook's time runs from `exchange.hookMono`, and its end is the beginning of the next one: the clock is read once a
-  // hook. A plain return comes back plainly; a promise ends within the hook's time limit and leaves no timer.
+  // A hook's time runs from `exchange.hookMono`, and its end is the start of the next hook, so the clock is read once
+  // per hook. A hook that returns a plain value gets a plain value back. A promise settles within the hook's time limit
+  // and leaves no timer.
 
   request(exchange: LiveExchange): HookResult<Verdict> | Promise<HookResult<Verdict>> {
     if (this.breaker !== undefined && this.#isLeftOut("onRequest", exchange)) return leftOut();
@@ -137,7 +138,7 @@ export class Step {
     }
   }
 
-  /** Nothing waits for `onComplete`, and nothing it throws matters to the exchange. */
+  /** Nothing waits for `onComplete`, and an exception in it does not affect the exchange. */
   complete(exchange: LiveExchange, outcome: Outcome): void {
     const startedMono = exchange.hookMono;
     try {
@@ -148,7 +149,7 @@ export class Step {
         exchange,
         outcome,
       );
-      // The contract knows no promise here, the type system lets an async function pass.
+      // The contract has no promise here, but the type system accepts an async function.
       if (result !== undefined && isThenable(result)) {
         result.then(undefined, (error: unknown) => this.#count("onComplete", startedMono, error, "threw"));
       }
@@ -158,7 +159,7 @@ export class Step {
     }
   }
 
-  /** What an operator should know of it; undefined = well. */
+  /** @returns what an operator should know about the plugin; undefined = it is well */
   get trouble(): string | undefined {
     if (this.breaker?.open === true) return "it hangs, and is left out for a while";
     return this.#faults.trouble(this.#clock.mono());
@@ -200,18 +201,19 @@ export class Step {
     exchange.hookWaits();
     return new Promise((resolve) => {
       let pending = true;
-      // After a stall of our own process the answer may lie in a socket already: it is read first.
+      // After a stall of this process the answer may already be in a socket: it is read first.
       const ring = (): void => void setImmediate(late);
       const late = (): void => {
         if (!pending) return;
-        // A slow client must not make the plugin look slow, or open its breaker: the body has a limit of its own.
+        // A slow client must not make the plugin look slow, or open its breaker: reading the body has its own time
+        // limit.
         if (exchange.readsBody && !exchange.over) {
           timer = setTimeout(ring, limitMs);
           return;
         }
         pending = false;
         const error = new Error(`${this.name}.${phase} took longer than ${limitMs} ms`);
-        // Cancels the hook's own waits; what it still returns is not looked at.
+        // Aborts the hook's own waits; whatever it still returns is ignored.
         exchange.cancelHook(error);
         exchange.hookMono = startedMono;
         this.#resolve(resolve, () => this.#failed(phase, exchange, error, "timeout"));
@@ -223,7 +225,7 @@ export class Step {
         pending = false;
         clearTimeout(timer);
         exchange.endHook();
-        // Whatever began meanwhile (a failure's own response phase) has set it anew.
+        // Another phase that began meanwhile (the response phase of a failure) has changed it.
         exchange.hookMono = startedMono;
         this.#resolve(resolve, settled);
         exchange.hookSettled();
@@ -235,7 +237,7 @@ export class Step {
     });
   }
 
-  /** Who waits for the hook is answered, whatever goes wrong in counting it. */
+  /** Resolves the hook's promise even if counting its result throws. */
   #resolve<T>(resolve: (result: HookResult<T>) => void, settled: () => HookResult<T>): void {
     try {
       resolve(settled());
@@ -245,7 +247,10 @@ export class Step {
     }
   }
 
-  /** The hook has come to a value; one that is no verdict is the plugin's fault. @param plainly without a promise */
+  /**
+   * The hook returned a value; a value that is not a verdict is the plugin's fault.
+   * @param plainly it returned no promise
+   */
   #settled<T>(
     phase: Exclude<Phase, "onComplete">,
     exchange: LiveExchange,
@@ -268,7 +273,7 @@ export class Step {
   }
 
   #failed(phase: Phase, exchange: LiveExchange, error: unknown, type: HookErrorType = "threw"): HookFailure {
-    // A coded error is an answer that the plugin chose to throw, not a fault of the plugin.
+    // A GatewayError is an answer that the plugin chose to throw, not a fault of the plugin.
     const coded = gatewayErrorOf(error);
     if (coded !== undefined) {
       this.breaker?.succeeded();

@@ -1,5 +1,5 @@
-// A plugin that stands in another one's place for a part of the callers, held against that one: where it does worse, its
-// callers get the other one again.
+// Compares a plugin with the one that it replaces for some of the callers. If the new one does worse, its callers get
+// the old one again.
 import type { Clock, Logger } from "../plugin-api/services.ts";
 import { added, type Distribution, distributionOf, quantile, total } from "./distribution.ts";
 import type { HookMeasures, Phase } from "./hook-measures.ts";
@@ -21,9 +21,15 @@ interface Figures {
 
 const windowMs = 10_000;
 const betweenLooksMs = 500;
-/** Of one window: that many hooks failed, that share of its hooks, and so many times the share of the other's. */
+/**
+ * The new plugin fails more if, within one window, at least `least` of its hooks failed, and their share is at least
+ * `share` and at least `times` the share of the old one.
+ */
 const worseErrors = { least: 20, share: 0.05, times: 2 };
-/** Its slow hooks (p95) take so many times as long as the other's, and so many seconds longer. */
+/**
+ * The new plugin is slower if the p95 of its hooks is at least `times` that of the old one and `seconds` longer. Both
+ * need `least` hooks in the window.
+ */
 const worseTime = { least: 256, times: 2, seconds: 0.001 };
 const phases: readonly Phase[] = ["onRequest", "onResponse", "onError", "recheck", "onComplete"];
 
@@ -42,12 +48,12 @@ export class Succession {
     this.#lookedMono = this.#windowMono = parts.clock.mono();
   }
 
-  /** Whether the callers of the newer one get the older one. */
+  /** Whether the new plugin has yielded: its callers get the old one. */
   get isOver(): boolean {
     return this.#newer.faults.yielded;
   }
 
-  /** Judges what came of both since the window began; called often, looks now and then. */
+  /** Compares both since the window began. Call it often; it checks at most every `betweenLooksMs`. */
   look(): void {
     const nowMono = this.#parts.clock.mono();
     if (this.isOver || nowMono - this.#lookedMono < betweenLooksMs) return;

@@ -1,7 +1,8 @@
-// Those who watch a body on its way to the client. Each hears `end` or `abort` exactly once; one that throws is let go.
+// Passes a body on its way to the client to the taps that watch it. Each gets `end` or `abort` exactly once. A tap that
+// throws is removed.
 import type { BodyTap } from "../plugin-api/contract.ts";
 
-/** Hears what taps throw. */
+/** Is told what taps throw. */
 export interface TapFaults {
   tapFailed(error: unknown): void;
 }

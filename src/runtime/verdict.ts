@@ -1,8 +1,11 @@
-// What a hook may answer with. Plugins are other people's code: what is no verdict is a fault of the plugin.
+// Checks what a hook returned. Plugins are other people's code: a value that is not a verdict is the plugin's fault.
 import type { RejectVerdict, RespondVerdict, Verdict } from "../plugin-api/contract.ts";
 import { gatewayErrorOf, isFlat } from "../plugin-api/errors.ts";
 
-/** @returns the verdict, its error one of ours; an Error that says what is wrong when it is none */
+/**
+ * @returns the verdict, with its error as a GatewayError of this process; or an Error that says why the value is not a
+ * verdict
+ */
 export function takeVerdict(value: unknown): Verdict | Error {
   if (value === undefined || value === null) return undefined;
   if (typeof value !== "object") return new Error(`a hook returned a ${typeof value}`);
@@ -22,12 +25,12 @@ export function takeVerdict(value: unknown): Verdict | Error {
   return verdict as RespondVerdict;
 }
 
-/** Whether that can be the status of an answer: three digits, and none that announces another answer. */
+/** Whether it can be the status of a final response: three digits, not 1xx. */
 export function isFinalStatus(status: number | undefined): boolean {
   return status !== undefined && Number.isInteger(status) && status >= 200 && status <= 999;
 }
 
-/** Libraries of other people's promises count too: taken for a verdict, one would let the request wait for nothing. */
+/** Accepts promises of other libraries too. If one were taken for a verdict, the request would not wait for it. */
 export function isThenable(value: unknown): value is PromiseLike<never> {
   return typeof value === "object" && value !== null && "then" in value && typeof value.then === "function";
 }

@@ -1,5 +1,5 @@
-// What a plugin's process may ask of the cache that the plugin has to itself. What is kept is the text that the process's
-// own cache made of a value.
+// Answers the cache requests of a plugin's process from the plugin's own cache. A stored value is the text that the
+// process's own cache made of it.
 import type { PluginCache } from "../../plugin-api/services.ts";
 import { count, text } from "./received.ts";
 import type { Service } from "./service.ts";

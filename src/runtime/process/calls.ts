@@ -1,4 +1,4 @@
-// The hook calls that wait for one process's answer: what is sent for each, and what an answer does to its exchange.
+// Keeps the hook calls that wait for an answer from one process, and applies each answer to its exchange.
 import type { Exchange, ExchangeResponse, Verdict } from "../../plugin-api/exchange.ts";
 import type { ExtensionFields, MessageSide } from "../extension-fields.ts";
 import type { Fields } from "../../plugin-api/fields.ts";
@@ -12,9 +12,9 @@ export interface Call {
   readonly fields: ExtensionFields;
   /** When its time limit began to run, on the monotonic clock. */
   startedMono: number;
-  /** Reads of the client's body that are under way: their time is not the plugin's. */
+  /** How many reads of the client's body are in progress. Their time does not count against the plugin. */
   bodyReads: number;
-  /** Aborts when nobody waits for it any more; undefined = nobody ever does. */
+  /** Aborts when nobody waits for the call any more; undefined = nobody waits for it from the start (onComplete). */
   readonly signal: AbortSignal | undefined;
   resolve(verdict: Verdict): void;
   reject(error: unknown): void;
@@ -27,12 +27,13 @@ export class Calls {
   readonly #waiting = new Map<number, Call>();
   #last = 0;
   #onIdle: (() => void) | undefined;
-  /** Answers to calls that nobody waits for. */
+  /** How many answers came for calls that are not waiting. */
   unknown = 0;
 
   /**
-   * @param maxBodyBytes of a body that the plugin answers with
-   * @param limitMs of a hook
+   * @param maxBodyBytes limit of a body that the plugin answers with
+   * @param limitMs time limit of a hook
+   * @param now monotonic clock, in milliseconds
    */
   constructor(maxBodyBytes: number, limitMs: number, now: () => number) {
     this.#maxBodyBytes = maxBodyBytes;
@@ -44,14 +45,14 @@ export class Calls {
     return this.#waiting.size;
   }
 
-  /** @returns its id */
+  /** @returns the id of the call */
   add(call: Call): number {
     this.#last += 1;
     this.#waiting.set(this.#last, call);
     return this.#last;
   }
 
-  /** Resolves once nothing is waited for: at the latest when the last of them has expired. */
+  /** Resolves once no call waits: at the latest when the last of them has expired. */
   async idle(): Promise<void> {
     if (this.#waiting.size > 0) await new Promise<void>((resolve) => (this.#onIdle = resolve));
   }
@@ -63,7 +64,7 @@ export class Calls {
   answered(id: unknown, given: unknown, changed: unknown, blobs: readonly Buffer[]): void {
     const call = this.#take(id);
     if (call === undefined) return;
-    // Whoever called has gone on without it: the exchange is not to be touched.
+    // The chain has gone on without the answer, so the exchange must not be touched.
     if (call.signal?.aborted === true) return call.reject(new Error("the answer came too late"));
     try {
       const read = verdict(given, blobs, this.#maxBodyBytes);
@@ -75,12 +76,12 @@ export class Calls {
     }
   }
 
-  /** @param error the hook's, or what is to be told of it */
+  /** @param error the hook's error, or one that says why there is no answer */
   failed(id: unknown, error: unknown): void {
     this.#take(id)?.reject(error);
   }
 
-  /** The process is gone. */
+  /** The process is gone: all calls fail. */
   failAll(error: Error): void {
     const calls = [...this.#waiting.values()];
     this.#waiting.clear();
@@ -89,8 +90,8 @@ export class Calls {
   }
 
   /**
-   * @param graceMs beyond the time limit, so that whoever called is the first to see it pass
-   * @returns ids of those that were waited for longer; they are failed
+   * @param graceMs added to the time limit, so that the caller's own limit passes first
+   * @returns ids of the calls that waited longer; they have failed
    */
   expire(graceMs: number): number[] {
     const over: number[] = [];
@@ -101,7 +102,10 @@ export class Calls {
     return over;
   }
 
-  /** The call reads the client's body, which takes as long as the client does. */
+  /**
+   * Runs a read of the client's body. It takes as long as the client does, so the call's time limit starts again after
+   * it.
+   */
   async whileReading<T>(call: Call, read: () => Promise<T>): Promise<T> {
     call.bodyReads += 1;
     try {
@@ -127,12 +131,12 @@ function checkVerdict(read: ReadVerdict, fields: ExtensionFields): void {
     checkEdit(fields, "response", flat[i] as string, flat[i + 1] as string);
 }
 
-/** All of it or nothing. */
+/** Applies all changes, or none if one of them is not allowed. */
 function apply({ exchange, response, fields }: Call, read: ReadChanges): void {
   checkEdits(fields, "request", read.request);
   checkEdits(fields, "response", read.response);
   edit(exchange.request.fields, read.request);
-  // Once only, so that a plugin cannot take back what another one said.
+  // It can only be set, so that a plugin cannot take back what another one said.
   if (read.responseIsPersonal) exchange.responseIsPersonal = true;
   if (read.refusedBecause !== undefined) exchange.refusedBecause = read.refusedBecause;
   if (response === undefined) return;

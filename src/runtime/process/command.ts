@@ -1,5 +1,5 @@
-// How a plugin's process is started: with what it needs to run its bundle, and nothing more. See child/shut.ts for what
-// it gives up by itself.
+// Builds the command that starts a plugin's process with no more rights than its bundle needs. See child/shut.ts for
+// the rights that the process itself gives up.
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, extname, join, sep } from "node:path";
@@ -9,23 +9,29 @@ import { isSingleExecutable, pluginProcessWord } from "../../v8/single-executabl
 export interface ProcessCommand {
   readonly program: string;
   readonly args: readonly string[];
-  /** What is not as safe as it could be here; undefined = nothing. */
+  /** Why the process is less isolated here than it could be; undefined = it is fully isolated. */
   readonly warning: string | undefined;
 }
 
-/** `.ts` from source, `.js` compiled, `.cjs` where the sidecar is one file, which has this one beside it. */
+/**
+ * `.ts` when run from source, `.js` when compiled, `.cjs` where the sidecar is bundled into one file. A bundled sidecar
+ * has the child's program as a file beside it.
+ */
 const form = extname(import.meta.url);
 const isOneFile = form === ".cjs";
 const ownProgram = fileURLToPath(
   new URL(isOneFile ? "plugin-process.cjs" : `child/program${form}`, import.meta.url),
 );
 
-/** Users that systemd keeps for services without a user of their own: nobody else runs as one of them. */
+/**
+ * The UID range that systemd reserves for services without a user of their own: no other program runs as one of them.
+ */
 const firstUser = 61_184;
 const users = 4_336;
 
 /**
- * @param sha256 of the package: each runs as a user of its own where the sidecar is root
+ * @param memoryMiB limit of V8's old generation
+ * @param sha256 of the package; where the sidecar is root, it selects the user that the process runs as
  * @param bundled the child's program in one file; default: the sidecar's own
  */
 export function processCommand(memoryMiB: number, sha256: string, bundled?: string): ProcessCommand {
@@ -51,7 +57,7 @@ export function processCommand(memoryMiB: number, sha256: string, bundled?: stri
   return { program, args, warning };
 }
 
-/** Why it cannot be another user than root; undefined = it can. */
+/** @returns why the process cannot run as a user other than root; undefined = it can */
 function whyTheSameUser(isOpen: boolean, setpriv: string | undefined): string | undefined {
   if (setpriv === undefined) return "there is no setpriv";
   if (!isOpen) return "no other user may read the sidecar's program";
@@ -75,7 +81,7 @@ function nodeArguments(memoryMiB: number, files: readonly string[]): string[] {
     ...files.map((file) => `--allow-fs-read=${file}`),
     `--max-old-space-size=${memoryMiB}`,
     "--max-semi-space-size=1",
-    // Collections of a heap without end must not take the sidecar's cores.
+    // Garbage collection of a heap that keeps growing must not take the sidecar's cores.
     "--v8-pool-size=1",
     "--disallow-code-generation-from-strings",
     "--disable-sigusr1",
@@ -84,13 +90,13 @@ function nodeArguments(memoryMiB: number, files: readonly string[]): string[] {
   ];
 }
 
-/** No core file, no file written, few descriptors. */
+/** No core dump, no file writes, few file descriptors. */
 function limited(): string[] {
   const prlimit = programAt("prlimit");
   return prlimit === undefined ? [] : [prlimit, "--core=0", "--fsize=0", "--nofile=64:64"];
 }
 
-/** It dies with the sidecar even while it spins, and no file makes it another user. */
+/** The process dies with the sidecar even in an endless loop, and cannot gain privileges from a file (setuid). */
 function deprived(setpriv: string | undefined, user: number | undefined): string[] {
   if (setpriv === undefined) return [];
   const args = [setpriv, "--pdeathsig", "KILL", "--no-new-privs"];
@@ -102,7 +108,7 @@ function programAt(name: string): string | undefined {
   return [`/usr/bin/${name}`, `/bin/${name}`].find((path) => existsSync(path));
 }
 
-/** What the child's own program is made of; it gives this up before it takes the bundle. */
+/** The files of the child's program. The child gives up reading them before it takes the bundle. */
 function readableFiles(): string[] {
   if (isOneFile) return [ownProgram];
   const root = fileURLToPath(new URL("../../../", import.meta.url));
@@ -115,7 +121,7 @@ function readableFiles(): string[] {
   return [join(root, "src"), join(root, "package.json"), ...packages];
 }
 
-/** Whether every user may read it, the folders above it included. */
+/** Whether every user may read the file, the permissions of the folders above it included. */
 function isReadableByAll(path: string): boolean {
   try {
     for (let at = path, bits = 0o4; ; at = dirname(at), bits = 0o1) {

@@ -1,4 +1,4 @@
-// What a plugin's process may ask of the database that the plugin has to itself, outside of transactions and in them.
+// Answers the database requests of a plugin's process from the plugin's own database, outside and inside transactions.
 import { DatabaseError, type QueryOptions, type Transaction } from "../../plugin-api/database.ts";
 import type { Database, DatabaseValue } from "../../plugin-api/services.ts";
 import { count, list, optionalCount, text } from "./received.ts";
@@ -14,7 +14,10 @@ type Asked = Readonly<Record<string, unknown>>;
 
 export interface DatabaseServices {
   readonly services: readonly [string, Service][];
-  /** At most three a transaction, so that no other request is in the way of its end. */
+  /**
+   * Requests that begin and end transactions: at most three per transaction. They are not counted, so that no other
+   * request can delay the end of a transaction.
+   */
   readonly steps: readonly [string, Service][];
   /** The process has ended: its transactions are rolled back. */
   close(): void;
@@ -91,7 +94,7 @@ async function reply(
   const given = list(values, "the values of a query");
   if (given.length > maxValues) throw new Error(`a query has ${maxValues} values at most`);
   const most = optionalCount(asked["maxRows"]);
-  // The database looks at each of the values.
+  // The values are not checked here: the database checks each of them.
   const { rows, rowCount } = await query(
     text(statement, "a query", maxQueryCharacters),
     given as DatabaseValue[],
@@ -108,7 +111,10 @@ function limitsOf(asked: Asked): Pick<QueryOptions, "readOnly" | "timeoutMs"> {
   };
 }
 
-/** A plugin does by its reason what it does about an error: it tries once more where two transactions met. */
+/**
+ * Sends a database error with its reason, because plugins act on the reason: they try again after a conflict of two
+ * transactions.
+ */
 function withReason(service: Service): Service {
   return async (args, blobs) => {
     try {
@@ -121,7 +127,7 @@ function withReason(service: Service): Service {
   };
 }
 
-/** Bytes as PostgreSQL writes them. */
+/** Writes bytes in PostgreSQL's hex format. */
 function asText(row: Readonly<Record<string, unknown>>): Record<string, unknown> {
   const pairs = Object.entries(row).map(([name, value]) => [
     name,

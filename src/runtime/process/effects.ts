@@ -1,5 +1,5 @@
-// What a plugin's process says without waiting for an answer: lines of its log, changes of its metrics, what its timers
-// threw. Bounded a second, and counted where it is too much.
+// Takes what a plugin's process sends without waiting for an answer: log lines, metric changes, exceptions of its
+// timers. Each is limited per second, and what goes over the limit is counted.
 import { textOf } from "../../plugin-api/error-text.ts";
 import type { Aggregation, Counter, Services } from "../../plugin-api/services.ts";
 import { cacheMetric, cacheResults } from "../services/cache/measures.ts";
@@ -15,7 +15,7 @@ const maxTold = 16;
 const levels: ReadonlySet<string> = new Set(["debug", "info", "warn", "error"]);
 type Level = "debug" | "info" | "warn" | "error";
 
-/** Counters of the sidecar's own that the plugin's part of a service counts by, and what of it. */
+/** Metrics of the sidecar that the plugin's cache may also count in, and the label values it may use there. */
 export const sharedMetrics: ReadonlyMap<string, ReadonlySet<string>> = new Map([
   [cacheMetric, new Set<string>(cacheResults)],
   [quotaMetric, new Set(["cache_loads"])],
@@ -53,7 +53,10 @@ export class Effects {
     }
   }
 
-  /** What is too much, or cannot be taken, is dropped and counted; why is told once. */
+  /**
+   * Runs an effect. One over the limit, or one that fails, is dropped and counted. Each reason for a failure is logged
+   * once.
+   */
   #within(what: "lines" | "changes", effect: () => void): void {
     if (!this.#counts(what)) return;
     try {
@@ -73,7 +76,10 @@ export class Effects {
     this.#services.logger[level as Level](fieldsOf(message[3]), shortened(message[2], "a line", 1_024));
   }
 
-  /** It threw where nobody caught it. @returns why it may not go on; undefined = it may */
+  /**
+   * Records an exception that no code of the plugin caught.
+   * @returns why the process may not go on; undefined = it may
+   */
   fault(message: readonly unknown[], nowMono: number): string | undefined {
     const faults = this.#faults;
     while (faults.length > 0 && (faults[0] as number) <= nowMono - faultWindowMs) faults.shift();
@@ -89,7 +95,7 @@ export class Effects {
   #change([kind, name, help, labels, buckets, aggregation, values, numbers]: MetricChange): void {
     const { metrics } = this.#services;
     const family = text(name, "a metric's name", 128);
-    // Whatever this process may count under other names, the plugin may not.
+    // The sidecar may use metric names of any kind; a plugin may use only names with its own prefix.
     const isOwn = /^[a-z][a-z0-9_]*$/.test(family) && family.startsWith(this.#prefix);
     if (!isOwn && !(kind === "counter" && this.#isShared(family, values)))
       throw new Unreadable(`a metric's name does not begin with ${this.#prefix}`);
@@ -124,7 +130,7 @@ export class Effects {
     }
   }
 
-  /** Of itself alone. */
+  /** Whether it is a sidecar metric, and the change counts for this plugin only. */
   #isShared(family: string, [plugin, what]: readonly unknown[]): boolean {
     return plugin === this.#plugin && sharedMetrics.get(family)?.has(String(what)) === true;
   }
@@ -156,7 +162,7 @@ function aggregationOf(value: unknown): Aggregation {
   return value === "max" || value === "min" ? value : "sum";
 }
 
-/** Plain data for the log, under one name: nothing of it replaces a field of ours. */
+/** Parses plain data for the log, under one name, so that it replaces no field of the sidecar. */
 function fieldsOf(value: unknown): Record<string, unknown> {
   try {
     const fields: unknown = JSON.parse(text(value, "a line's fields", 16_384));

@@ -1,16 +1,17 @@
-// What goes over the socket between a sidecar and a plugin's process, both ways: frames of a length (4 bytes), a kind
-// (1 byte) and that many bytes. A frame of messages is one JSON array of what was said in one turn of the event
-// loop; bytes (bodies) go before the messages that name them, by their place among those.
+// Reads and writes the frames that go over the socket between a sidecar and a plugin's process, both ways. A frame is a
+// length (4 bytes), a kind (1 byte) and that many bytes. A frame of messages is one JSON array of everything said in
+// one turn of the event loop. Bytes (bodies) go before the messages that refer to them by their place among those
+// bytes.
 
 const headBytes = 5;
 const messagesKind = 0;
 const bytesKind = 1;
 
-/** Bodies of several messages go out together up to here, and their texts: whoever reads them takes 1 MiB at a time. */
+/** Bodies and texts of several messages are joined up to these sizes: the receiver takes at most 1 MiB at a time. */
 const maxBytesWaiting = 1_048_576;
 const maxCharactersWaiting = 131_072;
 
-/** As much of a socket as frames need. */
+/** The part of a socket that frames need. */
 export interface FrameSocket {
   write(bytes: Buffer): unknown;
 }
@@ -37,11 +38,11 @@ export class FrameWriter {
     if (this.#blobBytes > maxBytesWaiting || this.#characters > maxCharactersWaiting) return this.flush();
     if (this.#scheduled) return;
     this.#scheduled = true;
-    // After all that came in this turn has been read, so that it goes out in one write.
+    // Runs after everything that arrived in this turn has been read, so that all answers go out in one write.
     setImmediate(this.#flush);
   }
 
-  /** @returns the bytes' place, for a message that follows in the same turn */
+  /** @returns the place of the bytes, for a message that follows in the same turn */
   bytes(content: Buffer): number {
     this.#frames.push(frameHead(bytesKind, content.length), content);
     this.#blobs += 1;
@@ -75,9 +76,9 @@ function frameHead(kind: number, length: number): Buffer {
 }
 
 export interface FrameLimits {
-  /** Of one frame of messages. */
+  /** Limit of one frame of messages. */
   readonly messageBytes: number;
-  /** Of all bytes that go before one frame of messages. */
+  /** Limit of all bytes that go before one frame of messages. */
   readonly blobBytes: number;
 }
 
@@ -86,13 +87,16 @@ export type OnMessages = (messages: readonly unknown[], blobs: readonly Buffer[]
 
 const noBlobs: readonly Buffer[] = [];
 
-/** Takes what came apart. Throws an Error that says what is wrong with it; it is of no use any more then. */
+/**
+ * Splits what arrives into frames. `push` throws an Error that says what is wrong; the reader cannot be used
+ * afterwards.
+ */
 export class FrameReader {
   readonly #limits: FrameLimits;
   readonly #onMessages: OnMessages;
   #chunks: Buffer[] = [];
   #bytes = 0;
-  /** What must have come before there is anything to read. */
+  /** How many bytes must have arrived before there is anything to read. */
   #wanted = headBytes;
   #blobs: Buffer[] = [];
   #blobBytes = 0;
@@ -131,7 +135,7 @@ export class FrameReader {
 
   #take(kind: number, payload: Buffer): void {
     if (kind === bytesKind) {
-      // Many empty ones cost too.
+      // Empty bodies add no bytes, but many of them cost memory too.
       if (this.#blobs.length >= maxBlobs) throw new Error("sent too many bodies at once");
       this.#blobs.push(payload);
       this.#blobBytes += payload.length;
@@ -149,7 +153,7 @@ const maxBlobs = 1_024;
 function messagesIn(payload: Buffer): readonly unknown[] {
   let messages: unknown;
   try {
-    // A member called `__proto__` becomes a member like any other here.
+    // JSON.parse makes a member called `__proto__` an ordinary member.
     messages = JSON.parse(payload.toString());
   } catch {
     throw new Error("sent what is no JSON");

@@ -1,5 +1,6 @@
-// A plugin in a process of its own, over all lives of that process: started when a policy first needs it, started again
-// when it dies, set up as before, and left alone when it keeps dying.
+// Runs a plugin in a process of its own, over all lives of that process. The host starts the process when a policy
+// first needs it, and starts it again with the same set-ups when it dies. It stops doing so when the process keeps
+// dying.
 import type { Extension } from "../../extensions/entry.ts";
 import type { RouteInfo, Services } from "../../plugin-api/contract.ts";
 import { withinLimit } from "../../plugin-api/within-limit.ts";
@@ -11,7 +12,7 @@ import { requestBodyBytes } from "./limits.ts";
 import type { Declared } from "./protocol.ts";
 import type { RequestLimits } from "./requests.ts";
 
-/** Of a start with all its set-ups. */
+/** Time limit of a start with all its set-ups. */
 const startLimitMs = 8_000;
 
 export class ProcessHost {
@@ -21,20 +22,20 @@ export class ProcessHost {
   readonly services: Services;
   readonly restarts: Restarts;
   readonly effects: Effects;
-  /** The set-ups that routes of policies in force or to come have. */
+  /** The set-ups of the routes of all policies, in force or being prepared. */
   readonly #setUps = new Map<number, RouteSetUp>();
   #lastSetUp = 0;
   #lastExchange = 0;
-  /** What its routes have declared; it holds while nothing runs that could say it again. */
+  /** Fields that the plugin's routes have declared. Kept so that they are known while no process runs. */
   readonly #ownedFields = new Set<string>();
   readonly #headOnlyFields = new Set<string>();
   #life: PluginLife | undefined;
-  /** With those that are being started. */
+  /** All lives, including those being started. */
   readonly #lives = new Set<PluginLife>();
   #starting: Promise<PluginLife> | undefined;
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
-  /** How often it was started again. */
+  /** How often the process was started again; -1 = it was never started. */
   started = -1;
 
   constructor(extension: Extension, version: string, services: Services, program?: string) {
@@ -54,7 +55,7 @@ export class ProcessHost {
     this.effects = new Effects(plugin, services);
   }
 
-  /** The one that answers hooks. @throws PluginUnavailable while there is none */
+  /** The life that answers hooks. @throws PluginUnavailable while there is none */
   get life(): PluginLife {
     if (this.#life !== undefined) return this.#life;
     const { restarts } = this;
@@ -77,7 +78,8 @@ export class ProcessHost {
 
   /**
    * Sets a route up. Rejects with what is wrong with the plugin or its options.
-   * @returns what it declares; while it is quarantined, when nothing runs, what its other set-ups have
+   * @returns what the route declares. While the plugin is quarantined nothing runs, and then it is what its other
+   * set-ups declared
    */
   async setUp(options: unknown, route: RouteInfo): Promise<{ id: number; declared: Declared }> {
     this.#lastSetUp += 1;
@@ -92,7 +94,7 @@ export class ProcessHost {
     return { id: setUp.id, declared: declared ?? this.#known() };
   }
 
-  /** A client may not send its fields because it is down. */
+  /** Used while the process is down: clients may not send the plugin's own fields then either. */
   #known(): Declared {
     return {
       hooks: this.extension.package.manifest.hooks,
@@ -101,22 +103,22 @@ export class ProcessHost {
     };
   }
 
-  /** Its route is closed. */
+  /** Drops a set-up, because its route is closed. */
   drop(id: number): void {
     this.#setUps.delete(id);
     this.#life?.process.send(["close", id]);
   }
 
-  /** A number for an exchange that is shown to a process. */
+  /** @returns a number for an exchange that a process is shown */
   nextExchange(): number {
     this.#lastExchange += 1;
     return this.#lastExchange;
   }
 
   /**
-   * Takes the request fields that the plugin declares its own, and those that it reads in heads.
-   * @param others those that plugins of the same policy have declared so far
-   * @throws Error for one that is another plugin's
+   * Records the request fields that the plugin declares as its own, and those that it reads only in heads.
+   * @param others fields that plugins of the same policy have declared so far
+   * @throws Error for a field that belongs to another plugin
    */
   own({ ownedRequestFields, headOnlyFields }: Declared, others: ReadonlySet<string> = new Set()): void {
     for (const name of ownedRequestFields) {
@@ -136,7 +138,7 @@ export class ProcessHost {
     this.#closed = true;
     clearTimeout(this.#timer);
     this.restarts.close();
-    // Its exchanges are over; what it still does about their ends has the time of a hook.
+    // Its exchanges are over. The onComplete hooks still running get the time limit of a hook.
     const serving = this.#life;
     await serving?.process.calls.idle();
     await Promise.all([...this.#lives].map((life) => life.close()));
@@ -180,7 +182,8 @@ export class ProcessHost {
       { version: this.version, reason, ...(delayMs === undefined ? {} : { startsInMs: delayMs }), ...stderr },
       "plugin's process is gone: its requests get its fail mode",
     );
-    // One that never served is somebody's set-up, who hears of it, unless there are routes that wait for it.
+    // A process that never served was started for a set-up, whose caller hears of the failure. It starts again only if
+    // routes wait for it.
     if (delayMs === undefined || (!wasServing && this.#setUps.size === 0)) return;
     this.#timer = setTimeout(() => {
       this.#running().catch(() => {});

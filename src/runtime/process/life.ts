@@ -1,4 +1,4 @@
-// One life of a plugin's process as its host has it: loaded, set up, watched.
+// Manages one life of a plugin's process for its host: the process is loaded, set up and watched.
 import { textOf } from "../../plugin-api/error-text.ts";
 import type { Extension } from "../../extensions/entry.ts";
 import { hookLimitMs } from "../../extensions/entry.ts";
@@ -16,7 +16,7 @@ import { type RequestLimits, Requests } from "./requests.ts";
 import { routeFacts } from "./shown.ts";
 import { ProcessWatch } from "./watch.ts";
 
-/** What a route was set up with. */
+/** The parameters of a route's set-up. */
 export interface RouteSetUp {
   readonly id: number;
   readonly options: unknown;
@@ -30,7 +30,7 @@ export interface LifeParts {
   readonly services: Services;
   readonly effects: Effects;
   readonly requestLimits: RequestLimits;
-  /** In place of the sidecar's own program for it. */
+  /** Path of the process's program; undefined = the sidecar's own. */
   readonly program: string | undefined;
 }
 
@@ -44,7 +44,7 @@ export class PluginLife {
   readonly #parts: LifeParts;
   readonly #watch: ProcessWatch;
   readonly #requests: Requests;
-  /** Set-ups that it has not answered; 0 = the bundle itself. */
+  /** Set-ups without an answer yet, by id; 0 = the bundle itself. */
   readonly #waiting = new Map<number, Waiting>();
   readonly #setUps = new Map<number, Promise<Declared | undefined>>();
   readonly #questions = new Questions();
@@ -52,7 +52,7 @@ export class PluginLife {
   #generation: number | undefined;
   #size: number;
 
-  /** @param onEnd called once, when it has ended */
+  /** @param onEnd called once, when the process has ended */
   constructor(parts: LifeParts, onEnd: (reason: string) => void) {
     this.#parts = parts;
     const { extension, services } = parts;
@@ -87,7 +87,10 @@ export class PluginLife {
     return this.#watch.cpuShare;
   }
 
-  /** Rejects with why it cannot serve. @param setUps those of the routes that there are */
+  /**
+   * Starts and loads the process. Rejects with the reason why it cannot serve.
+   * @param setUps those of all existing routes
+   */
   async ready(setUps: readonly RouteSetUp[]): Promise<this> {
     await this.#begun.promise;
     this.process.removeFolder();
@@ -100,12 +103,15 @@ export class PluginLife {
     return this;
   }
 
-  /** Rejects with what is wrong with the options, or as the plugin's own set-up does. */
+  /**
+   * Sets up a route within `limitMs`. Rejects with what is wrong with the options, or with the error of the plugin's
+   * own set-up.
+   */
   setUp(setUp: RouteSetUp, limitMs: number): Promise<Declared | undefined> {
     return withinLimit(this.#send(setUp), limitMs, `its set-up took longer than ${limitMs} ms`);
   }
 
-  /** What the plugin keeps, for its next version; undefined = nothing. Rejects as it does. */
+  /** @returns the plugin's state for its next version; undefined = none. Rejects with the plugin's error. */
   async exportState(): Promise<unknown> {
     const state = await this.#questions.ask((question) => this.process.send(["export", question]));
     return shallow(state, "the values of its state");
@@ -204,7 +210,7 @@ export class PluginLife {
     };
   }
 
-  /** Tells it of what has changed. */
+  /** Sends the fleet size and the secrets if they have changed. */
   #tell(): void {
     const { services, extension } = this.#parts;
     const size = services.fleet.size();

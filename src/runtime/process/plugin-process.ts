@@ -1,5 +1,5 @@
-// One life of a plugin's process: its socket, the messages both ways, and its end. Whatever it says that is not what it
-// was asked for costs it its life, not the sidecar's memory.
+// Starts and ends one plugin process, and carries its messages both ways. A process that says more than it was asked
+// for is killed, so that it cannot fill the sidecar's memory.
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, rmdirSync, writeFileSync } from "node:fs";
 import type { Socket } from "node:net";
@@ -12,31 +12,33 @@ import type { ToProcess } from "./protocol.ts";
 
 export interface ProcessParts {
   readonly command: ProcessCommand;
-  /** Of a body that the plugin answers with. */
+  /** Limit of a body that the plugin answers with. */
   readonly maxBodyBytes: number;
-  /** Of a hook. */
+  /** Time limit of a hook. */
   readonly timeMs: number;
   readonly now: () => number;
-  /** A message that is neither an answer to a call nor a pong. */
+  /** Called for a message that is neither an answer to a call nor a pong. */
   onMessage(message: readonly unknown[], blobs: readonly Buffer[]): void;
-  /** It has ended; nothing comes any more. @param reason in plain words */
+  /** The process has ended; no message follows. @param reason in plain words */
   onEnd(reason: string): void;
 }
 
 const messageBytes = 1_048_576;
-/** What it may say without being asked: this much, and as much again each second. */
+/** How many bytes the process may send unasked: this many at once, and as many again each second. */
 const creditBytes = 2_097_152;
-/** What an answer may be long, beside its body, to cost nothing of that. */
+/** Bytes of an answer, beside its body, that do not count as unasked. */
 const creditPerAnswer = 16_384;
-/** What bodies of several answers may be together before the one that is too much. */
+/**
+ * How many bytes the bodies of several answers may have together, in addition to one body of the largest allowed size.
+ */
 const sparedBytes = 2_097_152;
-/** What may wait for it to be read. */
+/** Most bytes that may wait for the process to read them. */
 const maxUnreadBytes = 33_554_432;
 const maxStderrLength = 4_096;
 
 export class PluginProcess {
   readonly calls: Calls;
-  /** Pings that it has answered. */
+  /** How many pings the process has answered. */
   pongs = 0;
   stderr = "";
   readonly #parts: ProcessParts;
@@ -46,15 +48,15 @@ export class PluginProcess {
   readonly #reader: FrameReader;
   readonly #exited = Promise.withResolvers<void>();
   #credit = creditBytes;
-  /** Of the frame at hand, once they were earned. */
+  /** The blobs of the current frame, once they were taken as asked for. */
   #earnedBlobs: readonly Buffer[] | undefined;
-  /** How far the credit may be overdrawn by an answer that has not come to its end. */
+  /** How far an answer that has not fully arrived may overdraw the credit. */
   readonly #mostUnasked: number;
   #folder: string | undefined;
   #over = false;
   #reason: string | undefined;
 
-  /** Begins to start it. @throws Error when that is not possible here */
+  /** Begins to start the process. @throws Error when that is not possible here */
   constructor(parts: ProcessParts) {
     this.#parts = parts;
     this.calls = new Calls(parts.maxBodyBytes, parts.timeMs, parts.now);
@@ -64,7 +66,7 @@ export class PluginProcess {
       env: {},
       cwd: this.#folder,
       stdio: ["ignore", "ignore", "pipe", "pipe"],
-      // A session of its own: what a terminal sends to the sidecar is not for it.
+      // A new session: signals that a terminal sends to the sidecar do not reach the process.
       detached: true,
     });
     this.#socket = this.#child.stdio[3] as Socket;
@@ -90,12 +92,12 @@ export class PluginProcess {
     this.#writer.send(message);
   }
 
-  /** @returns its place, for a message that is sent in the same turn */
+  /** @returns the place of the bytes, for a message that is sent in the same turn */
   bytes(content: Buffer): number {
     return this.#writer.bytes(content);
   }
 
-  /** Once it runs, the folder that it was started in is nobody's. */
+  /** Removes the working folder. Once the process runs, nothing needs it. */
   removeFolder(): void {
     const folder = this.#folder;
     this.#folder = undefined;
@@ -103,17 +105,17 @@ export class PluginProcess {
     try {
       rmdirSync(folder);
     } catch {
-      // It is empty, and may stay.
+      // The folder is empty, and may stay.
     }
   }
 
-  /** Once a second or more often: what it may say grows, and what it does not read has an end. */
+  /** Call once a second or more often: renews the credit, and kills a process that does not read what it is sent. */
   tick(passedMs: number): void {
     this.#credit = Math.min(creditBytes, this.#credit + (creditBytes * passedMs) / 1000);
     if (this.#socket.writableLength > maxUnreadBytes) this.kill("it does not read what it is sent");
   }
 
-  /** It said what it was asked to say: that costs nothing, and what else is in the frame does. */
+  /** The message was asked for, so its bytes are added to the credit again. The rest of its frame still counts. */
   earn(message: readonly unknown[], blobs: readonly Buffer[]): void {
     let bytes = Math.min(JSON.stringify(message).length + 1, creditPerAnswer);
     if (blobs !== this.#earnedBlobs) for (const { length } of blobs) bytes += length;
@@ -127,7 +129,7 @@ export class PluginProcess {
     this.#end();
   }
 
-  /** Resolves when it is gone. */
+  /** Resolves when the process is gone. */
   async close(): Promise<void> {
     this.kill("it is not needed any more");
     await this.#exited.promise;
@@ -152,7 +154,9 @@ export class PluginProcess {
     this.#socket.on("end", () => this.#ended());
   }
 
-  /** It closed its socket: it is dying, and says how in a moment, or it is of no use. */
+  /**
+   * The process closed its socket. If it is dying, its exit tells the reason in a moment; otherwise it is of no use.
+   */
   #ended(): void {
     setTimeout(() => this.kill("it closed its socket"), 100).unref();
   }
@@ -196,11 +200,11 @@ export class PluginProcess {
 
 const maxUnknown = 10_000;
 
-/** When the machine has no memory left, the kernel takes this one. */
+/** Makes the kernel's OOM killer choose this process first. */
 function killFirst(pid: number): void {
   try {
     writeFileSync(`/proc/${pid}/oom_score_adj`, "1000");
   } catch {
-    // No Linux, or not allowed to: the watch of its memory remains.
+    // Not Linux, or not allowed: the watch of its memory remains.
   }
 }

@@ -1,4 +1,5 @@
-// The runtime `process`: JavaScript of others, in a child process of this one. See README, "Plugins of others".
+// Implements the runtime `process`: runs JavaScript plugins of others in a child process. See README, "Plugins of
+// others".
 import { fieldKey } from "../../language/field-name.ts";
 import type { Extension } from "../../extensions/entry.ts";
 import { hookLimitMs } from "../../extensions/entry.ts";
@@ -15,7 +16,7 @@ import type { PluginProcess } from "./plugin-process.ts";
 import type { Declared, HookName, HookSubject } from "./protocol.ts";
 import { errorParts, exchangeFacts, lateFacts, outcomeSubject, responseSubject } from "./shown.ts";
 
-/** @param program of its process, in one file; default: the sidecar's own */
+/** @param program of the process, in one file; default: the sidecar's own */
 export function createProcessPlugin(
   extension: Extension,
   program?: string,
@@ -48,20 +49,20 @@ export function createProcessPlugin(
   };
 }
 
-/** What is known of an exchange in a process. */
+/** The process that has been shown an exchange, and the exchange's number there. */
 interface Shown {
   readonly process: PluginProcess;
   readonly key: number;
 }
 
-/** The hooks of one route, each of which asks the plugin's process. */
+/** The hooks of one route. Each call asks the plugin's process. */
 class RouteHooks {
   readonly #host: ProcessHost;
   readonly #id: number;
   readonly #fields: ExtensionFields;
   readonly #declared: Declared;
   readonly #shown = note<Shown>("shown to a plugin's process");
-  /** Whether the process has exchanges of this route beyond a hook. */
+  /** Whether the process keeps exchanges of this route between hooks. */
   readonly #keeps: boolean;
 
   constructor(host: ProcessHost, id: number, route: RouteInfo, declared: Declared) {
@@ -69,7 +70,7 @@ class RouteHooks {
     this.#id = id;
     const { needs, hooks } = host.extension.package.manifest;
     const { ownedRequestFields } = declared;
-    // What it says of itself is no more than its manifest, which the operator has seen, says.
+    // The process may declare no more hooks than the manifest, which the operator has seen.
     this.#declared = { ...declared, hooks: declared.hooks.filter((hook) => hooks.includes(hook)) };
     for (const name of ownedRequestFields) {
       if (!needs.writeFields.some((written) => fieldKey(written) === name))
@@ -111,7 +112,7 @@ class RouteHooks {
     await this.#call("onResponse", exchange, responseSubject(response, this.#fields), response);
   }
 
-  /** Nobody waits for what becomes of it. */
+  /** Runs onComplete, or tells the process to forget the exchange. Nothing waits for the result. */
   #complete(exchange: Exchange, outcome: Outcome): void {
     const shown = this.#shown.get(exchange);
     if (this.#declared.hooks.includes("onComplete")) {

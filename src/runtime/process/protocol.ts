@@ -1,5 +1,6 @@
-// What a sidecar and a plugin's process say to each other: lists that begin with what they are. What the sidecar says is
-// taken at its word; what the process says is read strictly (received.ts), since it is said by code of others.
+// Defines the messages between a sidecar and a plugin's process: lists whose first element is the kind. The process
+// trusts what the sidecar says. The sidecar reads what the process says strictly (received.ts), because the plugin's
+// code may have sent it.
 import type { Identity, Outcome } from "../../plugin-api/exchange.ts";
 
 /** name, value, name, value … */
@@ -7,13 +8,13 @@ export type Flat = readonly string[];
 
 export type HookName = "onRequest" | "onResponse" | "onError" | "recheck" | "onComplete";
 
-/** What a process is started with; the bundle's text goes before it. */
+/** What a process needs to load its bundle. The bundle's text goes before it, as bytes. */
 export interface LoadFacts {
   readonly name: string;
   readonly version: string;
   readonly hooks: readonly HookName[];
   readonly secrets: Readonly<Record<string, string>>;
-  /** Names of secrets that it may ask for. */
+  /** Names of the secrets that the plugin may ask for. */
   readonly secretNames: readonly string[];
   readonly hasStore: boolean;
   readonly fleet: FleetFacts;
@@ -36,7 +37,7 @@ export interface RouteFacts {
   readonly strippedOver: readonly string[];
 }
 
-/** An exchange as it is shown first. */
+/** An exchange as the process sees it first. */
 export type ExchangeFacts = readonly [
   id: string,
   startedAt: number,
@@ -56,7 +57,7 @@ export type ExchangeFacts = readonly [
   viaTrustedProxy: boolean,
 ];
 
-/** What plugins before this one may have set meanwhile. */
+/** What earlier plugins may have set in the meantime. */
 export type LateFacts = readonly [
   identity: Identity | null,
   credentialFields: readonly string[],
@@ -73,7 +74,7 @@ export type ErrorParts = readonly [
   members: Readonly<Record<string, unknown>>,
 ];
 
-/** What the hook is about, beside the exchange. */
+/** The argument of a hook beside the exchange. */
 export type HookSubject =
   | readonly [status: number, fields: Flat, origin: "upstream" | "sidecar", error: ErrorParts | null]
   | readonly [error: ErrorParts]
@@ -94,11 +95,11 @@ export type ToProcess =
       late: LateFacts | null,
       subject: HookSubject,
     ]
-  /** Nobody waits for it any more. */
+  /** Nobody waits for the call any more. */
   | readonly ["cancel", call: number]
   /** No further hook will be called for that exchange. */
   | readonly ["forget", exchange: number]
-  /** What it keeps goes to the next version, or comes from the one before. */
+  /** The plugin's state: to be exported for the next version, or imported from the previous one. */
   | readonly ["export", question: number]
   | readonly ["import", question: number, exported: unknown]
   | readonly ["ping", count: number]
@@ -127,7 +128,7 @@ export type Changes = readonly [
   refusedBecause: string | null,
 ];
 
-/** What a set-up says of its hooks. */
+/** What a set-up declares about its hooks. */
 export interface Declared {
   readonly hooks: readonly HookName[];
   readonly ownedRequestFields: readonly string[];
@@ -135,23 +136,23 @@ export interface Declared {
 }
 
 export type ToSidecar =
-  /** It can take its bundle. */
+  /** The process is ready to take its bundle. */
   | readonly ["started"]
   | readonly ["loaded"]
   | readonly ["ready", setup: number, Declared]
   /** @param setup 0 = the bundle itself */
   | readonly ["refused", setup: number, text: string]
   | readonly ["answer", call: number, VerdictParts, Changes | null]
-  /** @param value what it exports; null = nothing */
+  /** @param value the exported state; null = none */
   | readonly ["state", question: number, error: string | null, value: unknown]
-  /** A hook threw: an error of the contract, or whatever. */
+  /** A hook threw: an error of the contract, or any other value as text. */
   | readonly ["thrown", call: number, text: string, ErrorParts | null]
   | readonly ["request", request: number, service: string, args: readonly unknown[]]
   | readonly ["pong", count: number]
   | readonly ["log", level: string, message: string, fields: string]
   /** Changes of series since the last time. */
   | readonly ["metrics", readonly MetricChange[]]
-  /** It threw where nobody caught it. */
+  /** Code of the plugin threw and did not catch it. */
   | readonly ["fault", text: string];
 
 export type MetricChange = readonly [

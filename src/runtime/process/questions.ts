@@ -1,4 +1,4 @@
-// Questions to a plugin's process about its state, until they are answered or it is gone.
+// Asks a plugin's process about its state. Each question waits until it is answered or the process is gone.
 import { count, shortened } from "./received.ts";
 
 interface Asked {
@@ -10,7 +10,7 @@ export class Questions {
   readonly #asked = new Map<number, Asked>();
   #last = 0;
 
-  /** @param send says the question, by its number. Rejects as the plugin does */
+  /** Rejects with the plugin's error. @param send sends the question with the given number */
   ask(send: (question: number) => void): Promise<unknown> {
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
     this.#last += 1;
@@ -28,7 +28,7 @@ export class Questions {
     else asked?.reject(new Error(shortened(message[2], "an error", 1_000)));
   }
 
-  /** Nobody answers any more. */
+  /** The process is gone: all open questions fail. */
   end(error: Error): void {
     for (const { reject } of this.#asked.values()) reject(error);
     this.#asked.clear();

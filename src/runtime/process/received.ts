@@ -1,5 +1,5 @@
-// Reads what a plugin's process says: code of others, so nothing is what it says it is before it was looked at. What
-// comes from JSON.parse is plain data; it is taken apart by place, never merged into anything of ours.
+// Reads what a plugin's process sends. The plugin's code may have sent it, so nothing is trusted before it is checked.
+// The result of JSON.parse is plain data; it is read element by element and never merged into an object of the sidecar.
 import { hookNames } from "../../plugin-api/hook-names.ts";
 import { type ErrorCode, errorKinds, GatewayError, isFlat } from "../../plugin-api/errors.ts";
 import { fieldName } from "../../language/field-name.ts";
@@ -8,7 +8,7 @@ import type { RespondVerdict } from "../../plugin-api/exchange.ts";
 import { isFinalStatus } from "../verdict.ts";
 import type { Declared, HookName } from "./protocol.ts";
 
-/** It is not what the protocol says: the plugin's fault. */
+/** A message does not follow the protocol. The plugin is at fault. */
 export class Unreadable extends Error {
   override readonly name = "Unreadable";
 }
@@ -24,7 +24,7 @@ export function text(value: unknown, what: string, maxLength = 8_192): string {
   return value;
 }
 
-/** For people to read: what is too long is cut. */
+/** Reads text for people and cuts it to `maxLength` characters. */
 export function shortened(value: unknown, what: string, maxLength: number): string {
   if (typeof value !== "string") throw new Unreadable(`${what} is no text`);
   return value.slice(0, maxLength);
@@ -40,7 +40,7 @@ export function optionalCount(value: unknown): number | undefined {
   return value === undefined || value === null ? undefined : count(value, "a number");
 }
 
-/** Names and texts. */
+/** Reads an object whose values are texts. */
 export function pairs(value: unknown, what: string): Record<string, string> {
   const found = Object.create(null) as Record<string, string>;
   for (const [name, each] of Object.entries(Object(value) as object)) found[name] = text(each, what, 16_384);
@@ -59,7 +59,7 @@ function flat(value: unknown, what: string): readonly string[] {
   return value;
 }
 
-/** Data that is written out again: JSON.stringify recurses, which JSON.parse did not. */
+/** Checks the depth of data that is serialized again: JSON.stringify recurses, JSON.parse does not. */
 export function shallow<Value>(value: Value, what: string): Value {
   let level: unknown[] = [value];
   for (let depth = 0; level.length > 0; depth += 1) {

@@ -1,5 +1,5 @@
-// What a plugin's process asks for is done here, by the services that its definition is given: they hold what it may
-// ask for. Never more than a few at a time.
+// Handles the requests of a plugin's process, with the services that its definition has: these hold what the plugin may
+// ask for. Only a few requests run at the same time.
 import { gatewayErrorOf } from "../../plugin-api/errors.ts";
 import { textOf } from "../../plugin-api/error-text.ts";
 import type { HttpClient, HttpMethod, Services } from "../../plugin-api/services.ts";
@@ -12,7 +12,7 @@ import { storeServices } from "./store-requests.ts";
 import { errorParts } from "./shown.ts";
 
 export interface RequestLimits {
-  /** Of a request's body that is read for it; undefined = it asks for none. */
+  /** Limit of a request body that is read for the plugin; undefined = its manifest asks for none. */
   readonly requestBytes: number | undefined;
 }
 
@@ -23,7 +23,7 @@ const maxTimeoutMs = 30_000;
 export class Requests {
   readonly #process: PluginProcess;
   readonly #services: ReadonlyMap<string, Service>;
-  /** Those that have a bound of their own. */
+  /** Services with a bound of their own, which do not count here. */
   readonly #uncounted: ReadonlySet<Service>;
   readonly #database: DatabaseServices;
   #underWay = 0;
@@ -66,7 +66,7 @@ export class Requests {
     }
   }
 
-  /** The process has ended: what it has begun is not waited for. */
+  /** The process has ended: its open transactions are rolled back. */
   close(): void {
     this.#database.close();
   }

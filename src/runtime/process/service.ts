@@ -1,4 +1,4 @@
-// What a plugin's process may ask for, each a function of what came with the request.
+// Defines a service that a plugin's process may ask for: a function of a request's arguments and bytes.
 
 export interface Reply {
   readonly value: unknown;

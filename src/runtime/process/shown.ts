@@ -1,4 +1,4 @@
-// What a plugin's process is shown of an exchange.
+// Converts what a plugin's process is shown of an exchange.
 import type { Exchange, ExchangeResponse, Outcome, RouteInfo } from "../../plugin-api/exchange.ts";
 import type { GatewayError } from "../../plugin-api/errors.ts";
 import type { ExtensionFields } from "../extension-fields.ts";
@@ -42,7 +42,7 @@ export function exchangeFacts(
 
 const nobody: readonly string[] = [];
 
-/** @returns null when there is nothing that a plugin before this one has set */
+/** @returns null when no earlier plugin has set anything */
 export function lateFacts(exchange: Exchange): LateFacts | null {
   const { identity, credentialFields, cacheStatus, responseIsPersonal, refusedBecause } = exchange;
   if (

@@ -1,5 +1,5 @@
-// What a plugin's process may ask of the store: values, hashes and streams under its keys, each within a size. Scripts
-// are not among it: they make up keys of their own.
+// Answers the store requests of a plugin's process: values, hashes and streams under its keys, each within a size
+// limit. Scripts are left out, because they can make up keys of their own.
 import type { Store } from "../../plugin-api/services.ts";
 import { count, optionalCount, pairs, text, texts, Unreadable } from "./received.ts";
 import type { Service } from "./service.ts";

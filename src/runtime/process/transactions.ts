@@ -1,5 +1,5 @@
-// The transactions that a plugin's process has open. Each is one of the plugin's own database, which bounds it in time and
-// takes its connection back, whatever the process does.
+// Keeps the transactions that a plugin's process has open. Each runs in the plugin's own database, which limits its
+// time and takes its connection back, whatever the process does.
 import {
   type Database,
   DatabaseError,
@@ -10,19 +10,19 @@ import {
 } from "../../plugin-api/database.ts";
 import { Unreadable } from "./received.ts";
 
-/** With those that wait for a connection. */
+/** Includes transactions that wait for a connection. */
 const maxTransactions = 64;
 
 interface Open {
   readonly begun: PromiseWithResolvers<void>;
-  /** Resolves to commit it, rejects to roll it back. */
+  /** Resolves to commit the transaction, rejects to roll it back. */
   readonly end: PromiseWithResolvers<void>;
-  /** Breaks it off, with the query that is under way. */
+  /** Aborts the transaction and its running query. */
   readonly abort: AbortController;
   transaction: Transaction | undefined;
   isAwaited: boolean;
   isEnded: boolean;
-  /** What a rollback is for: the last query that failed, by which the database judges its server. */
+  /** Reason for a rollback: the error of the last query that failed. The database judges its server by it. */
   failure: unknown;
   rolledBackFor: unknown;
 }
@@ -37,7 +37,9 @@ export class Transactions {
     this.#db = db;
   }
 
-  /** Resolves when it is committed, or rolled back as the process asked; rejects when it ended otherwise. */
+  /**
+   * Resolves when the transaction is committed, or rolled back as the process asked; rejects when it ended otherwise.
+   */
   async run(number: number, limits: Pick<QueryOptions, "timeoutMs" | "readOnly">): Promise<void> {
     if (this.#closed) throw new Error("its process is gone");
     if (this.#open.has(number)) throw new Unreadable("a transaction has the number of another one");
@@ -73,7 +75,7 @@ export class Transactions {
     }
   }
 
-  /** Resolves when it takes queries; rejects when it never does. */
+  /** Resolves when the transaction takes queries; rejects if it never will. */
   begun(number: number): Promise<void> {
     const open = this.#known(number);
     if (open.isAwaited) throw new Unreadable("a transaction is waited for already");
@@ -97,7 +99,7 @@ export class Transactions {
     }
   }
 
-  /** After the queries that it has so far, unless it is broken off. */
+  /** Commits or rolls back after the queries sent so far, or aborts the transaction. */
   end(number: number, how: unknown): void {
     const open = this.#known(number);
     open.isEnded = true;

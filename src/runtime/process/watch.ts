@@ -1,25 +1,31 @@
-// Looks after one life of a plugin's process: hooks that take too long, a process that does not answer even a ping, and
-// one that has grown too large. Its clock ticks, so that a stall of the sidecar itself is not held against the plugin; nor
-// is, for a while, that the machine has no time for its process.
+// Watches one life of a plugin's process. It ends hooks that take too long. It kills a process that does not even
+// answer a ping, has grown too large, or takes too much CPU time. Time is counted in ticks, so that a stall of the
+// sidecar does not count against the plugin. Nor does, for a while, a machine too busy to run the process.
 import { readFileSync } from "node:fs";
 import { CpuUse } from "../cpu-use.ts";
 import type { PluginProcess } from "./plugin-process.ts";
 
 export interface WatchLimits {
-  /** Beyond what it had before it took its bundle. */
+  /** Limit of the growth beyond what the process used before it took its bundle. */
   readonly memoryBytes: number;
-  /** Processors that it may take for long; undefined = any. */
+  /** CPU cores it may use on average for long; undefined = no limit. */
   readonly cpuShare?: number | undefined;
 }
 
 const tickMs = 50;
-/** Ticks that a ping may take, once a hook is late or once a second; while it loads or is set up. */
+/**
+ * Ticks within which a ping must be answered: normally, and while the process loads, is set up or gets no CPU time. A
+ * ping is sent when a hook is late, and otherwise once a second.
+ */
 const pingTicks = 5;
 const settingUpTicks = 40;
-/** What it has had of a processor meanwhile, if it runs without end; one that has not may still answer within the above. */
+/**
+ * CPU time since the ping, in ms, from which an unanswered ping means an endless loop. With less, the longer limit
+ * above applies.
+ */
 const ranMs = 100;
 const ticksBetweenPings = 20;
-/** The hook's own time limit comes first. */
+/** Extra time, so that the hook's own time limit passes first. */
 const graceMs = 20;
 const pageBytes = 4_096;
 
@@ -37,7 +43,7 @@ export class ProcessWatch {
   #baseBytes: number | undefined;
   readonly #cpu: CpuUse;
   #wasLate = false;
-  /** Set-ups that it has not answered: these may take their time. */
+  /** Set-ups without an answer yet. While there are any, pings have the longer limit. */
   settingUp = 0;
 
   constructor(process: PluginProcess, limits: WatchLimits, now: () => number, onTick: () => void) {
@@ -54,7 +60,7 @@ export class ProcessWatch {
     this.#wasLate ||= late.length > 0;
   };
 
-  /** Its memory is what it needs for itself. */
+  /** Starts to watch. The memory used now is the base that growth is measured from. */
   start(): void {
     this.#before = this.#now();
     this.#baseBytes = this.memoryBytes();
@@ -65,12 +71,12 @@ export class ProcessWatch {
     clearInterval(this.#timer);
   }
 
-  /** Of a processor, over the last second; undefined where that cannot be told. */
+  /** CPU share over the last second (1 = one core); undefined = unknown. */
   get cpuShare(): number | undefined {
     return this.#cpu.share;
   }
 
-  /** What it takes of the machine's memory; undefined where that cannot be told. */
+  /** Resident memory in bytes; undefined = unknown. */
   memoryBytes(): number | undefined {
     try {
       const statm = readFileSync(`/proc/${this.#process.pid}/statm`, "latin1");
@@ -88,7 +94,7 @@ export class ProcessWatch {
     this.#ticks += 1;
     this.#onTick();
     if (process.over) return;
-    // What lies in the socket already is read before it is judged.
+    // Read what the socket already holds before judging the process.
     if (process.calls.size > 0) setImmediate(this.#expire);
     this.#ping(this.#wasLate);
     this.#wasLate = false;
@@ -101,7 +107,7 @@ export class ProcessWatch {
     if (why !== undefined) this.#process.kill(why);
   }
 
-  /** Time of processors that it has had; fields 14 and 15 of proc_pid_stat(5), in hundredths of a second. */
+  /** CPU time used so far, in milliseconds. Fields 14 and 15 of proc_pid_stat(5) count hundredths of a second. */
   #cpuMs(): number | undefined {
     try {
       const stat = readFileSync(`/proc/${this.#process.pid}/stat`, "latin1");
@@ -127,7 +133,7 @@ export class ProcessWatch {
     process.send(["ping", this.#pings]);
   }
 
-  /** Since it was pinged. */
+  /** Whether the process has had `ranMs` of CPU time since the ping; true where that is unknown. */
   #hasRun(): boolean {
     const cpuMs = this.#cpuMs();
     return cpuMs === undefined || this.#pingedCpuMs === undefined || cpuMs - this.#pingedCpuMs >= ranMs;

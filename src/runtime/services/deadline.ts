@@ -1,4 +1,4 @@
-// The end of one call: its time limit, its caller's signal, or the end of the plugin, whatever comes first.
+// Ends one call by its time limit, its caller's signal, or the end of the plugin, whichever comes first.
 
 export class Deadline {
   readonly #controller = new AbortController();
@@ -6,7 +6,7 @@ export class Deadline {
   readonly #timer: NodeJS.Timeout;
   readonly #caller: AbortSignal | undefined;
   readonly #onAbort = (): void => this.end();
-  /** Whether the time limit is what ended it. */
+  /** Whether the time limit ended the call. */
   expired = false;
 
   constructor(limitMs: number, caller: AbortSignal | undefined) {
@@ -33,7 +33,7 @@ export class Deadline {
     this.#controller.abort();
   }
 
-  /** The call is over: nothing of it is left behind. */
+  /** The call is over: removes its timer and listener. */
   clear(): void {
     clearTimeout(this.#timer);
     this.#caller?.removeEventListener("abort", this.#onAbort);

@@ -1,6 +1,6 @@
-// The refusal of what a plugin's definition does not declare.
+// Defines the error for use of something that a plugin's definition does not declare.
 
-/** Tells whoever reads the log what to declare, or what to ask the plugin's author. */
+/** The message tells operators what to declare, or what to ask the plugin's author for. */
 export class NotDeclared extends Error {
   override readonly name = "NotDeclared";
 

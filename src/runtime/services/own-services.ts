@@ -1,4 +1,5 @@
-// What a plugin opens and has to itself, within its quotas: its client, its cache, its database. It ends with the plugin.
+// Creates the services that each plugin has to itself, within its quotas: HTTP client, cache and database. They are
+// closed with the plugin.
 import type { Clock, Fleet, PluginNeeds, Secrets, TestRun } from "../../plugin-api/services.ts";
 import type { Store, StoreSeals } from "../../plugin-api/store.ts";
 import type { Metrics } from "../../plugin-api/telemetry.ts";
@@ -7,9 +8,9 @@ import { PostgresDatabase } from "./database/database.ts";
 import type { HttpClientOptions, OwnHttpClient } from "./http/client.ts";
 import type { Quotas } from "./quotas.ts";
 
-/** What they are made over. */
+/** The shared services that a plugin's own ones are built on. */
 export interface SharedParts {
-  /** Makes each plugin a client of its own. */
+  /** Creates a client for one plugin. */
   readonly http: (options: HttpClientOptions) => OwnHttpClient;
   readonly store: Store | undefined;
   readonly seals?: StoreSeals | undefined;
@@ -24,10 +25,10 @@ export class OwnServices {
   readonly http: OwnHttpClient;
   readonly cache: TwoTierCache;
   readonly db: PostgresDatabase;
-  /** Two of them where the plugin comes back while what it kept is still being disposed of. */
+  /** There can be two: a plugin may come back while its previous state is still being disposed of. */
   #states = 0;
 
-  /** @param keys what begins the plugin's keys in the store */
+  /** @param keys prefix of the plugin's keys in the store */
   constructor(
     plugin: string,
     needs: PluginNeeds | undefined,
@@ -60,7 +61,7 @@ export class OwnServices {
     });
   }
 
-  /** A state of the plugin begins that uses these. */
+  /** A state of the plugin that uses these services begins. */
   open(): void {
     this.#states += 1;
     this.http.open();
@@ -68,7 +69,10 @@ export class OwnServices {
     this.db.open();
   }
 
-  /** Such a state is over. With the last one ends what was opened by these services, and more is refused. */
+  /**
+   * A state of the plugin is over. With the last one, everything opened by these services ends, and further use is
+   * refused.
+   */
   close(): void {
     this.#states -= 1;
     if (this.#states > 0) return;

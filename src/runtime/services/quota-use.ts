@@ -1,4 +1,4 @@
-// How much of a quota is in use, and the count of what was refused.
+// Tracks how much of a quota is in use, and counts refusals.
 import { QuotaExceeded, type QuotaName } from "../../plugin-api/quota.ts";
 import type { Metrics } from "../../plugin-api/telemetry.ts";
 
@@ -8,12 +8,12 @@ export interface QuotaOptions {
   readonly plugin: string;
   readonly quota: QuotaName;
   readonly max: number;
-  /** What `max` is a number of, for the error: `calls at once`. */
+  /** The unit of `max`, for the error: `calls at once`. */
   readonly unit: string;
   readonly metrics: Metrics | undefined;
 }
 
-/** Counts what a plugin was refused, or lost. */
+/** Counts something that a plugin was refused, or lost. */
 export function countRefusal({
   plugin,
   quota,
@@ -27,13 +27,13 @@ export function countRefusal({
     .inc();
 }
 
-/** Counts it, too. @returns the error that says what was refused */
+/** Counts the refusal. @returns the error to throw */
 export function refuse(options: QuotaOptions): QuotaExceeded {
   countRefusal(options);
   return new QuotaExceeded(options.plugin, options.quota, `${options.max} ${options.unit}`);
 }
 
-/** A number of things that a plugin may have at once. */
+/** A quota of things that a plugin may have at the same time. */
 export class QuotaUse {
   readonly #options: QuotaOptions;
   #used = 0;

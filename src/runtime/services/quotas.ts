@@ -1,22 +1,23 @@
-// What a plugin may take at once of what it shares with others. Infinity = no bound: for what is the sidecar's own.
+// Defines how much a plugin may take of resources that it shares with others. Infinity = no limit: for the sidecar's
+// own plugins.
 
 export interface Quotas {
-  /** Calls over HTTP at once. */
+  /** HTTP calls at the same time. */
   readonly httpInFlight: number;
-  /** Calls and their further tries, and as many saved up. */
+  /** HTTP calls and retries per second; as many can be saved up. */
   readonly httpCallsPerSecond: number;
-  /** Bodies of the answers that these wait for. */
+  /** Bytes of all current answers to these calls together. */
   readonly httpAnswerBytes: number;
-  /** Memory of its cache. */
+  /** Memory of its cache, in bytes. */
   readonly cacheBytes: number;
-  /** Of the whole sidecar. */
+  /** Database connections of the whole sidecar; its workers share them. */
   readonly databaseConnections: number;
-  /** Callers that wait for one of these. */
+  /** Callers that wait for a database connection. */
   readonly databaseWaiting: number;
   readonly storeCommandsPerSecond: number;
-  /** Lines of both logs. */
+  /** Lines of the log and the access log together. */
   readonly logLinesPerSecond: number;
-  /** Of all its metrics together. */
+  /** Series of all its metrics together. */
   readonly metricSeries: number;
 }
 
@@ -35,7 +36,7 @@ export const builtInQuotas: Quotas = {
   metricSeries: Infinity,
 };
 
-/** For plugins that a policy brings; it or their manifests may name other numbers. */
+/** Defaults for plugins that a policy brings. The policy or the plugin's manifest may set other numbers. */
 export const extensionQuotas: Quotas = {
   ...builtInQuotas,
   httpInFlight: 64,

@@ -1,4 +1,4 @@
-// So many a second, and as many saved up.
+// Implements a token bucket: `perSecond` tokens per second, and as many saved up.
 
 export class Rate {
   readonly perSecond: number;
@@ -11,7 +11,7 @@ export class Rate {
     this.#atMono = nowMono;
   }
 
-  /** @returns whether that many more are within it */
+  /** @returns whether `count` tokens were there to take */
   take(nowMono: number, count = 1): boolean {
     const earned = ((nowMono - this.#atMono) / 1_000) * this.perSecond;
     this.#left = Math.min(this.perSecond, this.#left + earned);

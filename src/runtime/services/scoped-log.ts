@@ -1,4 +1,5 @@
-// The log as one plugin has it: under its name, and so many lines a second. A plugin that floods it costs nobody else a line.
+// Restricts the log for one plugin: its name in each line, and a limit of lines per second. A plugin that floods the
+// log costs the others no lines.
 import type { Clock } from "../../plugin-api/services.ts";
 import type { LineSink, Logger, Metrics } from "../../plugin-api/telemetry.ts";
 import { countRefusal } from "./quota-use.ts";
@@ -13,7 +14,7 @@ export interface LogParts {
 
 const tellAgainMs = 60_000;
 
-/** @param perSecond Infinity = no bound */
+/** @param perSecond Infinity = no limit */
 export function scopedLog(
   plugin: string,
   parts: LogParts,

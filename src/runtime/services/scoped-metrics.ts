@@ -1,10 +1,10 @@
-// The metrics as one plugin has them: names of its own and those that it declares, and so many series.
+// Restricts the metrics for one plugin: names of its own and those it declares, and a limit of series.
 import type { PluginNeeds } from "../../plugin-api/services.ts";
 import type { Metrics } from "../../plugin-api/telemetry.ts";
 import { NotDeclared } from "./not-declared.ts";
 import { countRefusal } from "./quota-use.ts";
 
-/** A plugin as far as its metrics are concerned. */
+/** The part of a plugin that its metrics need. */
 export interface MetricsUser {
   readonly name: string;
   readonly needs?: PluginNeeds;
@@ -19,8 +19,8 @@ function longest(prefixes: readonly string[], name: string): number {
 }
 
 /**
- * @param others the plugins beside it: a metric that is another one's is not this one's by a shorter name
- * @param maxSeries of all its metrics together; Infinity = no bound but that of each family
+ * @param others the plugins beside it; a metric belongs to the plugin with the longest matching prefix
+ * @param maxSeries of all its metrics together; Infinity = only the limit of each family
  */
 export function scopedMetrics(
   user: MetricsUser,
@@ -49,7 +49,7 @@ export function scopedMetrics(
 
 type Family<Child> = (...values: string[]) => Child;
 
-/** What is over it counts as `other` in its family; a family that is over it counts nowhere. */
+/** A series over the limit counts as `other` in its family. A family over the limit is not counted. */
 class SeriesBound {
   readonly #plugin: string;
   readonly #metrics: Metrics;

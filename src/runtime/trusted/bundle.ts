@@ -1,5 +1,5 @@
-// CommonJS text, loaded into this process so that nothing of it is left once nobody uses what it made: `import()` and
-// `require` keep every version that they ever loaded (nodejs/node#49442).
+// Loads CommonJS text into this process so that it can be garbage collected once nothing uses its exports. `import()`
+// and `require` keep every version they ever loaded (nodejs/node#49442).
 import { isBuiltin } from "node:module";
 import { setFlagsFromString } from "node:v8";
 import { compileFunction } from "node:vm";
@@ -10,13 +10,13 @@ const parameters = ["module", "exports", "require", "__filename", "__dirname"];
 let keepsNothing = false;
 
 /**
- * Runs the text as a module. It may require the contract and what Node brings; anything else has to be inside.
- * @param place what stack traces call it
- * @throws Error with the line when it cannot be read, or throws
+ * Runs the text as a module. It may require the contract and Node's built-in modules; anything else has to be inside.
+ * @param place name of the module in stack traces
+ * @throws Error with the line when the text cannot be parsed, or throws
  */
 export function loadBundle(text: string, place: string): unknown {
-  // V8 holds every text that it has compiled, otherwise: 41 KB a load of a bundle of 50 KB. Set as late as this, for a
-  // flag on the command line has V8 refuse the bytecode of the sidecar itself.
+  // Without the flag V8 keeps every text that it has compiled: 41 KB per load of a bundle of 50 KB. It is set this late
+  // because as a command-line flag it makes V8 refuse the sidecar's own bytecode.
   if (!keepsNothing) setFlagsFromString("--no-compilation-cache");
   keepsNothing = true;
   const module: { exports: unknown } = { exports: {} };
@@ -39,7 +39,7 @@ function requireFor(place: string): (name: string) => unknown {
   };
 }
 
-/** Where in the text it was thrown, as far as the error says. */
+/** @returns where in the text the error was thrown, if the stack trace tells */
 function placeOf(error: unknown, place: string): string {
   const stack = error instanceof Error && typeof error.stack === "string" ? error.stack : "";
   const at = stack.indexOf(`${place}:`);

@@ -1,4 +1,5 @@
-// Plugins that run in this process with all its rights: the operator's own TypeScript, as one CommonJS text.
+// Implements the runtime `trusted`: runs plugins in this process with all its rights. They are the operator's own
+// TypeScript, bundled into one CommonJS text.
 import type { Extension } from "../../extensions/entry.ts";
 import { hookLimitMs } from "../../extensions/entry.ts";
 import type { Manifest } from "../../extensions/manifest.ts";
@@ -7,7 +8,7 @@ import type { PluginDefinition } from "../../plugin-api/contract.ts";
 import { type ExtensionDefinition, factsOf } from "../extension-definition.ts";
 import { loadBundle } from "./bundle.ts";
 
-/** @throws Error when the package cannot be loaded, or is another plugin than its manifest says */
+/** @throws Error when the package cannot be loaded, or the plugin differs from its manifest */
 export function createTrustedPlugin(extension: Extension): ExtensionDefinition {
   const { manifest, bytes } = extension.package;
   const place = `${manifest.name}@${manifest.version}`;
@@ -17,10 +18,10 @@ export function createTrustedPlugin(extension: Extension): ExtensionDefinition {
   const { refuses } = definition;
   return {
     ...factsOf(extension),
-    // The manifest's schema was for whoever cannot run the package; the defaults are in the package's own.
+    // The manifest's schema is for tools that cannot run the package. Only the package's own schema sets the defaults.
     options: definition.options,
     ...(refuses === undefined ? {} : { refuses }),
-    // A definition may be an object of a class: its methods are called on itself.
+    // A definition may be an instance of a class, so its methods are called on the definition itself.
     init: (services) => definition.init?.(services),
     dispose: (state) => definition.dispose?.(state),
     ...(definition.exportState !== undefined && {
@@ -36,7 +37,7 @@ export function createTrustedPlugin(extension: Extension): ExtensionDefinition {
   };
 }
 
-/** The plugin among what the package exports: `plugin`, the default, or all of it. */
+/** Finds the plugin in the package's exports: `plugin`, the default export, or the exports themselves. */
 export function definitionIn(exported: unknown, place: string): PluginDefinition {
   for (const candidate of [memberOf(exported, "plugin"), memberOf(exported, "default"), exported])
     if (isDefinition(candidate)) return candidate;
@@ -54,7 +55,7 @@ function isDefinition(value: unknown): value is PluginDefinition {
   );
 }
 
-/** What of a definition is asked before any package is loaded, or by a process that loads none. */
+/** Members of a definition that are needed before any package is loaded, or in a process that loads none. */
 const foreign = [
   "secrets",
   "requestFields",
@@ -64,7 +65,7 @@ const foreign = [
   "sharedState",
 ] as const satisfies readonly (keyof PluginDefinition)[];
 
-/** @returns what is otherwise; undefined = the manifest is right */
+/** @returns how the definition differs from the manifest; undefined = it does not */
 function lieOf(manifest: Manifest, definition: PluginDefinition): string | undefined {
   for (const fact of ["name", "version", "priority", "security", "failMode"] as const)
     if (definition[fact] !== manifest[fact])

@@ -1,13 +1,13 @@
-// What a call of a guest came to, read: what the guest returned, and what it did.
+// Reads the answer of a guest's call: the guest's return value and its effects.
 import { type GuestAnswer, GuestFailure } from "./guest-host.ts";
 
-/** Takes what a guest did, one thing after the other; parts are bytes, one character each. */
+/** Takes a guest's effects in order. Parts are bytes, one character each. */
 export interface EffectHandler {
-  /** @param context the one that it is about */
+  /** @param context id of the context that the effect is about */
   effect(context: number, kind: string, parts: EffectParts): void;
 }
 
-/** How many parts a record of that kind has. */
+/** How many parts each kind of record has. */
 const partsOf: Readonly<Record<string, number>> = {
   a: 3, // map, name, value: add
   s: 3, // map, name, value: replace
@@ -23,13 +23,13 @@ const partsOf: Readonly<Record<string, number>> = {
   m: 3, // metric, type, name: define
   v: 2, // metric, value
   l: 2, // level, message
-  L: 1, // lines that were too many
-  c: 1, // context that what follows is about
-  D: 0, // the guest is through with the context
-  F: 0, // it did more than there is room for
+  L: 1, // number of lines dropped
+  c: 1, // id of the context that the next records are about
+  D: 0, // the guest has finished with the context
+  F: 0, // the call exceeded its limits
 };
 
-/** What is true whatever became of the call. */
+/** Effects that count even if the call failed. */
 const always = new Set(["l", "L", "m"]);
 
 export type EffectParts = readonly string[];
@@ -41,9 +41,9 @@ interface Effect {
 }
 
 /**
- * Hands all that a guest did to whom it concerns.
- * @returns what the guest returned
- * @throws GuestFailure when it failed: what it did before is not done then, only what it logged is told
+ * Passes each effect of a guest to the handler.
+ * @returns the guest's return value
+ * @throws GuestFailure when the call failed; only its log lines and metric definitions are passed on then
  */
 export function readAnswer(answer: GuestAnswer, context: number, handler: EffectHandler): number {
   if (typeof answer === "number") return answer;

@@ -1,13 +1,13 @@
-// The time of the thread that serves which guests take outside of requests: at their timers, their queues and the answers
-// to their calls. Each of these ends at the time limit; a guest with many of them would hold everybody up all the same.
+// Limits the CPU time of the request-serving thread that guests use outside of requests: in timers, queues and answers
+// to their calls. Each such callback has a time limit, but a guest with many of them would still delay all requests.
 
-/** CPU that may be saved up, in milliseconds, and the part of the thread's time that comes back. */
+/** CPU time that may be saved up, in milliseconds, and the share of elapsed time that is added to it. */
 interface Rate {
   readonly maxMs: number;
   readonly share: number;
 }
 
-/** A few calls of the longest kind in a row. */
+/** Enough for a few of the longest callbacks in a row. */
 const ofOne: Rate = { maxMs: 200, share: 0.1 };
 const ofAll: Rate = { maxMs: 400, share: 0.25 };
 
@@ -21,7 +21,7 @@ class Allowance {
     this.#leftMs = rate.maxMs;
   }
 
-  /** How long until there is some; 0 = there is. */
+  /** @returns milliseconds until there is time again; 0 = there is some now */
   get waitMs(): number {
     const { maxMs, share } = this.#rate;
     const now = performance.now();
@@ -37,16 +37,16 @@ class Allowance {
 
 const shared = new Allowance(ofAll);
 
-/** Of one guest. */
+/** The background time of one guest, which counts against that of all guests too. */
 export class BackgroundTime {
   readonly #own = new Allowance(ofOne);
 
-  /** How long the guest has to wait; 0 = not at all. */
+  /** @returns milliseconds that the guest has to wait; 0 = none */
   get waitMs(): number {
     return Math.max(this.#own.waitMs, shared.waitMs);
   }
 
-  /** What another thread does in the meantime costs nothing here. */
+  /** Measures the CPU time of this thread only: what another thread does in the meantime is not counted. */
   count(work: () => void): void {
     const before = process.threadCpuUsage();
     work();

@@ -1,4 +1,4 @@
-// Reading sections of a WebAssembly module before V8 does: no length is believed before the bytes are there.
+// Reads sections of a WebAssembly module before V8 does. No length is trusted before the bytes are there.
 
 export class MalformedModule extends Error {
   override readonly name = "MalformedModule";
@@ -26,7 +26,7 @@ export class BinaryReader {
     return byte;
   }
 
-  /** An unsigned LEB128 of up to 32 bits. */
+  /** Reads an unsigned LEB128 of up to 32 bits. */
   u32(): number {
     let value = 0;
     for (let shift = 0; shift < 35; shift += 7) {
@@ -40,7 +40,7 @@ export class BinaryReader {
     throw new MalformedModule("a number is too large");
   }
 
-  /** A LEB128 of any length up to 64 bits, whose value does not matter. */
+  /** Skips a LEB128 of up to 64 bits, whose value does not matter. */
   skipNumber(): void {
     for (let i = 0; i < 10; i += 1) {
       if (this.byte() < 128) return;
@@ -48,7 +48,7 @@ export class BinaryReader {
     throw new MalformedModule("a number is too large");
   }
 
-  /** The next bytes, and goes behind them. */
+  /** Reads the next bytes and advances past them. */
   slice(length: number): Buffer {
     if (this.at + length > this.end) throw new MalformedModule("it ends too soon");
     this.at += length;

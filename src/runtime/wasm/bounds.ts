@@ -1,4 +1,4 @@
-// How much a guest may keep or say.
+// Sets how much a guest may keep or emit.
 import type { Bounds } from "./shim/parts.ts";
 
 export const guestBounds: Bounds = {

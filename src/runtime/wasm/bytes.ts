@@ -1,6 +1,6 @@
-// Texts of this process, and the same as guests have them: bytes, one character each.
+// Converts texts of this process to the form that guests have, and back: bytes, one character each.
 
-/** UTF-8. */
+/** Encodes as UTF-8. */
 export function toBytes(text: string): string {
   return /^[\0-\x7f]*$/.test(text) ? text : Buffer.from(text).toString("latin1");
 }

@@ -1,15 +1,15 @@
-// What a guest may know of an exchange, as the program beside it reads it: texts with a zero between any two.
+// Encodes what a guest may know of an exchange, in the form that the shim reads: texts separated by zeros.
 import type { Exchange, ExchangeResponse, Outcome } from "../../plugin-api/contract.ts";
 import { toBytes } from "./bytes.ts";
 import type { FieldRules } from "./field-rules.ts";
 
 export interface Head {
   readonly text: string;
-  /** Of its fields, pseudo-fields among them. */
+  /** How many fields it has, pseudo-fields included. */
   readonly count: number;
 }
 
-/** Fields that are counted for a guest. */
+/** Most fields that are counted for a guest. */
 export const maxFields = 4_095;
 
 /** Statuses whose responses have no content (RFC 9110 sections 6.4.1 and 15.3.6). */
@@ -27,7 +27,7 @@ export function responseHead(response: ExchangeResponse, rules: FieldRules): Hea
   return { text, count: count + 1 };
 }
 
-/** The order is what shim/property-calls.ts reads. */
+/** shim/property-calls.ts reads the texts in this order. */
 export function exchangeInfo(exchange: Exchange): string {
   const { request, client, route } = exchange;
   const isMutual = client.tls?.certificate === undefined ? "0" : "1";
@@ -36,7 +36,7 @@ export function exchangeInfo(exchange: Exchange): string {
   return `${from}\0${toBytes(route.pattern)}\0${route.upstream}\0${isMutual}\0\0`;
 }
 
-/** What is known at the end, behind the rest. */
+/** Facts known only at the end; they follow those of `exchangeInfo`. */
 export function outcomeInfo(outcome: Outcome, details: string): string {
   const { status, durationMs, requestBytes, responseBytes } = outcome;
   return `${status}\0${Math.round(durationMs)}\0${requestBytes}\0${responseBytes}\0${toBytes(details.replaceAll("\0", " ").replaceAll("\x01", " "))}`;

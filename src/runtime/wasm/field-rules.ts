@@ -1,21 +1,21 @@
-// Which fields a guest is shown, and what becomes of those that it sets: what frames a message or tells who calls is not
-// a guest's to write, and neither is what its manifest does not name.
+// Decides which fields a guest sees, and which of its writes take effect. A guest may not write fields that frame a
+// message or tell who calls, nor fields that its manifest does not name.
 import type { Needs } from "../../extensions/manifest.ts";
 import { fieldKey, tokenCharacter } from "../../language/field-name.ts";
 import { compileNameTest, messageFields, writtenForwardedFields } from "../../language/field-sets.ts";
 import type { Fields } from "../../plugin-api/contract.ts";
 
-/** What became of a field that a guest wrote. */
+/** What happened to a field that a guest wrote. */
 export type Written =
-  /** It is as the guest wanted. */
+  /** The field is as the guest wanted. */
   | "done"
-  /** It is not for plugins to say: everything else goes on. */
+  /** Plugins may not set this field. The exchange goes on without the change. */
   | "ignored"
-  /** The guest did what it did not ask for: its request gets the fail mode. */
+  /** The manifest does not ask for this field: the request gets the fail mode. */
   | "refused";
 
 const isMessageField = compileNameTest(messageFields);
-/** The sidecar's own words to the service. */
+/** Fields that the sidecar itself writes for the service. */
 const isWrittenHere = compileNameTest([...writtenForwardedFields, "x-request-id"]);
 const namePattern = new RegExp(`^(?![^]*[A-Z_])${tokenCharacter}{1,256}$`);
 const valuePattern = /^[\t\x20-\x7e\x80-\xff]*$/;
@@ -29,7 +29,7 @@ export class FieldRules {
     this.#written = writeFields.includes("*") ? undefined : new Set(writeFields.map(fieldKey));
   }
 
-  /** @param text what comes before. @returns it with all that the guest is shown: a one, name, a zero, value of each */
+  /** @param text goes first. @returns the text, then for each field the guest sees: \x01, name, \0, value */
   textOf(text: string, fields: Fields): { text: string; count: number } {
     let all = text;
     let count = 0;
@@ -41,7 +41,7 @@ export class FieldRules {
     return { text: all, count };
   }
 
-  /** @param owned of a request: names of fields that other plugins say who calls by */
+  /** @param owned undefined for a response; for a request, names of fields in which other plugins tell who calls */
   write(
     kind: string,
     fields: Fields,
@@ -50,7 +50,7 @@ export class FieldRules {
     owned: ReadonlySet<string> | undefined,
   ): Written {
     if (this.#written?.has(name) === false) return "refused";
-    // Filters that change a body take its length away: it is set to fit.
+    // Filters that change a body remove its length. The sidecar sets it to fit.
     if (name === "content-length" || name === "transfer-encoding") return "done";
     if (isMessageField(name) || (owned !== undefined && (isWrittenHere(name) || owned.has(name))))
       return "ignored";
@@ -68,7 +68,7 @@ export class FieldRules {
   }
 
   /**
-   * Sets all fields at once: those that are not named any more go.
+   * Sets all fields at once: fields that are missing in the list are removed.
    * @param flat name, value, …, without pseudo-fields
    */
   writeAll(fields: Fields, flat: readonly string[], owned: ReadonlySet<string> | undefined): Written {
@@ -98,7 +98,7 @@ export class FieldRules {
   }
 }
 
-/** name, value, … without what an answer of a guest's cannot have. */
+/** @returns name, value, … without fields that a guest's answer may not have */
 export function answerFields(flat: readonly string[]): string[] {
   const kept: string[] = [];
   for (let i = 0; i + 1 < flat.length; i += 2) {

@@ -1,10 +1,10 @@
-// What the policy and the manifest let a filter do on all routes.
+// Computes what the policy and the manifest allow a filter on all routes.
 import type { Extension } from "../../extensions/entry.ts";
 import type { FailMode } from "../../plugin-api/contract.ts";
 import { FieldRules } from "./field-rules.ts";
 import type { GuestLog } from "./guest-log.ts";
 
-/** Which of the callbacks that its module exports are called. */
+/** Which of the callbacks that the module exports are called. */
 export interface FilterHooks {
   readonly response: boolean;
   readonly requestBody: boolean;
@@ -17,13 +17,13 @@ export interface FilterPolicy {
   readonly failMode: FailMode;
   readonly fields: FieldRules;
   readonly hooks: FilterHooks;
-  /** Of a body that it is shown, or may hold back. */
+  /** Limit in bytes of a body that the filter sees, or may hold back. */
   readonly requestBytes: number;
   readonly responseBytes: number;
   readonly log: GuestLog;
 }
 
-/** @param exports names of the functions that the module has */
+/** @param exports names of the functions that the module exports */
 export function filterPolicy(
   { name, entry, package: { manifest } }: Extension,
   exports: ReadonlySet<string>,

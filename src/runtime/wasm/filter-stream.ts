@@ -1,4 +1,4 @@
-// The hooks of one exchange, as far as a guest is asked: one that failed at it is not asked again.
+// Runs a guest's hooks for one exchange. A guest that failed at an exchange is not asked about it again.
 import type {
   Exchange,
   ExchangeResponse,

@@ -1,4 +1,4 @@
-// A proxy-wasm module as this process has it: the guests that run it, whatever policies and routes use them.
+// Manages a proxy-wasm module in this process: the guests that run it, shared by all policies and routes.
 import type { RuntimeStatus } from "../extension-definition.ts";
 import { CpuUse } from "../cpu-use.ts";
 import { type GroupParts, GuestGroup } from "./guest-group.ts";
@@ -8,7 +8,7 @@ import type { GuestFacts } from "./shim/state.ts";
 export interface FilterParts extends Omit<GroupParts, "facts" | "onRestart"> {
   /** @param vmConfiguration bytes */
   readonly factsFor: (vmConfiguration: string) => GuestFacts;
-  /** Of a processor, all its guests together; undefined = any. */
+  /** CPU cores that all its guests together may use (1 = one core); undefined = no limit. */
   readonly cpuShare?: number | undefined;
 }
 
@@ -49,7 +49,8 @@ export class Filter {
   }
 
   /**
-   * Routes with the same configuration share it. Rejects when no guest takes it.
+   * Finds or creates the root for a configuration; routes with the same configuration share it. Rejects when no guest
+   * takes the configuration.
    * @param configuration,vmConfiguration,rootId bytes
    */
   async take(configuration: string, vmConfiguration: string, rootId: string): Promise<Root> {
@@ -92,7 +93,7 @@ export class Filter {
     const why = this.#cpu.measured(cpuMs, this.#parts.clock.mono());
     if (why === undefined) return;
     for (const { guests } of this.#groups) guests.fail(why);
-    // Those that come have as long again.
+    // The guests that are started next are measured afresh.
     this.#cpu = new CpuUse(this.#parts.cpuShare);
   }
 
@@ -105,7 +106,7 @@ export class Filter {
   }
 }
 
-/** undefined = of none can it be told. */
+/** @returns undefined when no value is known */
 function sumOf(values: readonly (number | undefined)[]): number | undefined {
   const known = values.filter((value) => value !== undefined);
   return known.length === 0 ? undefined : known.reduce((sum, value) => sum + value, 0);

@@ -1,9 +1,9 @@
-// Calls that guests make: to the upstreams that the policy gives names to, and to hosts that the manifest asks for.
+// Makes the calls of guests: to the upstreams that the policy names, and to hosts that the manifest asks for.
 import { type HttpClient, QuotaExceeded } from "../../plugin-api/services.ts";
 
-/** What a guest's call came to, as the guest is told it. */
+/** The result of a guest's call, in the form that the guest gets it. */
 export interface CallAnswer {
-  /** status, message, then name, value, …; no field = it failed. */
+  /** status, message, then name, value, …; no field = the call failed. */
   readonly text: string;
   readonly body: string;
 }
@@ -15,7 +15,7 @@ const maxBodyBytes = 1_048_576;
 /** 9 is the ABI's status for a connection that broke. */
 export const brokenCall: CallAnswer = { text: "9\0reset", body: "" };
 
-/** 10 is the ABI's status for a failure of the host's; the message says which quota it was. */
+/** 10 is the ABI's status for a failure of the host; the message says which quota was exceeded. */
 const refusedCall = ({ message }: QuotaExceeded): CallAnswer => ({ text: `10\0${message}`, body: "" });
 
 export class GuestCalls {
@@ -54,7 +54,7 @@ export class GuestCalls {
         method,
         fields,
         ...(body === "" ? {} : { body: Buffer.from(body, "latin1") }),
-        // A guest that wants another try makes another call.
+        // No retries: a guest that wants another try makes another call.
         retries: 0,
         timeoutMs: Math.min(timeoutMs > 0 ? timeoutMs : defaultTimeoutMs, maxTimeoutMs),
         maxBodyBytes,
@@ -71,13 +71,13 @@ export class GuestCalls {
   #urlOf(upstream: string, path: string): string {
     const base = Object.hasOwn(this.#clusters, upstream) ? this.#clusters[upstream] : undefined;
     const url = `${(base ?? `http://${hostOf(upstream)}`).replace(/\/$/, "")}${path}`;
-    // A path such as `@elsewhere` would lead elsewhere.
+    // A path such as `@elsewhere` would change the host of the URL.
     if (!path.startsWith("/")) throw new Error("the path of a call must begin with /");
     return url;
   }
 }
 
-/** The host of a cluster as Istio names it: direction, port, subset, host. */
+/** @returns the host of a cluster named as in Istio: direction|port|subset|host; other names stay as they are */
 function hostOf(upstream: string): string {
   const parts = upstream.split("|");
   return parts.length === 4 ? `${parts[3]}:${parts[1]}` : upstream;

@@ -1,4 +1,4 @@
-// Configurations that share one guest, which is started again when it fails.
+// Runs one guest for several configurations, and restarts it when it fails.
 import { setTimeout } from "node:timers/promises";
 import { textOf } from "../../plugin-api/error-text.ts";
 import type { Clock, Logger } from "../../plugin-api/services.ts";
@@ -14,28 +14,28 @@ export interface GroupParts extends InstanceParts {
   readonly facts: GuestFacts;
   readonly limits: GuestLimits;
   readonly restarts: Restarts;
-  /** Told of each restart. */
+  /** Called for each restart. */
   readonly onRestart: () => void;
   readonly clock: Pick<Clock, "mono">;
   readonly logger: Logger;
-  /** Whether its guests know one configuration each. */
+  /** Whether each guest takes only one configuration. */
   readonly isSingle: boolean;
 }
 
-/** Requests wait for a guest that is back within that time; later ones get the fail mode meanwhile. */
+/** Requests wait for a guest that restarts within this time. If it takes longer, they get the fail mode. */
 const awaitedMs = 1_000;
 
 export class GuestGroup {
   readonly roots = new Set<Root>();
   readonly #parts: GroupParts;
   #instance: Instance | undefined = undefined;
-  /** What changes it, one after the other. */
+  /** The queue of changes: starts and configurations run one after the other. */
   #changing: Promise<unknown> = Promise.resolve();
-  /** Whether it was well once, with a configuration that is still there. */
+  /** Whether the guest has served a configuration that is still in use. */
   #wasWell = false;
-  /** It is being started again. */
+  /** Whether the guest is being restarted. */
   #isComing = false;
-  /** Those whose end it is to be told of. */
+  /** Removed roots whose end the guest still has to be told. */
   #leaving: Root[] = [];
   #isOver = false;
   #pastCpuMs = 0;
@@ -44,7 +44,7 @@ export class GuestGroup {
     this.#parts = parts;
   }
 
-  /** Of all its guests so far; undefined where that cannot be told. */
+  /** CPU time of all guests so far, in milliseconds; undefined = unknown. */
   get cpuMs(): number | undefined {
     const now = this.#instance?.cpuMs;
     return now === undefined && this.#pastCpuMs === 0 ? undefined : this.#pastCpuMs + (now ?? 0);
@@ -54,12 +54,15 @@ export class GuestGroup {
     return this.#instance?.memoryBytes;
   }
 
-  /** Ends the guest, which is started again as one that failed. */
+  /** Ends the guest. It is restarted like one that failed. */
   fail(reason: string): void {
     this.#instance?.fail(reason);
   }
 
-  /** Whether a further configuration may have this guest: one that serves already must not wait for it. */
+  /**
+   * Whether this guest may take another configuration. A guest that already serves must not: its requests would have to
+   * wait.
+   */
   get takesMore(): boolean {
     if (this.#isOver || (this.#parts.isSingle && this.roots.size > 0)) return false;
     return this.#instance?.isUsed !== true && !this.#isComing;
@@ -77,14 +80,15 @@ export class GuestGroup {
     this.roots.delete(root);
     root.isAbsent("no policy has its configuration any more");
     this.#leaving.push(root);
-    // A policy's go together, in one turn of the event loop.
+    // Roots of one policy are removed in one turn of the event loop, so they are reported together.
     if (this.roots.size === 0) this.#endLeaving();
     else if (this.#leaving.length === 1) setImmediate(() => this.#endLeaving());
   }
 
   #endLeaving(): void {
     const instance = this.#instance;
-    // Filters of AssemblyScript trap when they are told of a root's end: that is nobody's failure any more.
+    // Filters of AssemblyScript trap when they are told of a root's end. With no root left, this no longer counts as a
+    // failure.
     if (this.roots.size === 0) this.dispose();
     const leaving = this.#leaving;
     this.#leaving = [];
@@ -95,7 +99,7 @@ export class GuestGroup {
     this.#isOver = true;
     const instance = this.#instance;
     this.#instance = undefined;
-    // What it is to be told of the end is under way.
+    // Calls that tell the guest of ended exchanges and roots run first.
     if (instance !== undefined) setImmediate(() => setImmediate(() => instance.dispose()));
   }
 
@@ -130,14 +134,14 @@ export class GuestGroup {
   }
 
   #failed(instance: Instance, failure: GuestFailure): void {
-    // One that fails at its start is told of to whoever starts it.
+    // A guest that fails while it starts is reported to the caller that starts it.
     if (this.#isOver || this.#instance !== instance) return;
     this.#instance = undefined;
     this.#pastCpuMs += instance.cpuMs ?? 0;
     if (this.#wasWell) this.#startAgain(failure.message, failure.began);
   }
 
-  /** @param isCounted whether it is the guest's fault */
+  /** @param isCounted whether the guest is at fault */
   #startAgain(trap: string, isCounted: boolean): void {
     const { restarts, clock, logger, onRestart } = this.#parts;
     const reason = trap.split("\n")[0] ?? "";

@@ -1,10 +1,10 @@
-// What runs guests, as far as the rest is concerned: a module goes in, calls into it come back with what the guest did.
-// Two of these are there: in an isolate of this process (isolate-host.ts), and in a thread.
+// Defines the interface to what runs guests: load a module, call it, and get back what the guest returned and did.
+// There are two implementations: in an isolate of this process (isolate-host.ts), and in a thread (thread-host.ts).
 import type { MaybePromise } from "../../plugin-api/contract.ts";
 import type { HookNumbers } from "./shim/parts.ts";
 import type { GuestFacts } from "./shim/state.ts";
 
-/** The calls, by number. */
+/** Numbers of the calls. */
 export const hooks: HookNumbers = {
   configure: 1,
   request: 2,
@@ -20,19 +20,19 @@ export const hooks: HookNumbers = {
 };
 
 export interface GuestLimits {
-  /** Of one call. */
+  /** Time limit of one call, in milliseconds. */
   readonly timeMs: number;
-  /** Of the start, and of taking a configuration. */
+  /** Time limit of the start, and of taking a configuration, in milliseconds. */
   readonly startMs: number;
 }
 
-/** What a call came to: what the guest returned, with what it did behind it; see `effects.ts`. */
+/** The answer to a call: the guest's return value, followed by its effects; see `shim/effects.ts`. */
 export type GuestAnswer = string | number;
 
 /** A guest that cannot be called any more: it trapped, took too long, or was ended. */
 export class GuestFailure extends Error {
   override readonly name = "GuestFailure";
-  /** false = it is not the call's fault: a new guest can be asked. */
+  /** false = the call did not cause the failure: another guest can take it. */
   readonly began: boolean;
 
   constructor(
@@ -44,13 +44,13 @@ export class GuestFailure extends Error {
   }
 }
 
-/** A module at work. */
+/** A running module. */
 export interface Guest {
-  /** Whether calls come to something. */
+  /** Whether it can still be called. */
   readonly alive: boolean;
-  /** Time of a processor that it has had, in milliseconds; undefined where that cannot be told. */
+  /** CPU time used so far, in milliseconds; undefined = unknown. */
   readonly cpuMs: number | undefined;
-  /** Memory that it takes, likewise. */
+  /** Memory in bytes; undefined = unknown. */
   readonly memoryBytes: number | undefined;
   /**
    * @param hook one of `hooks`
@@ -59,19 +59,19 @@ export interface Guest {
    * @throws or rejects with GuestFailure; the guest is not alive then
    */
   call(hook: number, context: number, number: number, text: string, more: string): MaybePromise<GuestAnswer>;
-  /** The same for `configure`: it may take as long as a start, and holds nobody up. */
+  /** Calls `configure`. It may take as long as a start, and does not block this thread. */
   configure(context: number, text: string): Promise<GuestAnswer>;
-  /** Ends it; calls that wait are rejected. More than once is well. */
+  /** Ends the guest and rejects waiting calls. It may be called more than once. */
   dispose(): void;
 }
 
 export interface GuestHost {
-  /** For people: `isolate`, `thread`. */
+  /** Name for logs: `isolate`, `thread`. */
   readonly name: string;
   /**
    * Starts a module (`_initialize` or `_start`).
-   * @param module its memory clamped already
-   * @returns the guest, and what its start came to
+   * @param module the module, with its memory already clamped
+   * @returns the guest, and the answer of its start
    */
   load(
     module: Buffer,

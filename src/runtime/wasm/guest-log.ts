@@ -1,4 +1,4 @@
-// What guests log, in the sidecar's log: bounded in lines a second and in length, whatever a guest has to say.
+// Writes guests' log lines to the sidecar's log, limited in lines per second and in length.
 import type { Clock, Logger } from "../../plugin-api/services.ts";
 import { fromBytes } from "./bytes.ts";
 
@@ -28,7 +28,7 @@ export class GuestLog {
     else this.#logger.error(fields, text);
   }
 
-  /** Of the host itself, about what the guest did. */
+  /** Writes a line of the host itself about something that the guest did. */
   warn(message: string, requestId: string | undefined): void {
     if (this.#mayWrite()) this.#logger.warn(requestId === undefined ? {} : { requestId }, message);
   }

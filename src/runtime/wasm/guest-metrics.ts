@@ -1,11 +1,11 @@
-// Metrics that guests define, on the sidecar's metrics page: `outrigger_<plugin>_<name>`.
+// Creates the metrics that guests define. They appear on the sidecar's metrics page as `outrigger_<plugin>_<name>`.
 import type { Metrics } from "../../plugin-api/services.ts";
 import { guestBounds } from "./bounds.ts";
 import { fromBytes } from "./bytes.ts";
 
 type Change = (value: number) => void;
 
-/** Guests measure in milliseconds and bytes, mostly. */
+/** Guests mostly measure milliseconds and bytes. */
 const buckets = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 10_000, 100_000, 1_000_000];
 
 export class GuestMetrics {
@@ -22,14 +22,15 @@ export class GuestMetrics {
 
   /**
    * @param type 0 = counter, 1 = gauge, 2 = histogram
-   * @returns what takes each change; another guest of the same package gets the same
+   * @param bytes name of the metric
+   * @returns a function that takes each change. All guests of the same package share it
    */
   define(type: number, bytes: string): Change {
     const name = fromBytes(bytes).replaceAll(/[^a-zA-Z0-9_]/g, "_");
     const key = `${type} ${name}`;
     const known = this.#changes.get(key);
     if (known !== undefined) return known;
-    // Several of a guest's names may be one name here, of another type even.
+    // Several of a guest's names may map to one name here, even with different types.
     if (this.#names.has(name) || this.#names.size >= guestBounds.metrics) return () => {};
     this.#names.add(name);
     const change = this.#makeOrNone(type, this.#prefix + name);
@@ -37,7 +38,7 @@ export class GuestMetrics {
     return change;
   }
 
-  // A version before this one may have had it by another type.
+  // A previous version of the plugin may have defined the name with another type.
   #makeOrNone(type: number, name: string): Change {
     try {
       return this.#make(type, name);

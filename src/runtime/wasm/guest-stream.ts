@@ -1,4 +1,4 @@
-// One exchange as a guest has it: where its context is, what it waits for, and what the guest did to it.
+// Keeps one exchange as its guest sees it: its context, what it waits for, and what the guest did to it.
 import type { Exchange, MaybePromise, Outcome } from "../../plugin-api/contract.ts";
 import { after } from "./after.ts";
 import type { EffectParts } from "./answer.ts";
@@ -11,21 +11,21 @@ import type { ResponseBody } from "./response-body.ts";
 import type { Root } from "./root.ts";
 import { StreamEffects } from "./stream-effects.ts";
 
-/** By the ABI's numbers. */
+/** The ABI's numbers: 0 = request, 1 = response. */
 export type StreamType = 0 | 1;
 
 export class GuestStream implements InstanceStream {
   readonly policy: FilterPolicy;
   readonly exchange: Exchange;
   readonly effects: StreamEffects;
-  /** Of the response, while the guest is shown it. */
+  /** The response's body, while the guest is shown it. */
   body: ResponseBody | undefined = undefined;
-  /** Calls of the guest's own that are under way. */
+  /** How many of the guest's own calls are in progress. */
   calls = 0;
   readonly #root: Root;
   #instance: Instance | undefined = undefined;
   #context = 0;
-  /** As the guest was told of it first. */
+  /** The request's head as the guest was first told of it. */
   #head: Head | undefined = undefined;
   #pause: Pause | undefined = undefined;
   #pausedType: StreamType = 0;
@@ -49,17 +49,20 @@ export class GuestStream implements InstanceStream {
     return this.#instance === undefined ? 0 : this.#root.idIn(this.#instance);
   }
 
-  /** Whether the guest that was told of the request is still there. */
+  /** Whether the guest that was told of the request still runs. */
   get isHeld(): boolean {
     return this.#instance?.alive === true;
   }
 
-  /** Tells the guest of the request. @returns what it said. Throws or rejects when it fails */
+  /** Tells the guest of the request. @returns the guest's action. Throws or rejects when the guest fails */
   begin(): MaybePromise<number> {
     return this.#begin(true);
   }
 
-  /** Another exchange ended the guest: the one in its place is told of the request, which has been carried out. */
+  /**
+   * Another exchange ended the guest. Its successor is told of the request again; effects that were already carried out
+   * are ignored.
+   */
   beginAgain(): MaybePromise<void> {
     this.effects.isReplay = true;
     return after(this.#begin(true), (action) => {
@@ -68,13 +71,15 @@ export class GuestStream implements InstanceStream {
     });
   }
 
-  /** @returns what the guest said. Throws or rejects when it fails */
+  /** @returns the guest's action. Throws or rejects when the guest fails */
   call(hook: number, number: number, text: string, more: string): MaybePromise<number> {
     if (this.#instance === undefined) throw new GuestFailure("the guest is not there any more");
     return this.#instance.call(hook, this.#context, number, text, more);
   }
 
-  /** The guest said to wait; it may have said to go on already. Rejects when it does not in time. */
+  /**
+   * Waits after the guest said to pause; it may have resumed already. Rejects when the guest does not resume in time.
+   */
   async paused(type: StreamType): Promise<void> {
     const { resumed } = this.effects;
     if (resumed[type] !== true) {
@@ -113,7 +118,7 @@ export class GuestStream implements InstanceStream {
     this.#pause?.fail(failure);
   }
 
-  /** A guest that was gone before it was asked, or had no time, is waited for. */
+  /** Second try, when the guest was gone before the call or got no CPU time. */
   async #beginOnce(): Promise<number> {
     return this.#begin(false);
   }

@@ -1,4 +1,5 @@
-// One guest at work, with the exchanges that it is told of: calls go in, and what the guest did reaches whom it concerns.
+// Serves the exchanges of one running guest. Passes calls to the guest, and the guest's effects to the exchange, log,
+// metric or timer that they are for.
 import type { MaybePromise } from "../../plugin-api/contract.ts";
 import { isThenable } from "../verdict.ts";
 import { type EffectHandler, type EffectParts, readAnswer } from "./answer.ts";
@@ -8,17 +9,17 @@ import { brokenCall, type CallAnswer, type GuestCalls } from "./guest-calls.ts";
 import type { GuestLog } from "./guest-log.ts";
 import type { GuestMetrics } from "./guest-metrics.ts";
 
-/** An exchange, as far as its guest has a say in it. */
+/** The part of an exchange that its guest acts on. */
 export interface InstanceStream {
   readonly requestId: string;
   readonly root: number;
-  /** What the guest does at it has been done before. */
+  /** Whether the guest is told again what it has already acted on: its effects must not be repeated. */
   readonly isReplay: boolean;
-  /** A call of its own is under way, or is over. */
+  /** A call of the guest's own has begun (1) or is over (-1). */
   callsChanged(by: 1 | -1): void;
-  /** The guest did this to it. */
+  /** Carries out one effect of the guest on this exchange. */
   effect(kind: string, parts: EffectParts): void;
-  /** The guest is not there any more. */
+  /** The guest of this exchange is gone. */
   lost(failure: GuestFailure): void;
 }
 
@@ -28,12 +29,12 @@ export interface InstanceParts {
   readonly metrics: GuestMetrics;
 }
 
-/** Beyond that a guest is not told of what is in its queues. */
+/** Beyond this many pending notices a guest is not told of new items in its queues. */
 const maxQueued = 10_000;
 const queuedATurn = 16;
-/** Of what queues are told in one turn; what has begun is ended. */
+/** Time per turn of the event loop for queue notices; a notice that has begun is finished. */
 const backgroundTurnMs = 5;
-/** Ends that one call tells of: a call must not take long because many ended at once. */
+/** Most ends reported in one call: a call must not take long because many exchanges end at once. */
 const endsACall = 64;
 const shortestTickMs = 10;
 
@@ -47,7 +48,7 @@ export class Instance implements EffectHandler {
   readonly #abort = new AbortController();
   #lastContext = 0;
   #isUsed = false;
-  /** Roots and their queues that have something to be told of. */
+  /** Roots and their queues with items that the guest has not been told of. */
   #queued: (readonly [root: number, queue: number])[] = [];
   #ends: string[] = [];
   #hasFailed = false;
@@ -70,11 +71,12 @@ export class Instance implements EffectHandler {
   }
 
   get memoryBytes(): number | undefined {
-    // Before that it may be taking a configuration on another thread, which this one would wait for.
+    // Before its first exchange the guest may be taking a configuration on another thread, and this thread would wait
+    // for it.
     return this.#isUsed ? this.#guest.memoryBytes : undefined;
   }
 
-  /** Whether any exchange was told to it. */
+  /** Whether the guest was told of any exchange. */
   get isUsed(): boolean {
     return this.#isUsed;
   }
@@ -84,7 +86,7 @@ export class Instance implements EffectHandler {
     return this.#lastContext;
   }
 
-  /** The exchange is the guest's from now on, until `end`. */
+  /** Registers an exchange: the guest's effects reach it until `end`. */
   add(context: number, stream: InstanceStream): void {
     this.#streams.set(context, stream);
     this.#isUsed = true;
@@ -114,12 +116,12 @@ export class Instance implements EffectHandler {
     return this.#took(answer, context);
   }
 
-  /** What its start came to. @throws GuestFailure */
+  /** Reads the answer of the guest's start. @throws GuestFailure */
   started(answer: GuestAnswer): void {
     this.#took(answer, 0);
   }
 
-  /** The exchange is over. @param facts what the guest may ask of its end */
+  /** The exchange is over. @param facts what the guest may ask about its end */
   end(context: number, facts: string): void {
     if (!this.alive) return;
     if (this.#ends.push(`${context}\0${facts}`) === 1) setImmediate(() => this.#tellEnds());
@@ -130,12 +132,12 @@ export class Instance implements EffectHandler {
     this.#unasked(hooks.endRoot, context, 0, "", "");
   }
 
-  /** It took what it may not. */
+  /** Ends the guest because it used more than it may. */
   fail(reason: string): void {
     try {
       this.#failed(new GuestFailure(reason));
     } catch {
-      // Told already.
+      // `onFailed` has reported it.
     }
   }
 
@@ -172,7 +174,7 @@ export class Instance implements EffectHandler {
     const failure = error instanceof GuestFailure ? error : new GuestFailure(String(error), { cause: error });
     if (!this.#hasFailed && (failure.began || !this.#guest.alive)) {
       this.dispose();
-      // Whoever called hears of it by the call.
+      // The caller gets the failure from the call itself.
       const streams = [...this.#streams.values()];
       this.#streams.clear();
       this.#onFailed(failure);
@@ -181,23 +183,23 @@ export class Instance implements EffectHandler {
     throw failure;
   }
 
-  /** A call that no exchange waits for: what becomes of it is `onFailed`'s to tell. */
+  /** Makes a call that no exchange waits for. A failure is reported by `onFailed`. */
   #unasked(hook: number, context: number, number: number, text: string, more: string): void {
     if (!this.alive) return;
     try {
       const result = this.call(hook, context, number, text, more);
       if (isThenable(result)) (result as Promise<number>).catch(() => {});
     } catch {
-      // Told already.
+      // `onFailed` has reported it.
     }
   }
 
-  /** The same, of its share of the thread's time. */
+  /** Makes such a call and counts its CPU time as the guest's background time. */
   #inBackground(hook: number, context: number, number: number, text: string, more: string): void {
     this.#background.count(() => this.#unasked(hook, context, number, text, more));
   }
 
-  /** @returns how long what the guest is to be told outside of requests has to wait; 0 = not at all */
+  /** @returns milliseconds that calls outside of requests have to wait; 0 = none */
   #backgroundWait(): number {
     const { waitMs } = this.#background;
     if (waitMs > 0 && !this.#isToldOfWaits) {
@@ -209,7 +211,10 @@ export class Instance implements EffectHandler {
     return waitMs;
   }
 
-  /** Told later, a few in each turn of the event loop: a guest that is told may put in more than was there. */
+  /**
+   * Tells the guest later, a few notices per turn of the event loop: a guest that is told may add more items than there
+   * were.
+   */
   #queueHasMore(root: number, queue: number): void {
     if (this.#queued.length >= maxQueued) return;
     this.#queued.push([root, queue]);
@@ -220,7 +225,7 @@ export class Instance implements EffectHandler {
     const endsMono = performance.now() + backgroundTurnMs;
     let told = 0;
     let waitMs = this.#backgroundWait();
-    // The first stays until all are told: nobody else begins with it meanwhile.
+    // Told notices stay in the list until the loop ends, so that `#queueHasMore` does not start a second round.
     while (
       told < Math.min(queuedATurn, this.#queued.length) &&
       waitMs === 0 &&

@@ -1,6 +1,6 @@
-// Guests in isolates of V8 (isolated-vm) on this very thread: a call costs no switch of threads, and one that takes too
-// long is stopped. What an isolate's own memory limit does not count is bounded elsewhere: the guest's memory in its
-// module, JavaScript objects by there being no JavaScript but ours.
+// Runs guests in isolates of V8 (isolated-vm) on this same thread: a call needs no thread switch, and one that takes
+// too long is stopped. The isolate's own memory limit does not count everything. The guest's memory is limited in its
+// module. JavaScript objects need no limit, because only the sidecar's own JavaScript runs there.
 import { randomBytes } from "node:crypto";
 import { createRequire } from "node:module";
 import type ivm from "isolated-vm";
@@ -18,12 +18,15 @@ import type { GuestFacts } from "./shim/state.ts";
 
 type Invoke = (hook: number, context: number, number: number, text: string, more: string) => GuestAnswer;
 
-/** Megabytes of an isolate's own heap: fields, bodies, shared data. */
+/** Limit of an isolate's own heap: fields, bodies, shared data. */
 const heapMiB = 128;
 
-/** The package, or its native module beside the program where that is one file. @throws Error when there is none */
+/**
+ * Loads the package. Where the program is one file, loads its native module beside that file.
+ * @throws Error when there is none
+ */
 function loadLibrary(): typeof ivm {
-  // What lies beside it may be anybody's: the folder can be one that others write to.
+  // The folder of a single executable may be writable by others, so nothing beside it can be trusted.
   if (isSingleExecutable) throw new Error("the single executable has no native code");
   const requireHere = createRequire(import.meta.url);
   if (!import.meta.url.endsWith(".cjs")) return requireHere("isolated-vm") as typeof ivm;
@@ -33,8 +36,8 @@ function loadLibrary(): typeof ivm {
 let endsAtOnce = false;
 
 /**
- * Once nothing is left to do and 'exit' is told, Node takes its environment down, and finalizers of isolated-vm that run
- * after that abort the process now and then (`environment != nullptr`): it ends before instead, with the same exit code.
+ * After 'exit' Node tears down its environment. Finalizers of isolated-vm that run after that sometimes abort the
+ * process (`environment != nullptr`). So the process ends in the 'exit' handler, with the same exit code.
  */
 function endAtOnce(): void {
   if (!endsAtOnce) process.once("exit", () => process.exit());
@@ -68,7 +71,7 @@ async function start(
 ): Promise<{ guest: Guest; started: GuestAnswer }> {
   const context = await isolate.createContext();
   const bytes = new library.ExternalCopy(Uint8Array.from(module).buffer);
-  // On a thread of isolated-vm: a large module is compiled while this one serves.
+  // Runs on a thread of isolated-vm: this thread goes on serving while a large module compiles.
   const program = await context.evalClosure(
     `const [module, facts, key] = [$0, $1, $2];\n${shimText}\nreturn { started, invoke };`,
     [bytes.copyInto({ release: true }), JSON.stringify(facts), randomBytes(32).toString("latin1")],
@@ -85,7 +88,7 @@ class IsolateGuest implements Guest {
   readonly #isolate: ivm.Isolate;
   readonly #invoke: ivm.Reference<Invoke>;
   readonly #limit: { readonly timeout: number };
-  /** Less than that, and it was not the guest that took the time. */
+  /** With less CPU time than this, in nanoseconds, the guest did not use up the time limit itself. */
   readonly #leastNs: bigint;
   readonly #startMs: number;
   #cpuMs = 0;
@@ -120,8 +123,8 @@ class IsolateGuest implements Guest {
     } catch (error) {
       const isStarved = isTimeout(error) && this.#isolate.cpuTime - before < this.#leastNs;
       this.dispose();
-      // The limit is one of the wall's clock. On a machine, or within a quota, that has no time for this process it passes
-      // without the guest.
+      // The time limit is wall-clock time. If the machine or a CPU quota leaves no time for this process, the limit
+      // passes while the guest does not run.
       if (isStarved) throw new GuestFailure("the machine had no time for it", { began: false, cause: error });
       throw failure(error);
     }
@@ -139,7 +142,7 @@ class IsolateGuest implements Guest {
   }
 
   dispose(): void {
-    // What it had stays known.
+    // Reads the CPU time once more, so that it stays known.
     void this.cpuMs;
     this.alive = false;
     dispose(this.#isolate);

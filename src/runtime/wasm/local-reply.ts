@@ -1,4 +1,4 @@
-// What a guest answers in place of the service (`proxy_send_local_response`).
+// Builds the answer that a guest gives in place of the service (`proxy_send_local_response`).
 import type { ExchangeResponse, RespondVerdict } from "../../plugin-api/contract.ts";
 import type { EffectParts } from "./answer.ts";
 import { fromBytes } from "./bytes.ts";
@@ -7,11 +7,11 @@ import { answerFields } from "./field-rules.ts";
 export interface LocalReply extends RespondVerdict {
   readonly fields: readonly string[];
   readonly body: Buffer;
-  /** Why, for the access log. */
+  /** The reason, for the access log. */
   readonly details: string;
 }
 
-/** Statuses of gRPC for those of HTTP, as gRPC's own table has them. */
+/** gRPC statuses for HTTP statuses, by gRPC's own table. */
 const grpcStatuses: Readonly<Record<number, number>> = {
   400: 13,
   401: 16,
@@ -25,8 +25,8 @@ const grpcStatuses: Readonly<Record<number, number>> = {
 
 /**
  * @param parts status, details, gRPC status, flat fields, body
- * @param isGrpc whether a client of gRPC asked, which reads its own status alone
- * @throws Error when it is no status that ends an exchange
+ * @param isGrpc whether the client speaks gRPC: such a client reads only the gRPC status
+ * @throws Error when the status is not one of a final response
  */
 export function localReply(parts: EffectParts, isGrpc: boolean): LocalReply {
   const [status = "", details = "", grpcStatus = "", flat = "", bytes = ""] = parts;
@@ -60,7 +60,7 @@ function grpcReply(
   return { action: "respond", status: 200, fields: flat, body: Buffer.alloc(0), details };
 }
 
-/** In place of a response that came already. */
+/** Replaces a response that has already arrived. */
 export function replaceResponse(response: ExchangeResponse, { status, fields, body }: LocalReply): void {
   response.status = status;
   response.fields.deleteWhere(() => true);

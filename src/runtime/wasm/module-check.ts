@@ -1,5 +1,5 @@
-// What a module is before it runs: its hooks, the version of the ABI, whether all that it imports is there; and its bytes
-// with a maximum to its memory and tables. V8 checks the rest.
+// Checks a module before it runs: its ABI version, its exports, and whether all its imports exist. Sets a maximum for
+// its memory and tables. V8 checks the rest.
 import { leb128, wasmSections } from "../../extensions/wasm-sections.ts";
 import { BinaryReader, MalformedModule } from "./binary-reader.ts";
 
@@ -7,12 +7,12 @@ export interface CheckedModule {
   /** The module with its maxima clamped. */
   readonly bytes: Buffer;
   readonly abi: "0.1.0" | "0.2.0" | "0.2.1";
-  /** Names of the functions that it exports. */
+  /** Names of the functions that the module exports. */
   readonly exports: ReadonlySet<string>;
 }
 
 const pageBytes = 65_536;
-/** Entries of a table: the largest module of an SDK seen has some ten thousand. */
+/** Entries of a table: the largest SDK module seen has some ten thousand. */
 const maxTableEntries = 131_072;
 const maxTables = 16;
 const ids = { types: 1, imports: 2, tables: 4, memories: 5, exports: 7 };
@@ -24,8 +24,8 @@ const abis = [
 ] as const;
 
 /**
- * @param known `module.name` of what can be imported
- * @throws MalformedModule or PackageError with what is wrong with it
+ * @param known `module.name` of everything that can be imported
+ * @throws MalformedModule or PackageError with what is wrong with the module
  */
 export function checkModule(module: Buffer, known: ReadonlySet<string>, memoryMiB: number): CheckedModule {
   const out: Buffer[] = [module.subarray(0, 8)];
@@ -60,7 +60,7 @@ function sectionOf(id: number, content: Buffer): Buffer[] {
   return [Buffer.of(id), leb128(content.length), content];
 }
 
-/** Types of functions alone: objects of WebAssembly's own (GC) live where no limit of ours holds. */
+/** Allows only function types: objects of WebAssembly GC live in memory that no limit here covers. */
 function checkTypes(section: BinaryReader): void {
   const count = section.u32();
   for (let i = 0; i < count; i += 1) {
@@ -76,7 +76,7 @@ function checkTypes(section: BinaryReader): void {
 
 function skipValueType(section: BinaryReader): void {
   const type = section.byte();
-  // References with a heap type behind them.
+  // Typed references: a heap type follows.
   if (type === 0x63 || type === 0x64) section.skipNumber();
 }
 

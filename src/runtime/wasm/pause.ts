@@ -1,7 +1,7 @@
-// A request or response that a guest holds up: until the guest says to go on, its exchange ends, or nothing is under way
-// that could make it say so.
+// Waits while a guest pauses a request or response. The pause ends when the guest resumes it. It fails when the
+// exchange ends, or when for `stallMs` no call is in progress that could make the guest resume.
 
-/** How long a guest may hold one up while no call of its own is under way. */
+/** How long a guest may pause one while none of its own calls is in progress. */
 const stallMs = 2_000;
 
 export class Pause {
@@ -11,7 +11,7 @@ export class Pause {
   #stall: NodeJS.Timeout | undefined = undefined;
   #calls: number;
 
-  /** @param calls of the guest's own that are under way @param signal of the exchange */
+  /** @param calls the guest's own calls in progress @param signal of the exchange */
   constructor(calls: number, signal: AbortSignal) {
     this.#calls = calls;
     this.#signal = signal;
@@ -20,7 +20,7 @@ export class Pause {
     if (signal.aborted) this.#onAbort();
   }
 
-  /** Resolves when it is over. */
+  /** Resolves when the guest resumes; rejects when the pause fails. */
   get over(): Promise<void> {
     return this.#settled.promise;
   }

@@ -1,11 +1,11 @@
-// A request as a guest is told of it: its head, and all of its body at once.
+// Shows a request to a guest: its head, and its whole body at once.
 import { GatewayError, type MaybePromise, type Verdict } from "../../plugin-api/contract.ts";
 import { hooks } from "./guest-host.ts";
 import type { GuestStream } from "./guest-stream.ts";
 
 type Decision = Exclude<Verdict, void> | undefined;
 
-/** Throws or rejects when the guest fails, or does what it must not. */
+/** Throws or rejects when the guest fails, or does something it must not. */
 export function askRequest(stream: GuestStream): MaybePromise<Verdict> {
   const asked = stream.begin();
   if (asked instanceof Promise) return asked.then((action) => afterHead(stream, action));
@@ -17,13 +17,13 @@ function afterHead(stream: GuestStream, action: number): MaybePromise<Verdict> {
   const decision = decided(stream);
   if (decision !== undefined) return decision;
   const goOn = policy.hooks.requestBody && exchange.request.hasBody ? showBody : forwarded;
-  // A guest that waits for nothing else waits for the body.
+  // A guest that paused without a call in progress waits for the body, so it is shown the body.
   const waits = action !== 0 && (goOn === forwarded || stream.calls > 0 || effects.resumed[0] === true);
   if (!waits) return goOn(stream);
   return stream.paused(0).then(() => decided(stream) ?? goOn(stream));
 }
 
-/** What the guest makes of it is sent on. */
+/** Shows the body to the guest and forwards what the guest makes of it. */
 async function showBody(stream: GuestStream): Promise<Verdict> {
   const { requestBytes, failMode, log } = stream.policy;
   let body: Buffer;
@@ -49,14 +49,14 @@ function forwarded({ effects, exchange }: GuestStream): undefined {
   effects.requestBody = undefined;
 }
 
-/** What the guest wants in place of going on. @throws when it did what it must not */
+/** @returns what the guest wants instead of forwarding. @throws Error when the guest did something it must not */
 function decided({ effects, exchange }: GuestStream): Decision {
   const { trouble, reply, isClosed } = effects;
   if (trouble !== undefined) throw trouble;
   if (reply !== undefined) {
     effects.phase = "forwarded";
     if (reply.details !== "") exchange.refusedBecause = reply.details;
-    // It is sent once; the response phase may see another.
+    // The reply is sent once; the response phase may bring another.
     effects.reply = undefined;
     return reply;
   }

@@ -1,25 +1,24 @@
-// The body of a response on its way through a guest: each chunk as it comes. What the guest holds back is kept, within a
-// limit.
+// Passes a response's body through a guest, chunk by chunk. Bytes that the guest holds back are kept, within a limit.
 import { Transform, type TransformCallback } from "node:stream";
 import type { MaybePromise } from "../../plugin-api/contract.ts";
 import { after } from "./after.ts";
 
 export interface ResponseBodyParts {
-  /** Shows the guest more of it. @returns whether it lets all that it was shown go on */
+  /** Shows the guest more bytes. @returns whether everything it was shown so far may be sent on */
   readonly show: (bytes: string, isLast: boolean) => MaybePromise<boolean>;
-  /** Of what may be held back. */
+  /** Limit of the bytes held back. */
   readonly maxBytes: number;
-  /** Announced by the head; NaN = it was not. */
+  /** Length announced by the head; NaN = none. */
   readonly announced: number;
 }
 
 export class ResponseBody extends Transform {
   readonly #parts: ResponseBodyParts;
-  /** What the guest holds back. */
+  /** Bytes that the guest holds back. */
   #held: Buffer[] = [];
   #heldBytes = 0;
   #came = 0;
-  /** The end may come with the next bytes: then these are shown as the last. */
+  /** Kept for one turn: if the end follows at once, these bytes are shown as the last ones. */
   #next: Buffer | undefined = undefined;
   #changed: Buffer | undefined = undefined;
   #isThrough = false;
@@ -30,12 +29,12 @@ export class ResponseBody extends Transform {
     this.#parts = parts;
   }
 
-  /** The guest made something else of all that it was shown and has not let go on. */
+  /** Replaces everything that the guest was shown and has not let go on. */
   replace(bytes: string): void {
     this.#changed = Buffer.from(bytes, "latin1");
   }
 
-  /** The rest goes on as it is: the guest is not there any more. */
+  /** The guest is gone: the rest passes unchanged. */
   letThrough(): void {
     this.#isThrough = true;
   }
@@ -62,7 +61,7 @@ export class ResponseBody extends Transform {
       }, done);
   }
 
-  /** No end came with it. */
+  /** Shows bytes that the end did not follow at once. */
   #showWaiting(chunk: Buffer): void {
     if (this.#next !== chunk || this.destroyed) return;
     this.#next = undefined;
@@ -74,7 +73,7 @@ export class ResponseBody extends Transform {
     );
   }
 
-  /** One thing after the other. */
+  /** Runs work in order: after the work before it. */
   #do(work: () => MaybePromise<void>, tell: TransformCallback): void {
     const fail = (error: unknown): void => tell(error instanceof Error ? error : new Error(String(error)));
     try {

@@ -1,4 +1,4 @@
-// A response as a guest is told of it: its head, its body as it comes, its trailers.
+// Shows a response to a guest: its head, its body as it arrives, its trailers.
 import type { ExchangeResponse, MaybePromise } from "../../plugin-api/contract.ts";
 import { after } from "./after.ts";
 import { hasContent, maxFields, responseHead } from "./exchange-facts.ts";
@@ -7,7 +7,7 @@ import type { GuestStream } from "./guest-stream.ts";
 import { replaceResponse } from "./local-reply.ts";
 import { ResponseBody } from "./response-body.ts";
 
-/** Throws or rejects when the guest fails, or does what it must not. */
+/** Throws or rejects when the guest fails, or does something it must not. */
 export function askResponse(stream: GuestStream, response: ExchangeResponse): MaybePromise<void> {
   const { hooks: wanted } = stream.policy;
   if (!wanted.response && !wanted.responseBody && !wanted.responseTrailers) return undefined;
@@ -22,7 +22,7 @@ export function askResponse(stream: GuestStream, response: ExchangeResponse): Ma
   }
 }
 
-/** @throws what was thrown, where it was the guest's fault */
+/** Asks a new guest, unless the call itself caused the failure. @throws the error in that case */
 function askAgain(stream: GuestStream, response: ExchangeResponse, error: unknown): MaybePromise<void> {
   if (!(error instanceof GuestFailure) || error.began) throw error;
   return askAnew(stream, response);
@@ -59,12 +59,13 @@ function afterHead(
     if (isShownBody) showBody(stream, response);
     if (policy.hooks.responseTrailers) showTrailers(stream, response);
   };
-  // The head goes out before the body: a guest that waits for nothing else is shown the body.
+  // The body can be shown only after the head has gone out, so a guest that paused without a call in progress is shown
+  // the body.
   const waits = action !== 0 && !effects.isDecided && (!isShownBody || stream.calls > 0);
   return waits ? stream.paused(1).then(goOn) : goOn();
 }
 
-/** @returns whether the guest gave another one in its place */
+/** @returns whether the guest replaced the response */
 function replaced({ effects }: GuestStream, response: ExchangeResponse): boolean {
   const { trouble, reply, isClosed } = effects;
   if (trouble !== undefined) throw trouble;
@@ -104,14 +105,14 @@ function showChunk(stream: GuestStream, bytes: string, isLast: boolean): MaybePr
   }
 }
 
-/** The head is out: what is left of fail mode is to go on without the guest, or to break off. */
+/** The head is already sent. Fail mode "open" continues without the guest, "closed" breaks the response off. */
 function chunkFailed(stream: GuestStream, error: unknown): boolean {
   if (stream.policy.failMode === "closed") throw error;
   stream.body?.letThrough();
   return true;
 }
 
-/** The service's, which come behind the body. */
+/** Shows the upstream's trailers, which follow the body. */
 function showTrailers(stream: GuestStream, response: ExchangeResponse): void {
   response.tap({
     chunk() {},
@@ -120,7 +121,7 @@ function showTrailers(stream: GuestStream, response: ExchangeResponse): void {
       if (response.trailers.size === 0 || !stream.isHeld) return;
       const { text } = stream.policy.fields.textOf("", response.trailers);
       const told = stream.call(hooks.responseTrailers, 0, text, "");
-      // A guest in a thread answers when they are out.
+      // A guest in a thread answers only after the trailers are sent.
       if (told instanceof Promise) told.catch(() => {});
     },
   });

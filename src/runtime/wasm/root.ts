@@ -1,15 +1,15 @@
-// A configuration of a guest, as a route has it: the guest that has it now, which after a failure is another one.
+// Keeps a configuration that routes share, with the guest that runs it now. After a failure that is a new guest.
 import type { MaybePromise } from "../../plugin-api/contract.ts";
 import { GuestFailure } from "./guest-host.ts";
 import type { Instance } from "./instance.ts";
 
 export class Root {
   readonly configuration: string;
-  /** Which of the plugins in the module it is for, where that has several (`plugin_root_id`). */
+  /** `plugin_root_id`: which plugin of the module the configuration is for, if the module has several. */
   readonly rootId: string;
-  /** Routes that have it. */
+  /** How many routes use it. */
   users = 0;
-  /** Settles when a guest has taken it, or none does. */
+  /** Settles when a guest has taken the configuration, or none does. */
   ready: Promise<void> = Promise.resolve();
   #instance: Instance | undefined = undefined;
   #coming: Promise<Instance> | undefined = undefined;
@@ -21,7 +21,7 @@ export class Root {
     this.rootId = rootId;
   }
 
-  /** @throws GuestFailure, or rejects with one, when there is none for now */
+  /** @returns the guest. Throws or rejects with GuestFailure when there is none at the moment */
   instance(): MaybePromise<Instance> {
     const instance = this.#instance;
     if (instance !== undefined && instance.alive) return instance;
@@ -29,12 +29,12 @@ export class Root {
     throw new GuestFailure(this.#absence, { began: false });
   }
 
-  /** Number of its context there. */
+  /** @returns the number of this root's context in the guest; 0 = none */
   idIn(instance: Instance): number {
     return this.#ids.get(instance) ?? 0;
   }
 
-  /** Its context is made there. */
+  /** Notes the number of this root's context in the guest. */
   knownIn(instance: Instance, id: number): void {
     this.#ids.set(instance, id);
   }
@@ -44,10 +44,10 @@ export class Root {
     this.#coming = undefined;
   }
 
-  /** It is being started. */
+  /** A guest is being started. */
   comesIn(coming: Promise<Instance>): void {
     this.#coming = coming;
-    // Whoever waits for it hears of it.
+    // Callers of `instance` get the rejection; without this handler it would also be unhandled.
     coming.catch(() => {});
   }
 

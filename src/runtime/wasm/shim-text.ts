@@ -1,4 +1,5 @@
-// The program that runs beside a guest, as text: isolates share no objects with this process.
+// Builds the text of the shim, the program that runs beside a guest. It is text because isolates share no objects with
+// this process.
 import { guestBounds } from "./bounds.ts";
 import { hooks } from "./guest-host.ts";
 import { BufferCalls } from "./shim/buffer-calls.ts";
@@ -39,8 +40,8 @@ const shimParts: ShimParts = {
 const classes = Object.entries(shimParts).map(([name, part]) => `${name}: (${String(part)})`);
 
 /**
- * Body of a function of the module's bytes, the facts as JSON and 32 random bytes.
- * It returns what the start came to, and `invoke`.
+ * Body of a function with the parameters `module` (bytes), `facts` (JSON) and `key` (32 random bytes). It defines
+ * `started`, the answer of the start, and `invoke`.
  */
 export const shimText = `"use strict";
 const parts = { ${classes.join(",\n")} };
@@ -54,7 +55,7 @@ const started = program.load(
 const invoke = (hook, context, number, text, more) => program.invoke(hook, context, number, text, more);
 `;
 
-/** `module.name` of everything that a module can import. */
+/** @returns `module.name` of everything that a module can import */
 export function importNames(): ReadonlySet<string> {
   const facts = {
     abi: "0.2.1",

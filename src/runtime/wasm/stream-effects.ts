@@ -1,4 +1,4 @@
-// What a guest does to the exchange that it is told of, carried out as long as it still can be.
+// Carries out what a guest does to its exchange, as far as the exchange's phase still allows it.
 import { isGrpcType } from "../../plugin-api/grpc-type.ts";
 import type { Exchange, ExchangeResponse } from "../../plugin-api/contract.ts";
 import { isFinalStatus } from "../verdict.ts";
@@ -7,11 +7,11 @@ import type { Written } from "./field-rules.ts";
 import type { FilterPolicy } from "./filter-policy.ts";
 import { type LocalReply, localReply } from "./local-reply.ts";
 
-/** What may still be changed. */
+/** The phase of the exchange, which decides what may still be changed. */
 export type Phase = "request" | "forwarded" | "response" | "streaming";
 
 const none: ReadonlySet<string> = new Set();
-/** A host with or without a port, in lower case as it is read (RFC 3986 section 3.2). */
+/** A host with or without a port, in lower case after normalization (RFC 3986 section 3.2). */
 const authority = /^([a-z0-9._-]{1,253}|\[[0-9a-f:.]{2,45}\])(?::(\d{1,5}))?$/;
 
 function isAuthority(value: string): boolean {
@@ -19,27 +19,27 @@ function isAuthority(value: string): boolean {
   return Number(port) <= 65_535;
 }
 
-/** Of the fields that a guest sets at one exchange; more than any service takes. */
+/** Limit of all fields that a guest sets on one exchange; more than any service accepts. */
 const maxFieldBytes = 65_536;
-/** What each line counts beside its bytes. */
+/** What each line counts in addition to its bytes. */
 const lineBytes = 64;
 
 export class StreamEffects {
   phase: Phase = "request";
-  /** What came before is told once more, to another guest: it has been carried out. */
+  /** The guest is a new one that is told again what came before. Those effects have already been carried out. */
   isReplay = false;
   response: ExchangeResponse | undefined = undefined;
-  /** An answer in place of the service's. */
+  /** The guest's answer in place of the service's. */
   reply: LocalReply | undefined = undefined;
-  /** The guest wants it reset. */
+  /** Whether the guest wants the exchange to be closed. */
   isClosed = false;
-  /** What the guest must not do: its request gets the fail mode. */
+  /** Something the guest must not do: the request gets the fail mode. */
   trouble: Error | undefined = undefined;
-  /** What the guest made of the request's body. */
+  /** The request's body as the guest changed it. */
   requestBody: Buffer | undefined = undefined;
-  /** Whether the guest said to go on, by the ABI's number of the stream. */
+  /** Whether the guest said to continue, by the ABI's number of the stream. */
   readonly resumed = [false, false];
-  /** Bytes of fields that it may still set. */
+  /** Bytes of fields that the guest may still set. */
   #room = maxFieldBytes;
   readonly #policy: FilterPolicy;
   readonly #exchange: Exchange;
@@ -49,12 +49,12 @@ export class StreamEffects {
     this.#exchange = exchange;
   }
 
-  /** Whether the guest said what becomes of it, beyond going on. */
+  /** Whether the guest decided about the exchange in another way than to continue. */
   get isDecided(): boolean {
     return this.reply !== undefined || this.trouble !== undefined || this.isClosed;
   }
 
-  /** All but bodies of responses, which go their own way. */
+  /** Takes all effects except bodies of responses, which GuestStream handles. */
   take(kind: string, parts: EffectParts): void {
     const [first = "", second = "", third = ""] = parts;
     if (kind === "n") this.resumed[Number(first)] = true;
@@ -67,7 +67,7 @@ export class StreamEffects {
 
   #answer(parts: EffectParts): void {
     if (this.phase === "streaming") return;
-    // The first one counts.
+    // The first reply counts.
     if (this.reply !== undefined) return;
     const isGrpc = isGrpcType(this.#exchange.request.fields.get("content-type"));
     try {
@@ -104,7 +104,10 @@ export class StreamEffects {
     return false;
   }
 
-  /** The route was found by the target: another one would go past what was decided about it. */
+  /**
+   * Sets a pseudo-field. The route was chosen by the request's target, so changing the target would bypass the
+   * decisions about it.
+   */
   #setPseudo(kind: string, map: number, name: string, value: string): void {
     if (map === 2 && name === ":status" && this.response !== undefined) {
       const status = Number(value);
@@ -116,7 +119,7 @@ export class StreamEffects {
     const { host, path, query, method, scheme, fields } = this.#exchange.request;
     const now = { ":authority": host, ":path": path + query, ":method": method, ":scheme": scheme }[name];
     if (kind === "s" && now === value) return;
-    // No route is found by the host: what the service is told may be another one.
+    // Routes are not chosen by host, so the service may be told another host.
     if (kind === "s" && name === ":authority" && map === 0 && isAuthority(value)) {
       this.#written(this.#policy.fields.setHost(fields, value), "host");
       return;
@@ -138,7 +141,7 @@ export class StreamEffects {
     return map === 3 ? this.response?.trailers : undefined;
   }
 
-  /** Only requests tell services who calls. */
+  /** Only request fields tell services who calls. */
   #owned(map: number): ReadonlySet<string> | undefined {
     return map === 0 ? (this.#exchange.route.ownedRequestFields ?? none) : undefined;
   }

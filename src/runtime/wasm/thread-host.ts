@@ -1,6 +1,6 @@
-// Guests in threads of their own: no native code, each call a message there and back. For platforms that isolated-vm is
-// not built for. A thread is no boundary for JavaScript; here there is none in it but ours, and a guest reaches nothing
-// but what it imports.
+// Runs guests in threads of their own, for platforms without isolated-vm: no native code, but each call costs a message
+// there and back. A thread is no security boundary for JavaScript. Here only the sidecar's own JavaScript runs in it,
+// and a guest reaches only what it imports.
 import { randomBytes } from "node:crypto";
 import { Worker } from "node:worker_threads";
 import {
@@ -14,10 +14,10 @@ import {
 import type { GuestFacts } from "./shim/state.ts";
 import { monoMs, type ThreadCall, threadProgram, type ThreadTask } from "./thread-program.ts";
 
-/** Megabytes of a thread's own heap: fields, bodies, shared data. */
+/** Limit of a thread's own heap: fields, bodies, shared data. */
 const heapMiB = 128;
 
-/** How many times a guest gets its time anew, on a machine that has none for this thread either. */
+/** How many times a guest's time limit starts again on a machine too busy to run this thread in time. */
 const maxLateLooks = 3;
 
 export function threadHost(): GuestHost {
@@ -45,11 +45,11 @@ class ThreadGuest implements Guest {
   alive = true;
   readonly cpuMs = undefined;
   readonly memoryBytes = undefined;
-  /** What its start came to. */
+  /** The answer of the guest's start. */
   readonly started: Promise<GuestAnswer>;
   readonly #worker: Worker;
   readonly #limits: GuestLimits;
-  /** When the call that runs began, by `monoMs`; 0 = none runs. */
+  /** When the running call began, by `monoMs`; 0 = no call runs. */
   readonly #began = new Float64Array(new SharedArrayBuffer(8));
   /** In the order in which they are answered. */
   readonly #waiting: Waiting[] = [];
@@ -57,7 +57,7 @@ class ThreadGuest implements Guest {
   #watch: NodeJS.Timeout | undefined;
   #watchMs = 0;
   #watchDue = 0;
-  /** Looks in a row that came late themselves. */
+  /** How many timer callbacks in a row found the limit exceeded. */
   #lateLooks = 0;
   #isLate = false;
 
@@ -73,7 +73,7 @@ class ThreadGuest implements Guest {
         key,
         began: this.#began,
       } satisfies ThreadTask,
-      // Neither secrets nor what this process was started with is for it; nor are this process's streams.
+      // The thread must not get this process's environment, arguments and streams: they may hold secrets.
       env: {},
       execArgv: [],
       stdin: false,
@@ -84,10 +84,11 @@ class ThreadGuest implements Guest {
     this.#worker.on("message", (answer: GuestAnswer) => this.#take(answer));
     this.#worker.once("error", (error: NodeJS.ErrnoException) => this.#fail(reasonOf(error)));
     this.#worker.once("exit", () => this.#fail(this.#isLate ? "it took too long" : "its thread ended"));
-    // Last: to listen for messages keeps the process alive again. While a call runs, its timer does.
+    // `unref` comes last, because a message listener keeps the process alive again. While a call runs, its timer keeps
+    // it alive.
     this.#worker.unref();
     this.started = this.#wait(limits.startMs);
-    // Whoever loads it hears of it.
+    // The caller of `load` gets the rejection; without this handler it would also be unhandled.
     this.started.catch(() => {});
   }
 
@@ -106,7 +107,7 @@ class ThreadGuest implements Guest {
   #send(call: ThreadCall, limitMs: number): Promise<GuestAnswer> {
     if (!this.alive || this.#isLate)
       return Promise.reject(new GuestFailure("it was ended", { began: false }));
-    // All calls of a turn of the event loop are one message.
+    // All calls of one turn of the event loop go out in one message.
     if (this.#unsent.push(call) === 1) setImmediate(() => this.#flush());
     return this.#wait(limitMs);
   }
@@ -120,7 +121,7 @@ class ThreadGuest implements Guest {
   #wait(limitMs: number): Promise<GuestAnswer> {
     const { promise, resolve, reject } = Promise.withResolvers<GuestAnswer>();
     this.#waiting.push({ resolve, reject, limitMs });
-    // A start's timer may be under way, which comes too late for what follows it.
+    // The timer of a start may be running; it would fire too late for this call.
     if (this.#watch === undefined || limitMs < this.#watchMs) this.#lookIn(limitMs);
     return promise;
   }
@@ -128,30 +129,30 @@ class ThreadGuest implements Guest {
   #take(answer: GuestAnswer): void {
     this.#lateLooks = 0;
     this.#waiting.shift()?.resolve(answer);
-    // Nothing more is asked of a guest that failed.
+    // A guest that failed gets no further calls.
     if (typeof answer === "string" && answer.startsWith("!")) this.#end("it failed", false);
   }
 
-  /** One timer for all calls: it sees how long the one that runs has been running. */
+  /** Checks how long the running call has been running. One timer serves all calls. */
   #look(): void {
     this.#watch = undefined;
     const running = this.#waiting[0];
     if (!this.alive || running === undefined) return;
     const [began = 0] = this.#began;
-    // Not begun yet: the thread has not got to it.
+    // The thread has not begun the call yet.
     const leftMs = began === 0 ? running.limitMs : began + running.limitMs - monoMs();
     if (leftMs > 0) {
       this.#lookIn(Math.ceil(leftMs));
       return;
     }
-    // A machine that is busy, or a quota that is used up, stops the guest's thread as well as this one: it may go on.
+    // A busy machine or an exhausted CPU quota stops the guest's thread as well as this one, so the guest may go on.
     const isBusy = monoMs() - this.#watchDue > running.limitMs / 2;
     this.#lateLooks += 1;
     if (isBusy && this.#lateLooks <= maxLateLooks) {
       this.#lookIn(running.limitMs);
       return;
     }
-    // What it answered before is on its way still, and comes before `exit`.
+    // Answers given before are still on their way, and arrive before `exit`.
     this.#isLate = true;
     void this.#worker.terminate();
   }
@@ -163,12 +164,12 @@ class ThreadGuest implements Guest {
     this.#watch = setTimeout(() => this.#look(), ms);
   }
 
-  /** The call that runs ended it. */
+  /** The running call ended the guest. */
   #fail(reason: string): void {
     this.#end(reason, true);
   }
 
-  /** @param byCall whether it was the call that runs: the others can be made again elsewhere */
+  /** @param byCall whether the running call caused the end; the other calls can be made again in another guest */
   #end(reason: string, byCall: boolean): void {
     if (!this.alive) return;
     this.alive = false;

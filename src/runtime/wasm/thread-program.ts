@@ -1,5 +1,5 @@
-// What a guest's thread runs: the calls as they come, each answered by a message of its own, so that what was answered
-// before a call that never ends is not lost.
+// Runs a guest in its thread. The program answers each call with a message of its own, so that no answer is lost when a
+// later call never ends.
 import type { MessagePort } from "node:worker_threads";
 import type { GuestAnswer } from "./guest-host.ts";
 import { shimText } from "./shim-text.ts";
@@ -11,7 +11,7 @@ export interface ThreadTask {
   readonly module: Uint8Array;
   readonly facts: string;
   readonly key: string;
-  /** Shared with the thread above: when the call that runs began, by `monoMs`; 0 = none runs. */
+  /** Shared with the parent thread: when the running call began, by `monoMs`; 0 = no call runs. */
   readonly began: Float64Array;
 }
 
@@ -20,13 +20,13 @@ interface Shim {
   invoke(...call: ThreadCall): GuestAnswer;
 }
 
-/** Milliseconds on the clock that all threads of a process have in common. */
+/** @returns milliseconds on the clock that all threads of a process share */
 export function monoMs(): number {
   const [seconds, nanoseconds] = process.hrtime();
   return seconds * 1_000 + nanoseconds / 1_000_000;
 }
 
-/** Runs as text: it uses nothing but what it is given. */
+/** Runs as text, so it may use only its parameters. */
 function serveGuest(
   port: MessagePort,
   { module, facts, key, began }: ThreadTask,
@@ -43,7 +43,7 @@ function serveGuest(
       const answer = shim.invoke(...call);
       began[0] = 0;
       port.postMessage(answer, []);
-      // It failed: the calls behind this one are for the guest in its place.
+      // The guest failed: the calls after this one go to its successor.
       if (typeof answer === "string" && answer.startsWith("!")) break;
     }
   });

@@ -1,4 +1,4 @@
-// Filters of the proxy-wasm ABI (0.1.0, 0.2.0, 0.2.1) as plugins: modules that others compiled, as they are.
+// Runs filters of the proxy-wasm ABI (0.1.0, 0.2.0, 0.2.1) as plugins: compiled modules of others, unchanged.
 import type { Extension } from "../../extensions/entry.ts";
 import { hookLimitMs } from "../../extensions/entry.ts";
 import { type Hooks, type Logger, note, type PluginNeeds, type Services } from "../../plugin-api/contract.ts";
@@ -20,9 +20,9 @@ import type { GuestFacts } from "./shim/state.ts";
 import { threadHost } from "./thread-host.ts";
 
 export interface WasmOptions {
-  /** What runs guests. Default: isolates where they are to be had, else threads. */
+  /** What runs guests. Default: isolates where they are available, otherwise threads. */
   readonly hosts?: "isolate" | "thread";
-  /** Time that a guest may take to start, and to take a configuration. */
+  /** Milliseconds that a guest may take to start, and to take a configuration. */
   readonly startMs?: number;
 }
 
@@ -31,14 +31,14 @@ interface State {
   readonly policy: FilterPolicy;
 }
 
-/** For `_initialize`, and for taking a configuration: both away from this thread. */
+/** For `_initialize`, and for taking a configuration. Neither blocks this thread. */
 const defaultStartMs = 5_000;
-/** The whole of a hook: calls that a guest waits for have limits of their own. */
+/** Limit of a whole hook: the calls that a guest waits for have limits of their own. */
 const hookMs = 35_000;
-/** What guests log below that is not even told. */
+/** The lowest level of the ABI: the shim passes on log lines of all levels. */
 const traceLevel = 0;
 
-/** @throws MalformedModule or PackageError when it is no module that can run here */
+/** @throws MalformedModule or PackageError when it is not a module that can run here */
 export function createWasmPlugin(
   extension: Extension,
   options: WasmOptions = {},
@@ -85,7 +85,7 @@ function stateOf(
     }),
     clock,
     cpuShare: entry.limits.cpuShare,
-    // Filters of the AssemblyScript SDK keep one root context for ever.
+    // Filters of the AssemblyScript SDK never give up a root context, so each guest gets one configuration.
     isSingle: module.exports.has("proxy_validate_configuration"),
     calls: new GuestCalls(services.http, entry.clusters ?? {}),
     metrics: new GuestMetrics(services.metrics, name),
@@ -112,7 +112,7 @@ function hostOf(hosts: WasmOptions["hosts"], logger: Logger): GuestHost {
   }
 }
 
-/** Calls go to the upstreams that the policy names, too. */
+/** The plugin's needs, with the upstreams that the policy names added to the hosts. */
 function needsOf(needs: PluginNeeds | undefined, { entry }: Extension): PluginNeeds {
   const clusters = Object.values(entry.clusters ?? {}).map((url) => new URL(url).host);
   return { ...needs, hosts: [...(needs?.hosts ?? []), ...clusters], metrics: [quarantineMetric] };
@@ -140,7 +140,10 @@ function factsForGuest(
   };
 }
 
-/** Every SDK exports the callbacks of bodies, so that a module cannot tell by them whether it needs any. */
+/**
+ * Tells operators if the plugin is shown no bodies. Every SDK exports the callbacks for bodies, so the exports do not
+ * tell whether the module needs them.
+ */
 function warnOfBodies({ hooks }: FilterPolicy, { exports }: CheckedModule, { logger }: Services): void {
   for (const [has, callback, limit] of [
     [hooks.requestBody, "proxy_on_request_body", "requestBytes"],
@@ -160,7 +163,7 @@ interface Configurations {
   readonly rootId: string;
 }
 
-/** As bytes: texts as they are, anything else as JSON; nothing where nothing is written. */
+/** Encodes the configurations as bytes: texts as they are, other values as JSON; empty if none is written. */
 function configurationsOf(written: unknown): Configurations {
   const { vmConfiguration, rootId, ...rest } = written as Record<string, unknown>;
   const own = Object.hasOwn(rest, "configuration") ? rest["configuration"] : rest;
@@ -186,7 +189,7 @@ function hooksOf(
   const stream = note<FilterStream>("wasm");
   const close = (): void => filter.release(root);
   const health = (): string | undefined => filter.trouble;
-  // A guest without streams is there for its timers and queues.
+  // A plugin without request hooks only uses timers and queues.
   if (!manifest.hooks.includes("onRequest")) return { close, health };
   return {
     timeLimitMs: { onRequest: hookMs, onResponse: hookMs },

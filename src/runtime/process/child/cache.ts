@@ -1,4 +1,4 @@
-// The cache of a plugin in a process of its own: one in this process over the plugin's own in the sidecar.
+// Creates the cache of a plugin in a separate process: a tier in this process over the plugin's cache in the sidecar.
 import type { Clock, PluginCache } from "../../../plugin-api/services.ts";
 import type { Metrics } from "../../../plugin-api/telemetry.ts";
 import { TwoTierCache } from "../../services/cache/cache.ts";
@@ -10,9 +10,9 @@ const cacheBytes = 2_097_152;
 
 interface CacheParts {
   readonly clock: Clock;
-  /** Those that the sidecar takes of a plugin's own cache. */
+  /** Takes the counters that the sidecar accepts for a plugin's cache. */
   readonly counters: Metrics;
-  /** @returns the place of what goes before the next message */
+  /** Queues bytes to go before the next message. @returns their place among those */
   readonly bytes: (content: Buffer) => number;
 }
 
@@ -36,7 +36,7 @@ export function cacheOf(plugin: string, ask: Ask, { clock, counters, bytes }: Ca
   return new TwoTierCache({ plugin, maxBytes: cacheBytes, shared, metrics: cacheMetrics(counters), clock });
 }
 
-/** What comes from the sidecar is counted there, and so is memory. */
+/** Results of the store tier and memory are counted in the sidecar, so they are not counted here. */
 function cacheMetrics(counters: Metrics): Metrics {
   const nothing = { inc() {}, set() {}, observe() {} };
   return {

@@ -1,4 +1,5 @@
-// The database of a plugin in a process of its own: the sidecar makes its queries and its transactions, and ends these.
+// Gives a plugin in a separate process its database. The sidecar runs the queries and transactions, and ends the
+// transactions.
 import {
   type Database,
   DatabaseError,
@@ -48,14 +49,15 @@ class OpenTransaction implements Transaction {
     options: Pick<QueryOptions, "timeoutMs" | "readOnly">,
     signal: AbortSignal | undefined,
   ): Promise<Result> {
-    // Answered when it is over, however it ends: the sidecar's time counts.
+    // The answer comes when the transaction is over, however it ends: the time limit is the sidecar's.
     const whole = this.#ask("db.transaction", this.#number, options);
     const onAbort = (): void => this.#end("abort");
     signal?.addEventListener("abort", onAbort, { once: true });
     try {
-      // The whole's error says more.
+      // If `begun` fails, the error of the whole transaction says more.
       await this.#ask("db.transaction.begun", this.#number).catch(() => whole);
-      // Work that waits for something else goes on unseen, and finds its transaction over.
+      // If the transaction ends first, work that still waits for something else goes on unobserved; its next query
+      // finds the transaction over.
       return await Promise.race([this.#work(work, whole), whole.then(() => new Promise<never>(() => {}))]);
     } finally {
       this.#isOver = true;
@@ -93,7 +95,7 @@ class OpenTransaction implements Transaction {
   #end(how: "commit" | "rollback" | "abort"): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    // What comes of it is said of the whole.
+    // The result of ending is reported by the answer to `db.transaction`.
     this.#ask("db.transaction.end", this.#number, how).catch(() => {});
   }
 }
@@ -110,7 +112,7 @@ function errorOf([reason, message, code, constraint]: Failed): DatabaseError {
   return new DatabaseError(reason, why, code ?? undefined, constraint ?? undefined);
 }
 
-/** As JSON has it, and PostgreSQL reads it. */
+/** Converts a value to JSON that PostgreSQL reads as that value. */
 function plain(value: DatabaseValue): unknown {
   if (typeof value === "bigint") return value.toString();
   if (value instanceof Date) return value.toISOString();

@@ -1,4 +1,4 @@
-// Errors of the contract on their way between the two processes.
+// Converts errors of the contract for the way between the two processes.
 import { type ErrorCode, type GatewayError, gatewayErrorOf } from "../../../plugin-api/errors.ts";
 import type { ErrorParts } from "../protocol.ts";
 
@@ -8,7 +8,7 @@ function partsOf({ code, detail, fields, type, members }: GatewayError): ErrorPa
   return [code, detail, fields, type, members];
 }
 
-/** @returns null for what is no error of the contract */
+/** @returns null if `thrown` is not an error of the contract */
 export function partsOfThrown(thrown: unknown): ErrorParts | null {
   const error = gatewayErrorOf(thrown);
   return error === undefined ? null : partsOf(error);

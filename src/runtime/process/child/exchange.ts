@@ -1,5 +1,5 @@
-// One exchange as a plugin in a process of its own sees it: what the contract promises, as far as it can be promised
-// from there. What cannot be says so.
+// Shows one exchange to a plugin in a separate process. It keeps the contract as far as another process can; the other
+// members throw an error that says so.
 import type {
   BodyTap,
   Exchange,
@@ -15,10 +15,10 @@ import type { GatewayError } from "../../../plugin-api/errors.ts";
 import type { BodyParts, Changes, ExchangeFacts, Flat, LateFacts } from "../protocol.ts";
 import { RecordedFields } from "./recorded-fields.ts";
 
-/** What exchanges ask the sidecar for. */
+/** Requests that an exchange makes to the sidecar. */
 export interface ExchangeAsks {
   readBody(call: number, maxBytes: number): Promise<Buffer>;
-  /** @returns its place among the bytes that go before the answer */
+  /** @returns the place of the bytes among those sent before the answer */
   bytes(content: Buffer): number;
 }
 
@@ -35,7 +35,7 @@ export class ChildExchange implements Exchange {
   readonly request: ExchangeRequest & { readonly fields: RecordedFields };
   readonly client: ExchangeClient;
   readonly route: RouteInfo;
-  /** The running hook's call. */
+  /** Id of the running hook's call. */
   call = 0;
   response: ChildResponse | undefined = undefined;
   readonly #asks: ExchangeAsks;
@@ -72,7 +72,7 @@ export class ChildExchange implements Exchange {
     this.#asks = asks;
   }
 
-  /** What plugins before this one set meanwhile. */
+  /** Takes over what earlier plugins set in the meantime. */
   learn(late: LateFacts): void {
     const [identity, credentialFields, cacheStatus, isPersonal, refusedBecause] = late;
     this.#identity = identity ?? undefined;
@@ -115,7 +115,7 @@ export class ChildExchange implements Exchange {
     this.#changed = true;
   }
 
-  /** Of a plugin that runs elsewhere nothing is kept. */
+  /** Does nothing: no facts are recorded for plugins in a separate process. */
   explain(): void {}
 
   get refusedBecause(): string | undefined {
@@ -137,7 +137,7 @@ export class ChildExchange implements Exchange {
     return this.#notes;
   }
 
-  /** A body that was read here stays as it came: the sidecar has it. */
+  /** A body that this process read cannot be changed: the sidecar keeps the original. */
   replaceBody(): never {
     throw new Error("a plugin in a process of its own cannot replace the body of a request");
   }
@@ -157,7 +157,7 @@ export class ChildExchange implements Exchange {
     this.#controller = undefined;
   }
 
-  /** What the hook did; null = nothing. */
+  /** @returns the changes that the hook made; null = none */
   takeChanges(): Changes | null {
     const request = this.request.fields.takeEdits();
     const response = this.response?.fields.takeEdits() ?? null;
@@ -220,7 +220,7 @@ export class ChildResponse implements ExchangeResponse {
   }
 }
 
-/** What is longer goes as bytes: escaped, it could be longer than an answer may be (plugin-process.ts). */
+/** A longer text is sent as bytes: escaped as JSON it could exceed the limit of an answer (plugin-process.ts). */
 const maxTextLength = 2_048;
 
 export function bodyParts(body: unknown, asks: ExchangeAsks): BodyParts {

@@ -1,4 +1,4 @@
-// Runs a plugin's hooks for the sidecar, and keeps what it has of exchanges between them.
+// Runs a plugin's hooks for the sidecar, and keeps its exchanges between hooks.
 import type { GatewayError } from "../../../plugin-api/errors.ts";
 import { textOf } from "../../../plugin-api/error-text.ts";
 import type { Hooks, PluginDefinition } from "../../../plugin-api/contract.ts";
@@ -28,7 +28,7 @@ type AnyHook = (exchange: ChildExchange, subject?: unknown) => unknown;
 interface SetUp {
   readonly hooks: Hooks;
   readonly route: RouteInfo;
-  /** Whether exchanges are seen by more than one of its hooks. */
+  /** Whether exchanges are kept, because more than one hook sees them. */
   readonly keeps: boolean;
 }
 
@@ -42,7 +42,7 @@ export class HookRunner {
     this.#parts = parts;
   }
 
-  /** Rejects with what is wrong with the options, or as the plugin's own set-up does. */
+  /** Sets up a route. Rejects with what is wrong with the options, or with the error of the plugin's own set-up. */
   async setUp(setup: number, loaded: Loaded, given: unknown, facts: RouteFacts): Promise<Declared> {
     const { definition, services, state } = loaded;
     const route: RouteInfo = {
@@ -151,7 +151,7 @@ export class HookRunner {
   }
 }
 
-/** The options as the plugin's own schema completes them; the manifest's was applied by the sidecar. */
+/** Completes the options by the plugin's own schema. The sidecar has already applied the manifest's. */
 function optionsBy({ options }: Partial<PluginDefinition>, given: unknown): unknown {
   return options === undefined ? given : options.parse(given);
 }

@@ -1,11 +1,11 @@
-// A bundle's text becomes a plugin: a CommonJS module that may require the contract and nothing else.
+// Turns the text of a bundle into a plugin. The bundle is a CommonJS module that may require only the contract.
 import { setFlagsFromString } from "node:v8";
 import { compileFunction } from "node:vm";
 import type { PluginDefinition } from "../../../plugin-api/contract.ts";
 import type { Services } from "../../../plugin-api/services.ts";
 import type { LoadFacts } from "../protocol.ts";
 
-/** What is longer takes too much memory to have all of it compiled. */
+/** A longer bundle would take too much memory if all of it were compiled at once. */
 const maxEagerLength = 1_048_576;
 
 export interface Loaded {
@@ -31,7 +31,7 @@ export async function loadBundle(
     );
   };
   const parameters = ["module", "exports", "require", "__filename", "__dirname"];
-  // All of it now, instead of each function when a request first comes to it.
+  // Compile everything now, not each function when a request first calls it.
   const isEager = bundle.length <= maxEagerLength;
   if (isEager) setFlagsFromString("--no-lazy");
   let run: (...given: unknown[]) => void;
@@ -46,7 +46,7 @@ export async function loadBundle(
   return { definition, state, services, facts };
 }
 
-/** The plugin among what the package exports: `plugin`, the default, or all of it. */
+/** Finds the plugin in the package's exports: `plugin`, the default export, or the exports themselves. */
 function definitionOf(exports: unknown): Loaded["definition"] {
   const { plugin, default: inner } = Object(exports) as Record<string, unknown>;
   for (const candidate of [plugin, inner, exports]) {

@@ -1,4 +1,4 @@
-// So many lines a second of a plugin's log leave its process; the sidecar counts once more.
+// Limits how many log lines per second leave a plugin's process. The sidecar applies its own limit again.
 const linesPerSecond = 100;
 
 export class LogLimit {
@@ -6,7 +6,7 @@ export class LogLimit {
   #lines = 0;
   #dropped = 0;
 
-  /** @returns how many were dropped before this one; undefined = this one is */
+  /** @returns how many lines were dropped before this one; undefined = this one is to be dropped */
   take(nowMs: number): number | undefined {
     const second = Math.floor(nowMs / 1000);
     if (second !== this.#second) {

@@ -1,8 +1,8 @@
-// Metrics of a plugin in a process of its own: changes are summed up here and told once in a while.
+// Sums up the changes of metrics of a plugin in a separate process. They are sent to the sidecar from time to time.
 import type { Counter, Gauge, Histogram, Metrics } from "../../../plugin-api/telemetry.ts";
 import type { MetricChange } from "../protocol.ts";
 
-/** Observations of one histogram that wait to be told; more are left out. */
+/** Observations of one histogram that may wait to be sent; further ones are dropped. */
 const maxObservations = 1_000;
 const maxSeries = 1_000;
 
@@ -17,7 +17,7 @@ export class MetricChanges implements Metrics {
   readonly #onFirst: () => void;
   #waits = false;
 
-  /** @param onFirst called when there is something to tell again */
+  /** @param onFirst called when the first change since the last `take` is waiting */
   constructor(onFirst: () => void) {
     this.#onFirst = onFirst;
   }
@@ -68,7 +68,7 @@ export class MetricChanges implements Metrics {
     };
   }
 
-  /** What changed since the last time. */
+  /** @returns the changes since the last call */
   take(): MetricChange[] {
     this.#waits = false;
     const changes: MetricChange[] = [];

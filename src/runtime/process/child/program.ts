@@ -1,5 +1,5 @@
-// The program of a plugin's process: it takes a bundle from the sidecar by its one socket, runs it, and answers. It ends
-// with the socket, whatever becomes of the sidecar. In the image a file of its own beside the sidecar's.
+// Runs a plugin's process: the program takes a bundle from the sidecar over its only socket, runs it and answers. It
+// ends with the socket, whatever happens to the sidecar. In the image it is a file of its own beside the sidecar's.
 import { Socket } from "node:net";
 import * as contract from "../../../plugin-api/contract.ts";
 import { FrameReader, FrameWriter } from "../frames.ts";
@@ -8,7 +8,7 @@ import { Session } from "./session.ts";
 import { shutProcess } from "./shut.ts";
 
 const exit = (process as unknown as { reallyExit(code: number): never }).reallyExit.bind(process);
-// The sidecar ends it when it has drained: a signal to the whole group is not for it.
+// The sidecar ends this process after draining. A signal to the whole process group must not end it earlier.
 for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) process.on(signal, () => {});
 
 const socket = new Socket({ fd: 3, readable: true, writable: true });
@@ -17,7 +17,7 @@ process.on("uncaughtException", (error) => session.fault(error));
 process.on("unhandledRejection", (error) => session.fault(error));
 shutProcess();
 
-// It is the sidecar that speaks here.
+// These limits are high because the sender is the sidecar, which is trusted.
 const reader = new FrameReader({ messageBytes: 67_108_864, blobBytes: 67_108_864 }, (messages, blobs) => {
   for (const message of messages) session.take(message as ToProcess, blobs);
 });

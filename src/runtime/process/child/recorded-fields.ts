@@ -1,10 +1,10 @@
-// Fields that remember what a plugin does to them: the changes go back to the sidecar, which may refuse them.
+// Records the changes that a plugin makes to fields. The changes go back to the sidecar, which may refuse them.
 import { type FieldLine, Fields } from "../../../plugin-api/fields.ts";
 
 export class RecordedFields extends Fields {
   #edits: string[] = [];
 
-  /** What was done since the last time: op, name, value … */
+  /** @returns the changes since the last call: op, name, value …; null = none */
   takeEdits(): readonly string[] | null {
     if (this.#edits.length === 0) return null;
     const edits = this.#edits;

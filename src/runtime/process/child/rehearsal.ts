@@ -1,6 +1,6 @@
-// Runs what lies between a message and a plugin's hooks, before the first request waits for it: the first calls of code
-// take many times as long as later ones, and the hook's time limit runs meanwhile. The plugin's own hooks are not
-// called: what they do may be seen from outside.
+// Runs the code between a message and a plugin's hooks before the first request needs it. First calls of code take many
+// times as long as later ones, and the hook's time limit runs meanwhile. The plugin's own hooks are not called: they
+// may have effects outside.
 import type { Hooks } from "../../../plugin-api/contract.ts";
 import { FrameReader, FrameWriter } from "../frames.ts";
 import type { ExchangeFacts, HookName, HookSubject, LoadFacts, RouteFacts, ToProcess } from "../protocol.ts";
@@ -26,7 +26,7 @@ const shown = (round: number): ExchangeFacts => {
   return [path, Date.now(), "GET", ...target, null, false, requestFields, "127.0.0.1", "127.0.0.1", false];
 };
 
-/** What plugins commonly do, at once and later. */
+/** What plugins commonly do, both synchronously and later. */
 const hooks: Hooks = {
   onRequest({ request }) {
     request.fields.set("X-Path", request.path + String(request.fields.get("accept")));
@@ -42,7 +42,7 @@ const hooks: Hooks = {
   },
 };
 
-/** Resolves with how many answers there were. */
+/** Resolves with the number of answers. */
 export async function rehearse(
   ErrorClass: ErrorClass,
   parts: Pick<Loaded, "services"> & { readonly facts: LoadFacts },
@@ -74,7 +74,7 @@ export async function rehearse(
     ask(round, "onResponse", null, [200, ["Content-Type", "text/plain"], "upstream", null]);
     ask(round, "recheck", null, null);
     asked.flush();
-    // The answers of hooks that wait come in a later turn.
+    // Hooks that return a promise answer in a later turn of the event loop.
     await new Promise(setImmediate);
     answered.flush();
     runner.forget(round);

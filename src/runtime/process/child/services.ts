@@ -1,5 +1,5 @@
-// The services of a plugin in a process of its own: clock and facts are here, everything else is asked of the sidecar,
-// which does only what the plugin's manifest asks for.
+// Creates the services of a plugin in a separate process. Clock and facts are local. All other requests go to the
+// sidecar, which does only what the plugin's manifest asks for.
 import { textOf } from "../../../plugin-api/error-text.ts";
 import type { Clock, HttpClient, Secrets, Services } from "../../../plugin-api/services.ts";
 import { type Store, StoreUnavailable } from "../../../plugin-api/store.ts";
@@ -9,7 +9,7 @@ import type { MetricChanges } from "./metric-changes.ts";
 import { cacheOf } from "./cache.ts";
 import { databaseOf } from "./database.ts";
 
-/** What the sidecar answered; `bytes` where the answer has any. */
+/** The sidecar's answer; `bytes` is undefined if the answer has none. */
 export interface Reply {
   readonly value: unknown;
   readonly bytes: Buffer | undefined;
@@ -17,7 +17,7 @@ export interface Reply {
 
 export interface ServicesParts {
   readonly facts: LoadFacts;
-  /** Changed in place when secrets change. */
+  /** The object stays the same; its members change when secrets change. */
   readonly secrets: { values: Readonly<Record<string, string>>; generation: number };
   readonly fleet: { size: number };
   readonly ask: (service: string, ...args: readonly unknown[]) => Promise<Reply>;

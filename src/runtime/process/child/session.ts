@@ -1,4 +1,4 @@
-// What a plugin's process does with each message of the sidecar.
+// Handles each message that the sidecar sends to a plugin's process.
 import { textOf } from "../../../plugin-api/error-text.ts";
 import type { FrameWriter } from "../frames.ts";
 import type { FleetFacts, LoadFacts, ToProcess, ToSidecar } from "../protocol.ts";
@@ -10,7 +10,7 @@ import { rehearse } from "./rehearsal.ts";
 import { createServices, type Reply } from "./services.ts";
 import { LogLimit } from "./log-limit.ts";
 
-/** What `require("outrigger/plugin")` gives. */
+/** The module that `require("outrigger/plugin")` returns. */
 export interface Contract {
   readonly GatewayError: ErrorClass;
 }
@@ -21,7 +21,7 @@ interface Waiting {
 }
 
 const metricsEveryMs = 250;
-/** It goes in one frame. */
+/** In characters of JSON. The state is sent in one frame. */
 const maxStateLength = 262_144;
 
 export class Session {
@@ -99,7 +99,7 @@ export class Session {
     }
   }
 
-  /** Something threw where nobody caught it. */
+  /** Reports an exception that no code of the plugin caught. */
   fault(error: unknown): void {
     this.#say(["fault", cut(textOf(error), 1_000)]);
   }

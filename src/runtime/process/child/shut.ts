@@ -1,9 +1,9 @@
-// Takes from this process what a plugin has no use for, before any of its code runs. What holds is Node's permission
-// model (no files, sockets, processes, threads, addons, WASI, inspector: the flags of command.ts) and, where the sidecar
-// is root, that this process is another user; what is done here is for what those leave: signals to processes of the
-// same user.
+// Removes from this process what a plugin does not need, before any of its code runs. The actual barrier is Node's
+// permission model (no files, sockets, processes, threads, addons, WASI, inspector: the flags of command.ts). Where the
+// sidecar is root, this process also runs as another user. The removals here cover what those leave open: signals to
+// processes of the same user.
 
-/** Of `process`: all by which one reaches beyond it, or what is inside of Node. */
+/** Members of `process` that reach beyond it or into Node's internals. */
 const taken = [
   "_channel",
   "_debugEnd",
@@ -51,7 +51,7 @@ export function shutProcess(): void {
     Reflect.deleteProperty(globalThis, name);
 }
 
-/** The files of this program were all that it could read. */
+/** Gives up the permission to read files: this program was all that it could read. */
 function dropPermissions(): void {
   const { permission } = process as {
     permission?: { has(scope: string): boolean; drop?(scope: string): void };
@@ -63,7 +63,7 @@ function dropPermissions(): void {
   }
 }
 
-/** As much of `process` as libraries ask for when they are loaded. */
+/** A replacement with the members of `process` that libraries use while they load. */
 function standIn(): object {
   const { platform, arch, version, versions } = process;
   return {

@@ -1,5 +1,5 @@
-// The cache behind `services.cache`: memory before Redis before whatever the plugin loads from, and each of them asked
-// once, however many wait.
+// Implements the cache behind `services.cache`. It looks in memory, then in Redis, then loads from the plugin's source.
+// Concurrent callers of a key share one lookup.
 import type { CacheLifetime, CacheLoadOptions, PluginCache } from "../../../plugin-api/cache.ts";
 import type { Clock } from "../../../plugin-api/services.ts";
 import type { Metrics } from "../../../plugin-api/telemetry.ts";
@@ -13,18 +13,18 @@ import { StoreTier, type StoreTierOptions } from "./store-tier.ts";
 
 export interface CacheOptions {
   readonly plugin: string;
-  /** Of memory. One entry has an eighth of it at most. */
+  /** Bound of memory, in bytes. One entry may take an eighth of it. */
   readonly maxBytes: number;
-  /** Absent = memory is all there is. */
+  /** Undefined = the cache is in memory only. */
   readonly shared?: Pick<StoreTierOptions, "store" | "prefix" | "seal"> | undefined;
-  /** undefined = counted nowhere. */
+  /** undefined = nothing is counted. */
   readonly metrics: Metrics | undefined;
   readonly clock: Clock;
-  /** From 0 to 1. */
+  /** Returns a number from 0 to 1. */
   readonly random?: () => number;
 }
 
-/** Keys loaded at once. */
+/** Keys that may be loaded at the same time. */
 const maxLoads = 1_000;
 const maxKeyLength = 512;
 const maxTtlMs = 30 * 86_400_000;
@@ -112,7 +112,7 @@ export class TwoTierCache implements PluginCache {
     this.#closed = false;
   }
 
-  /** Forgets what is in memory, and ends all loads. */
+  /** Clears the memory tier and aborts all loads. */
   close(): void {
     this.#closed = true;
     for (const flight of this.#flights.values()) flight.end();
@@ -148,7 +148,7 @@ export class TwoTierCache implements PluginCache {
     this.#measures.bytes(this.#memory.bytes);
   }
 
-  /** A load on its way is one of before. */
+  /** A load that began before the key was set or deleted must not overwrite the newer state. */
   #supersede(key: string): void {
     const flight = this.#flights.get(key);
     if (flight === undefined) return;
@@ -158,7 +158,7 @@ export class TwoTierCache implements PluginCache {
 
   #refresh<Value>(key: string, load: Load, options: CacheLoadOptions<Value>): void {
     if (this.#flights.has(key)) return;
-    // What is kept stays, when it fails.
+    // If the refresh fails, the present entry stays.
     this.#depart(key, load, options, true)
       .join(undefined)
       .catch(() => {});
@@ -212,7 +212,7 @@ export class TwoTierCache implements PluginCache {
   #keep(key: string, entry: Entry, memoryTtlMs: number | undefined, flight: Flight<string>): void {
     if (flight.superseded || flight.signal.aborted || this.#closed) return;
     if (entry.untilMs <= this.#options.clock.now()) return;
-    // Whoever asked gets it all the same.
+    // The callers get the value all the same; it is only not cached.
     if (entry.json.length > this.#maxEntryBytes) return void this.#tooLarge();
     this.#toMemory(key, entry, memoryTtlMs);
     void this.#store?.set(key, entry);
@@ -243,7 +243,7 @@ function valueOf<Value>(
 ): Value | undefined | typeof unreadable {
   if (json === "") return undefined;
   const data: unknown = JSON.parse(json);
-  // Without `read` it is what the plugin's own load gave, as it says itself.
+  // Without `read` the plugin itself states the type of what its load returned.
   if (read === undefined) return data as Value;
   try {
     return read(data);

@@ -1,11 +1,11 @@
-// One thing that a plugin's cache holds, and its form in Redis.
+// Defines an entry of a plugin's cache, and its form in Redis.
 
 export interface Entry {
-  /** JSON; "" = there is none. */
+  /** JSON; "" = the load found that there is no value. */
   readonly json: string;
-  /** Epoch milliseconds until which it is good. */
+  /** Expiry, in epoch milliseconds. */
   readonly untilMs: number;
-  /** How long it took to load. */
+  /** How long the load took, in milliseconds. */
   readonly loadMs: number;
 }
 
@@ -13,7 +13,7 @@ export function entryText({ json, untilMs, loadMs }: Entry): string {
   return `${Math.ceil(untilMs)} ${Math.ceil(loadMs)} ${json}`;
 }
 
-/** @returns undefined for what is no entry, or is over */
+/** @returns undefined when the text is not an entry, or has expired */
 export function readEntry(text: string, nowMs: number): Entry | undefined {
   const [head, until, load] = /^(\d{1,15}) (\d{1,9}) /.exec(text) ?? [];
   if (head === undefined || Number(until) <= nowMs) return undefined;
@@ -32,8 +32,9 @@ function isJson(text: string): boolean {
 }
 
 /**
- * Whether to load it anew already: by chance, the likelier the nearer its end and the longer its load takes, so that of
- * all who hold it one does ("XFetch": Vattani, Chierichetti, Lowenstein, VLDB 2015).
+ * Whether to reload the entry before it expires. The decision is random; it gets likelier as the expiry comes nearer,
+ * and with the time that a load takes. So out of all sidecars that hold the entry, about one reloads it ("XFetch":
+ * Vattani, Chierichetti, Lowenstein, VLDB 2015).
  */
 export function isEarlyRefresh({ untilMs, loadMs }: Entry, nowMs: number, random: () => number): boolean {
   return nowMs - loadMs * Math.log(Math.max(random(), 1e-9)) >= untilMs;

@@ -1,18 +1,18 @@
-// One load that several wait for: it ends with the last of them.
+// Shares one load among several callers. The load is aborted when the last of them leaves.
 
 export class Flight<Result> {
   readonly #controller = new AbortController();
   readonly #result: Promise<Result>;
   readonly #onDeserted: () => void;
   #waiting = 0;
-  /** Its key was set or deleted meanwhile: what it comes to is not kept. */
+  /** The key was set or deleted in the meantime: the result must not be cached. */
   superseded = false;
 
-  /** @param onDeserted nobody waits any more, and it is not over */
+  /** @param onDeserted called when the last caller leaves before the load is over */
   constructor(work: (flight: Flight<Result>) => Promise<Result>, onDeserted: () => void) {
     this.#onDeserted = onDeserted;
     this.#result = work(this);
-    // Each of those that wait hears of it.
+    // The callers get the rejection through `join`; without this handler it would also be unhandled.
     this.#result.catch(() => {});
   }
 

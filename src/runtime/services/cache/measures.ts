@@ -1,7 +1,10 @@
-// What a plugin's cache is counted by.
+// Counts the use of a plugin's cache.
 import type { Counter, Gauge, Metrics } from "../../../plugin-api/telemetry.ts";
 
-/** `memory`, `store`: held there; `shared`: another's load was waited for; `load`: loaded; `failed`: could not be. */
+/**
+ * `memory`, `store`: found there; `shared`: waited for another caller's load; `load`: loaded; `failed`: the load
+ * failed.
+ */
 export type CacheResult = "memory" | "store" | "shared" | "load" | "failed";
 
 export const cacheMetric = "outrigger_plugin_cache_requests_total";
@@ -11,7 +14,7 @@ export const cacheResults: readonly CacheResult[] = ["memory", "store", "shared"
 export class CacheMeasures {
   readonly #plugin: string;
   readonly #metrics: Metrics | undefined;
-  /** Made with the first use: what no plugin uses shows in no metric. */
+  /** Created on first use, so that a plugin without cache use has no metrics. */
   #counters: Readonly<Record<CacheResult, Counter>> | undefined;
   #bytes: Gauge | undefined;
 

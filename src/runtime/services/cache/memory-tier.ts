@@ -1,14 +1,14 @@
-// What a plugin's cache holds in this process: so many bytes, the least recently used go first.
+// Keeps the memory tier of a plugin's cache: an LRU cache bounded in bytes.
 import { LRUCache } from "lru-cache";
 import type { Entry } from "./entry.ts";
 
 interface Kept {
   readonly entry: Entry;
-  /** On the clock that only goes forward: until when it is answered from here. */
+  /** Expiry in this tier, in milliseconds on the monotonic clock. */
   readonly untilMono: number;
 }
 
-/** What an entry weighs beside its texts. */
+/** Memory that an entry takes beside its texts. */
 const overheadBytes = 200;
 
 export class MemoryTier {
@@ -17,7 +17,7 @@ export class MemoryTier {
   constructor(maxBytes: number) {
     this.#kept = new LRUCache({
       maxSize: maxBytes,
-      // A string has two bytes a character, when one of them is not Latin-1.
+      // A string takes two bytes per character if one of them is not Latin-1.
       sizeCalculation: ({ entry }, key) => (key.length + entry.json.length) * 2 + overheadBytes,
     });
   }

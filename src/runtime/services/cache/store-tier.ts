@@ -1,5 +1,5 @@
-// What a plugin's cache shares with other sidecars, in Redis below the plugin's own keys. Nothing here rejects, and nothing
-// waits for long: a cache that is slower than what it saves is none.
+// Keeps the part of a plugin's cache that is shared with other sidecars, in Redis under the plugin's own keys. No
+// method rejects, and none waits for long: a cache slower than the load it saves is useless.
 import type { Clock } from "../../../plugin-api/services.ts";
 import type { Store, StoreSeal } from "../../../plugin-api/store.ts";
 import { Breaker } from "../../breaker.ts";
@@ -7,14 +7,14 @@ import { type Entry, entryText, readEntry } from "./entry.ts";
 
 const limitMs = 50;
 
-/** As much of a store as it uses. */
+/** The part of a store that this tier uses. */
 export type SharedTier = Pick<Store, "up" | "getBytes" | "set" | "delete">;
 
 export interface StoreTierOptions {
   readonly store: SharedTier;
-  /** In front of every key; ends in `:`. */
+  /** Prefix of every key; ends in `:`. */
   readonly prefix: string;
-  /** Where values count only as a sidecar wrote them. */
+  /** Set where only values that a sidecar wrote count. */
   readonly seal: StoreSeal | undefined;
   readonly maxEntryBytes: number;
   readonly clock: Clock;
@@ -31,7 +31,7 @@ export class StoreTier {
   async get(key: string): Promise<Entry | undefined> {
     const { store, seal, maxEntryBytes, clock } = this.#options;
     const full = this.#options.prefix + key;
-    // A seal and the entry's own head are beside the value.
+    // Room for the seal and the entry's own head, beside the value.
     const most = maxEntryBytes + 1_024;
     const bytes = await this.#ask(() => store.getBytes(full, limitMs, most));
     if (bytes === undefined || bytes === null || bytes.length > most) return undefined;
@@ -54,7 +54,7 @@ export class StoreTier {
     await this.#ask(() => store.delete(prefix + key));
   }
 
-  /** @returns undefined = it was not asked, or did not answer */
+  /** @returns undefined when the store was not asked, or did not answer */
   async #ask<Reply>(call: () => Promise<Reply>): Promise<Reply | undefined> {
     const { store, clock } = this.#options;
     if (!store.up || !this.#breaker.allows(clock.mono())) return undefined;

@@ -1,10 +1,10 @@
-// The URL of a database, read strictly: what is not known in it is refused, not left out.
+// Parses the URL of a database strictly: an unknown parameter is refused, not ignored.
 import { readFileSync } from "node:fs";
 import { isIP } from "node:net";
 import { DatabaseError } from "../../../plugin-api/database.ts";
 
 export interface DatabaseAddress {
-  /** A name, an address, or the folder of a socket. */
+  /** A name, an IP address, or the folder of a Unix socket. */
   readonly host: string;
   readonly port: number;
   readonly user: string;
@@ -18,7 +18,8 @@ const parameters = new Set(["host", "sslmode", "sslrootcert"]);
 
 /**
  * `postgres://user:password@host:port/database?sslmode=verify-full|disable&sslrootcert=/ca.pem`; a socket's folder is
- * `?host=/run/postgresql`. @throws DatabaseError that shows nothing of it
+ * `?host=/run/postgresql`.
+ * @throws DatabaseError that shows no part of the URL
  */
 export function parseDatabaseUrl(text: string): DatabaseAddress {
   const url = URL.canParse(text) ? new URL(text) : undefined;
@@ -44,7 +45,7 @@ function tlsOf(query: URLSearchParams, host: string): DatabaseAddress["tls"] {
     if (file !== null) throw unusable("sslrootcert is for sslmode=verify-full");
     return undefined;
   }
-  // libpq's other modes take any certificate, or none.
+  // libpq's other modes accept any certificate, or none.
   if (mode !== "verify-full") throw unusable("sslmode must be verify-full or disable");
   return {
     ca: file === null ? undefined : certificatesIn(file),

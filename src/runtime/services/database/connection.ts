@@ -1,4 +1,4 @@
-// One connection to a database, taken out of the pool for one query or transaction.
+// Wraps one connection to a database, taken from the pool for one query or transaction.
 import type pg from "pg";
 import { DatabaseError, type DatabaseValue, type QueryResult } from "../../../plugin-api/database.ts";
 import { BoundedQuery } from "./bounded-query.ts";
@@ -6,7 +6,7 @@ import { failureOf } from "./failure.ts";
 
 const maxBytes = 8_388_608;
 
-/** The server's own limit is set once for as long as it stays the same. */
+/** The statement timeout that each connection has now, so that it is set only when it changes. */
 const statementTimeouts = new WeakMap<pg.PoolClient, number>();
 
 export class Connection {
@@ -16,11 +16,14 @@ export class Connection {
 
   constructor(client: pg.PoolClient) {
     this.#client = client;
-    // Whoever waits for a query hears of it; without a listener it would end the process.
+    // The caller of a query gets the error anyway. Without a listener the event would end the process.
     client.on("error", this.#onError);
   }
 
-  /** Has the server end queries a little before the caller stops waiting: an answer leaves the connection usable. */
+  /**
+   * Makes the server end queries a little before the caller stops waiting: after the server's answer the connection
+   * stays usable.
+   */
   async limit(timeoutMs: number): Promise<void> {
     const limitMs = Math.max(1, Math.floor(timeoutMs * 0.9));
     if (statementTimeouts.get(this.#client) === limitMs) return;
@@ -28,7 +31,7 @@ export class Connection {
     statementTimeouts.set(this.#client, limitMs);
   }
 
-  /** A statement of our own. @returns its tag, such as COMMIT */
+  /** Runs a statement of the sidecar's own. @returns its command tag, such as COMMIT */
   async command(text: string): Promise<string> {
     this.#checkOpen();
     try {
@@ -68,12 +71,12 @@ export class Connection {
     }
   }
 
-  /** Whether a transaction is open that none of our own commands began. */
+  /** Whether the connection is in a transaction, whoever began it. */
   get isInTransaction(): boolean {
     return !this.#over && this.#client.getTransactionStatus() !== "I";
   }
 
-  /** For the next one; also when it is broken. */
+  /** Returns the connection to the pool; a broken one is dropped. */
   giveBack(): void {
     if (this.#over) return;
     const isUsable = !this.#stream.destroyed && !this.isInTransaction;
@@ -82,18 +85,18 @@ export class Connection {
     this.#client.off("error", this.#onError);
   }
 
-  /** What is under way in it fails. */
+  /** Breaks the connection: a running query fails. */
   break(): void {
     if (!this.#over) this.#stream.destroy();
   }
 
-  /** Another caller may have it by now. */
+  /** After `giveBack` another caller may already use the connection. */
   #checkOpen(): void {
     if (this.#over) throw new DatabaseError("aborted", "the call is over");
   }
 
   get #stream(): pg.Connection["stream"] {
-    // Not typed, and the only way to end what a server does not answer.
+    // Missing in pg's types, and the only way to end a query that the server does not answer.
     return (this.#client as unknown as { connection: pg.Connection }).connection.stream;
   }
 }

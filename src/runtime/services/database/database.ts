@@ -1,5 +1,5 @@
-// The database behind `services.db`: PostgreSQL, asked within a time limit, by a bounded number of connections, and not
-// at all while it does not answer.
+// Implements the database behind `services.db`: PostgreSQL, with a time limit per call and a bounded number of
+// connections. While the server does not answer, a breaker refuses calls.
 import {
   type Database,
   DatabaseError,
@@ -26,11 +26,11 @@ export interface DatabaseOptions {
   readonly plugin: string;
   /** Secret that holds the URL; undefined = the plugin declares none. */
   readonly secret: string | undefined;
-  /** The URL as it is now; another one takes the place of the connections that there are. */
+  /** Returns the current URL. If it changes, new connections replace the present ones. */
   readonly url: (secret: string) => string | undefined;
   readonly maxConnections: number;
   readonly maxWaiting: number;
-  /** Whether it is for a test of a policy, which asks nobody. */
+  /** Whether this is a test of a policy, in which no database is asked. */
   readonly isTest?: boolean;
   readonly metrics: Metrics;
   readonly clock: Pick<Clock, "mono">;
@@ -56,7 +56,7 @@ export class PostgresDatabase implements Database {
     this.#measures = new DatabaseMeasures(options.plugin, options.metrics);
   }
 
-  /** @throws Error when the plugin declares a database and there is no URL of one */
+  /** @throws Error when the plugin declares a database and its URL is not set or not valid */
   check(): void {
     const { secret, isTest = false } = this.#options;
     if (secret !== undefined && !isTest) this.#address();
@@ -90,7 +90,7 @@ export class PostgresDatabase implements Database {
       try {
         const result = await work(open);
         await open.end();
-        // The server's word for a transaction in which a query failed, though nobody rejected for it.
+        // The server answers ROLLBACK for a transaction in which a query failed, even if the work ignored that failure.
         if ((await connection.command("COMMIT")) !== "COMMIT")
           throw new DatabaseError("refused", "the transaction was rolled back: a query in it failed");
         return result;
@@ -106,7 +106,7 @@ export class PostgresDatabase implements Database {
     this.#closed = false;
   }
 
-  /** Ends what is under way, and all connections. */
+  /** Ends all running calls and all connections. */
   close(): void {
     this.#closed = true;
     for (const deadline of this.#underWay) deadline.end();
@@ -189,7 +189,8 @@ export class PostgresDatabase implements Database {
       connection = await pool.connect(deadline);
       await connection.limit(timeoutMs);
       const working = work(connection);
-      // Work that waits for something else goes on unseen, and finds its connection closed.
+      // If the deadline ends first, work that still waits for something else goes on unobserved; its next query finds
+      // the connection closed.
       const result = await Promise.race([working, over.promise]);
       breaker.succeeded();
       return result;
@@ -268,7 +269,7 @@ class OpenTransaction implements Transaction {
     return result;
   }
 
-  /** After the last query: nothing more is taken. */
+  /** Waits for the last query; further queries are refused. */
   async end(): Promise<void> {
     this.#over = true;
     await this.#last;
@@ -281,12 +282,12 @@ function ended(deadline: Deadline, timeoutMs: number): DatabaseError {
     : new DatabaseError("aborted", "the call was ended by its caller, or with its plugin");
 }
 
-/** @param says whether it says anything about the server, and not only about who else waits */
+/** @param says whether the failure says anything about the server; false while the caller still waited for its turn */
 function judge(breaker: Breaker, failure: unknown, says: boolean, nowMono: number): void {
   const { reason, code } =
     failure instanceof DatabaseError ? failure : { reason: undefined, code: undefined };
   if (failure instanceof QuotaExceeded || reason === "aborted" || !says) breaker.withdrawn();
-  // Also where it ended the query itself.
+  // A query that the server itself ended has a code and does not count: the server answers.
   else if (reason === "connection" || (reason === "timeout" && code === undefined)) breaker.failed(nowMono);
   else breaker.succeeded();
 }

@@ -1,8 +1,8 @@
-// What went wrong with a database, in words that may be logged: never a value, an address or a credential. What the server
-// says in its own words may quote any of them.
+// Converts errors of a database to texts that may be logged: without values, addresses or credentials. The server's own
+// messages may quote any of them, so they are dropped.
 import { DatabaseError } from "../../../plugin-api/database.ts";
 
-/** Names of SQLSTATEs (PostgreSQL's manual, appendix A) that somebody will look for in a log. */
+/** Names for SQLSTATEs (PostgreSQL's manual, appendix A) that people look for in a log. */
 const names: Readonly<Record<string, string>> = {
   "22P02": "invalid text representation",
   "23502": "not-null violation",
@@ -25,15 +25,15 @@ const names: Readonly<Record<string, string>> = {
   "57P03": "the server is starting up",
 };
 
-/** SQLSTATEs of a server that can serve nobody, or not us. */
+/** SQLSTATEs of a server that can serve no client, or not this one. */
 const unusable = /^(?:08|28|53|57P|3D)/;
 
-/** @param error of pg or of the system; nothing of it is kept */
+/** @param error of pg or of the system; only its code and constraint are used */
 export function failureOf(error: unknown): DatabaseError {
   if (error instanceof DatabaseError) return error;
   const { code, constraint } = Object(error) as { code?: unknown; constraint?: unknown };
   if (typeof code !== "string") return new DatabaseError("connection", "the connection was lost");
-  // A SQLSTATE; the system's codes are longer, those of TLS begin with ERR_.
+  // A SQLSTATE has five characters. System codes are longer (except EPIPE), those of TLS begin with ERR_.
   if (!/^[0-9A-Z]{5}$/.test(code) || code === "EPIPE")
     return new DatabaseError("connection", `no connection (${code.slice(0, 60)})`);
   const name = names[code];

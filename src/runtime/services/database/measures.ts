@@ -1,4 +1,4 @@
-// What a plugin's database is counted by.
+// Counts and times the use of a plugin's database.
 import type { DatabaseErrorReason } from "../../../plugin-api/database.ts";
 import type { Metrics } from "../../../plugin-api/telemetry.ts";
 
@@ -11,7 +11,7 @@ export class DatabaseMeasures {
     this.#metrics = metrics;
   }
 
-  // Families are asked for at the call: what no plugin uses shows in no metric.
+  // Metrics are created at the call, so that a plugin without database use has none.
 
   ended(result: "ok" | DatabaseErrorReason, seconds: number): void {
     this.#metrics

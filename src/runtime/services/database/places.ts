@@ -1,4 +1,5 @@
-// So many at once; who comes then waits in turn, as long as its deadline allows.
+// Implements a semaphore: at most `max` callers at the same time. Further ones wait in order, as long as their
+// deadlines allow.
 import type { Deadline } from "../deadline.ts";
 
 export class Places {
@@ -14,7 +15,7 @@ export class Places {
     return this.#queue.size;
   }
 
-  /** @returns false when the deadline came first: there is no place to leave then */
+  /** @returns false when the deadline came first; `leave` must not be called then */
   async enter({ signal }: Deadline): Promise<boolean> {
     if (signal.aborted) return false;
     if (this.#taken < this.#max) {
@@ -35,7 +36,7 @@ export class Places {
     }
   }
 
-  /** The place is the next one's. */
+  /** Passes the place to the next caller that waits. */
   leave(): void {
     const [next] = this.#queue;
     if (next === undefined) {

@@ -1,5 +1,5 @@
-// The connections of one plugin to its database: few, kept for a while, and a bounded number of callers that wait for one.
-// The only file that loads pg, and itself loaded only where a plugin has a database.
+// Keeps the connections of one plugin to its database: few, kept for a while, with a queue of callers that wait for
+// one. Only this file loads pg. It is itself loaded only where a plugin has a database.
 import pg from "pg";
 import { DatabaseError } from "../../../plugin-api/database.ts";
 import type { Deadline } from "../deadline.ts";
@@ -10,15 +10,15 @@ import { Places } from "./places.ts";
 
 export interface PoolOptions {
   readonly address: DatabaseAddress;
-  /** As the server shows it. */
+  /** The name that the server shows for these connections. */
   readonly applicationName: string;
   readonly maxConnections: number;
 }
 
-/** For a connection, its handshakes and its place in the queue. */
+/** Limit for connecting: TCP, the handshakes, and the wait in pg's queue. */
 const connectLimitMs = 5_000;
 const idleMs = 30_000;
-/** So that a server that was replaced by another one is left. */
+/** Limits a connection's lifetime, so that connections to a server that was replaced end at some time. */
 const lifetimeSeconds = 1_800;
 
 export class Pool {
@@ -45,7 +45,7 @@ export class Pool {
       allowExitOnIdle: true,
       keepAlive: true,
     });
-    // Of an idle connection: the next one is a new one.
+    // An idle connection failed. The next call opens a new one.
     this.#pool.on("error", () => {});
   }
 
@@ -58,14 +58,14 @@ export class Pool {
     return this.#places.waiting;
   }
 
-  /** Waits for a turn to connect. @returns false when the deadline came first, which says nothing of the server */
+  /** Waits for a turn to connect. @returns false when the deadline came first, which says nothing about the server */
   enter(deadline: Deadline): Promise<boolean> {
     return this.#places.enter(deadline);
   }
 
   /**
-   * For whoever's turn it is; rejects with a DatabaseError.
-   * @param deadline when it is over, the connection that still comes is the next one's
+   * Connects. Call it after `enter` returned true. Rejects with a DatabaseError.
+   * @param deadline if it ends first, a connection that still comes goes to the next caller
    */
   async connect(deadline: Deadline): Promise<Connection> {
     const connecting = this.#pool.connect();
@@ -96,7 +96,7 @@ export class Pool {
     this.#places.leave();
   }
 
-  /** Breaks what is under way, too. @param patient = lets that end first */
+  /** Closes all connections. @param patient true = running queries end first; false = they are broken off */
   close(patient: boolean): void {
     if (!patient) for (const connection of this.#taken) connection.break();
     if (this.#closed) return;

@@ -1,18 +1,18 @@
-// Which hosts a plugin's calls may go to: `needs.hosts` of its definition, read once.
+// Decides which hosts a plugin's calls may go to, by `needs.hosts` of its definition.
 import { isIP } from "node:net";
 
-/** What a host is allowed by. */
+/** The declaration that allows a host. */
 export interface AllowedHost {
-  /** For metrics: the host as it was declared, or `undefined` where any is. */
+  /** For metrics: the host as it was declared; `undefined` where any host is allowed. */
   readonly label: string | undefined;
-  /** Whether private addresses are meant, too. */
+  /** Whether the host may also have a private address. */
   readonly privateToo: boolean;
 }
 
 interface Pattern extends AllowedHost {
-  /** Lower-case; begins with a dot where every name below it is meant. */
+  /** Lower case. A leading dot stands for every name below it. */
   readonly host: string;
-  /** undefined = the scheme's own. */
+  /** undefined = the default port of the scheme. */
   readonly port: number | undefined;
 }
 
@@ -29,7 +29,7 @@ export class AllowedHosts {
     this.#patterns = declared.filter((text) => text !== "*").map(patternOf);
   }
 
-  /** @returns undefined = calls may not go there */
+  /** @returns the declaration that allows the URL; undefined = calls may not go there */
   of(url: URL): AllowedHost | undefined {
     if (this.#any) return anyHost;
     const host = url.hostname.replace(/\.$/, "");
@@ -39,7 +39,7 @@ export class AllowedHosts {
     return this.#patterns.find((pattern) => {
       if ((pattern.port ?? schemePort) !== port) return false;
       if (!pattern.host.startsWith(".")) return host === pattern.host;
-      // 10.0.0.1 is nothing below `.0.0.1`.
+      // An IP address is not a name: 10.0.0.1 is not below `.0.0.1`.
       return !isAddress && host.endsWith(pattern.host);
     });
   }

@@ -1,4 +1,5 @@
-// Body of an answer to a plugin's own call: bounded, and decoded where the server encoded it, asked or not.
+// Reads the body of an answer to a plugin's own call: up to a size limit, and decoded where the server encoded it,
+// whether asked to or not.
 import type { IncomingMessage } from "node:http";
 import { pipeline, type Readable, type Transform } from "node:stream";
 import { createBrotliDecompress, createGunzip, createInflate } from "node:zlib";
@@ -11,12 +12,12 @@ const decoders: ReadonlyMap<string, () => Transform> = new Map<string, () => Tra
   ["br", createBrotliDecompress],
 ]);
 
-/** An answer that cannot be taken, by a server that answers. */
+/** The server answered, but the answer cannot be accepted. */
 export class BadAnswer extends Error {
   override readonly name = "BadAnswer";
 }
 
-/** What the answers of one plugin that are under way may be together, in bytes. */
+/** The bytes that all current answers of one plugin may take together. */
 export class AnswerRoom {
   readonly #max: number;
   #used = 0;
@@ -25,7 +26,7 @@ export class AnswerRoom {
     this.#max = max;
   }
 
-  /** @throws BadAnswer where there is no room for it */
+  /** @throws BadAnswer when there is no room */
   take(bytes: number): void {
     this.#used += bytes;
     if (this.#used > this.#max)
@@ -37,7 +38,9 @@ export class AnswerRoom {
   }
 }
 
-/** @throws BadAnswer for a coding that is not known, and for several, and for what is too large */
+/**
+ * @throws BadAnswer when the content coding is unknown, when there are several codings, and when the body is too large
+ */
 export async function collectBody(
   response: IncomingMessage,
   maxBytes: number,
@@ -50,7 +53,7 @@ export async function collectBody(
     response.destroy();
     throw new BadAnswer(`the answer's content coding is not known: ${coding.slice(0, 40)}`);
   }
-  // The bound holds for what comes out: few bytes can be made to swell to gigabytes.
+  // The limit applies to the decoded bytes: a few encoded bytes can expand to gigabytes.
   const decoder = makeDecoder();
   return await collect(
     pipeline(response, decoder, () => undefined),
@@ -66,7 +69,7 @@ async function collect(body: Readable, maxBytes: number, room: AnswerRoom): Prom
     for await (const chunk of body as AsyncIterable<Buffer>) {
       bytes += chunk.length;
       room.take(chunk.length);
-      // Leaving the loop destroys the stream, and the pipeline the response with it.
+      // Leaving the loop destroys the stream, and the pipeline then destroys the response.
       if (bytes > maxBytes) throw new BadAnswer(`the answer is larger than ${maxBytes} bytes`);
       chunks.push(chunk);
     }

@@ -1,5 +1,4 @@
-// How many calls a plugin makes in a second, each further try of one included: what a guest does in a loop must not
-// become a flood at somebody else's door.
+// Limits how many calls a plugin makes per second, retries included: a loop in a plugin must not flood another service.
 import type { Clock } from "../../../plugin-api/services.ts";
 import { type QuotaOptions, refuse } from "../quota-use.ts";
 import { Rate } from "../rate.ts";
@@ -18,7 +17,7 @@ export class CallRate {
     this.#rate = max === Infinity ? undefined : new Rate(max, clock.mono());
   }
 
-  /** Takes one for a further try. @returns whether there was one */
+  /** Takes one call for a retry. @returns false when none is left */
   has(): boolean {
     return this.#rate?.take(this.#options.clock.mono()) ?? true;
   }

@@ -1,5 +1,6 @@
-// The client behind `services.http`: a plugin's own calls (issuers, introspection, whatever its service is), each within
-// a time limit, tried again where that is of use, and not made where the host has failed too often.
+// Implements the client behind `services.http`, for a plugin's own calls (issuers, introspection, its own services).
+// Each call has a time limit, is retried where that can help, and is refused while a breaker is open because the host
+// keeps failing.
 import { setTimeout as sleep } from "node:timers/promises";
 import {
   HttpError,
@@ -25,26 +26,26 @@ import { CallRate } from "./call-rate.ts";
 import { isRepeatable, isWorthAnother, pauseMs, retriesOf } from "./retry.ts";
 
 export interface HttpClientOptions {
-  /** Whose it is. Default: `plugin`. */
+  /** The plugin that makes the calls. Default: `plugin`. */
   readonly plugin?: string;
-  /** As `needs.hosts` has them. Default: any. */
+  /** Allowed hosts, in the form of `needs.hosts`. Default: any. */
   readonly hosts?: readonly string[];
-  /** Default: counted nowhere. */
+  /** Default: nothing is counted. */
   readonly metrics?: Metrics;
   readonly clock?: Pick<Clock, "mono">;
-  /** From 0 to 1, for pauses. */
+  /** Returns a number from 0 to 1, for the jitter of pauses. */
   readonly random?: () => number;
-  /** Calls at once; default: 64. */
+  /** Concurrent calls; default: 64. */
   readonly maxInFlight?: number;
-  /** Tries of calls; default: no bound. */
+  /** Calls and retries per second; default: no limit. */
   readonly maxPerSecond?: number;
-  /** Of the bodies of all answers under way; default: no bound beside each call's. */
+  /** Limit in bytes of the bodies of all current answers together; default: none, each call has its own. */
   readonly maxAnswerBytes?: number;
 }
 
-/** A plugin's client, to be closed with it. */
+/** A plugin's client. It is closed with the plugin. */
 export interface OwnHttpClient extends HttpClient {
-  /** Ends all calls and connections; calls are refused until it is opened again. */
+  /** Aborts all calls and closes connections. Calls are refused until `open`. */
   close(): void;
   open(): void;
 }
@@ -61,7 +62,7 @@ const methods: ReadonlySet<HttpMethod> = new Set([
   "OPTIONS",
 ]);
 
-/** What the client says itself: with another Host the call would reach what `needs.hosts` does not name. */
+/** Fields that only the client sets. With another Host, a call would reach a host that `needs.hosts` does not name. */
 const ownFields = new Set([
   "connection",
   "content-length",
@@ -75,7 +76,7 @@ const ownFields = new Set([
   "upgrade",
 ]);
 
-/** One call, while it is under way. */
+/** One call in progress. */
 interface Call {
   readonly url: URL;
   readonly options: HttpRequest;
@@ -94,7 +95,7 @@ class PluginHttpClient implements OwnHttpClient {
   readonly #allowed: AllowedHosts;
   readonly #clock: Pick<Clock, "mono">;
   readonly #random: () => number;
-  /** Made with the first call: what no plugin uses shows in no metric. */
+  /** Created with the first call, so that a plugin without calls has no metrics. */
   readonly #measured: () => HttpMeasures | undefined;
   readonly #inFlight: QuotaUse;
   readonly #rate: CallRate;
@@ -155,7 +156,7 @@ class PluginHttpClient implements OwnHttpClient {
     this.#hosts.clear();
   }
 
-  /** @throws Error for what is no call that this plugin may make */
+  /** @throws Error for a call that this plugin may not make */
   #destination({
     url: text,
     method = "GET",
@@ -177,7 +178,7 @@ class PluginHttpClient implements OwnHttpClient {
     return { url, label: this.#measured()?.labelOf(label, url.host) ?? url.host, privateToo };
   }
 
-  /** Never rejects with what is not a fault of this code. */
+  /** Returns an HttpError for a call that failed; rejects only because of a fault in this code. */
   async #tries(call: Call): Promise<HttpAnswer | HttpError> {
     const { options, host, label, deadline } = call;
     const retries = retriesOf(options);
@@ -235,7 +236,7 @@ class PluginHttpClient implements OwnHttpClient {
       if (outcome.status >= 500) breaker.failed(this.#clock.mono());
       else breaker.succeeded();
     } else if (outcome.reason === "aborted" || outcome.reason === "closed_address") breaker.withdrawn();
-    // It answered, if not what was asked for.
+    // The server answered, though not with what was asked for.
     else if (outcome.reason === "bad_answer") breaker.succeeded();
     else breaker.failed(this.#clock.mono());
   }

@@ -1,13 +1,13 @@
-// The connections of one plugin's client: kept for the next call, few of them, gone with the plugin.
+// Keeps the connections of one plugin's client: a few are kept for the next call, and all are closed with the plugin.
 import http from "node:http";
 import https from "node:https";
 
-/** A server that closes idle connections does so later, mostly: Node after 5 seconds. */
+/** Shorter than the idle timeout of most servers, so that the client closes first. Node's is 5 seconds. */
 const idleMs = 4_000;
 
 const settings = {
   keepAlive: true,
-  /** For one host: further calls wait within their time limit. */
+  /** Per host; further calls wait within their time limit. */
   maxSockets: 16,
   maxTotalSockets: 64,
   maxFreeSockets: 4,
@@ -23,7 +23,7 @@ export class Connections {
     return isTls ? (this.#tls ??= new https.Agent(settings)) : (this.#plain ??= new http.Agent(settings));
   }
 
-  /** Those in use break, too. */
+  /** Closes all connections, including those in use. */
   close(): void {
     this.#plain?.destroy();
     this.#tls?.destroy();

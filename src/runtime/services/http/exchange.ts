@@ -1,4 +1,4 @@
-// One try of a call: one request with its answer, and the redirects that it asked for.
+// Makes one try of a call: a request with its answer, and the redirects that the answer leads to.
 import http from "node:http";
 import https from "node:https";
 import type { LookupFunction } from "node:net";
@@ -14,23 +14,23 @@ import { HttpError, type HttpAnswer, type HttpRequest } from "../../../plugin-ap
 import { type AnswerRoom, BadAnswer, collectBody } from "./answer-body.ts";
 import type { Connections } from "./connections.ts";
 
-/** Where a try goes, and how. */
+/** The parameters of a try. */
 export interface Way {
   readonly connections: Connections;
-  /** Whether private addresses are connected to. */
+  /** Whether connections to private addresses are allowed. */
   readonly privateToo: boolean;
-  /** Whether a connection that others used before will do. */
+  /** Whether a kept-alive connection may be used. */
   readonly pooled: boolean;
   readonly signal: AbortSignal;
   readonly room: AnswerRoom;
 }
 
-/** Statuses that send a GET elsewhere (RFC 9110 section 15.4). */
+/** Statuses that redirect a GET (RFC 9110 section 15.4). */
 const redirects = new Set([301, 302, 303, 307, 308]);
 
 /**
- * Follows redirects within the URL's own origin: another one was not named by the policy, and must not answer for it.
- * Rejects with an HttpError.
+ * Sends the request and follows redirects within the URL's own origin. The policy did not name any other origin, so
+ * none may answer for it. Rejects with an HttpError.
  */
 export async function exchange(url: URL, options: HttpRequest, way: Way): Promise<HttpAnswer> {
   const { method = "GET", maxRedirects = 0 } = options;
@@ -50,7 +50,7 @@ export async function exchange(url: URL, options: HttpRequest, way: Way): Promis
   }
 }
 
-/** A connection that was used before may have been closed by the server just now: then on the next one. */
+/** Sends again if a reused connection broke before an answer: the server may just have closed it. */
 async function send(url: URL, options: HttpRequest, way: Way): Promise<HttpAnswer> {
   for (;;) {
     const sent = { reused: false, answered: false };
@@ -87,7 +87,7 @@ async function sendOnce(
     signal: way.signal,
     maxHeaderSize: 16_384,
   });
-  // Not once: what is destroyed may tell of it twice.
+  // `on`, not `once`: a destroyed request may emit `error` twice.
   request.on("error", (error) => {
     sent.reused = request.reusedSocket;
     reject(error);
@@ -97,7 +97,7 @@ async function sendOnce(
   const response = await promise;
   sent.answered = true;
   const status = response.statusCode ?? 0;
-  // Neither has a body, whatever its fields say (RFC 9110 section 6.4.1).
+  // These responses have no body, whatever their fields say (RFC 9110 section 6.4.1).
   const isBare = method === "HEAD" || status === 204 || status === 304;
   const content = isBare
     ? (response.resume(), Buffer.alloc(0))
@@ -119,7 +119,7 @@ function fieldMap(response: http.IncomingMessage): ReadonlyMap<string, string> {
   );
 }
 
-/** The path and query may hold secrets; the host does not. */
+/** The error names only the host: path and query may hold secrets. */
 function failureOf({ host }: URL, error: unknown): HttpError {
   if (error instanceof HttpError) return error;
   if (!(error instanceof Error)) return new HttpError(host, "connection", "failed", error);

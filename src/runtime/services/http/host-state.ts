@@ -1,16 +1,16 @@
-// What a plugin's client keeps of one host: whether it answers, and how many of its calls may be tried again.
+// Keeps the state of a plugin's client per host: its breaker, and how many retries are left.
 import { boundedCache } from "../../../plugin-api/bounded-cache.ts";
 import { Breaker } from "../../breaker.ts";
 
-/** Most retries that are saved up, and how much of one each call adds: one call in five, in the long run. */
+/** Most retries saved up, and how much of one each call adds: in the long run one retry per five calls. */
 const maxRetries = 10;
 const retriesPerCall = 0.2;
 
-/** When a host fails, trying everything again would only be more of what it cannot take. */
+/** Limits retries: when a host fails, retrying every call would add to the load it cannot bear. */
 class RetryBudget {
   #left = maxRetries;
 
-  /** A first try was made. */
+  /** Records a first try. */
   add(): void {
     this.#left = Math.min(maxRetries, this.#left + retriesPerCall);
   }
@@ -28,7 +28,7 @@ export class HostState {
   readonly budget = new RetryBudget();
 }
 
-/** Of one plugin; those that were asked longest ago are forgotten. */
+/** Hosts of one plugin; the least recently used are forgotten. */
 const maxHosts = 256;
 
 export class HostStates {

@@ -1,8 +1,8 @@
-// What a plugin's own calls are counted by.
+// Counts and times a plugin's own HTTP calls.
 import { HttpError, type HttpAnswer } from "../../../plugin-api/http.ts";
 import type { Counter, Histogram, Metrics } from "../../../plugin-api/telemetry.ts";
 
-/** Hosts of one plugin that have series of their own, where it declares none by name. */
+/** Hosts of one plugin that get series of their own if it does not declare hosts by name. */
 const maxHosts = 50;
 
 export class HttpMeasures {
@@ -31,7 +31,10 @@ export class HttpMeasures {
     );
   }
 
-  /** @param declared the host as `needs.hosts` has it; undefined = `host` itself, as long as there are few */
+  /**
+   * @param declared the host as `needs.hosts` has it; undefined = the label is `host` itself, for the first `maxHosts`
+   * hosts
+   */
   labelOf(declared: string | undefined, host: string): string {
     if (declared !== undefined) return declared;
     if (!this.#hosts.has(host) && this.#hosts.size >= maxHosts) return "other";

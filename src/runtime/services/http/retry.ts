@@ -1,7 +1,7 @@
-// When a call is tried again, and after which pause.
+// Decides whether and after which pause a call is retried.
 import { HttpError, type HttpAnswer, type HttpMethod, type HttpRequest } from "../../../plugin-api/http.ts";
 
-/** RFC 9110 section 9.2.2: a second time changes nothing more. */
+/** RFC 9110 section 9.2.2: repeating these has no further effect. */
 const idempotent: ReadonlySet<HttpMethod> = new Set(["GET", "HEAD", "PUT", "DELETE", "OPTIONS"]);
 
 const defaultRetries = 2;
@@ -9,10 +9,10 @@ const maxRetries = 5;
 const basePauseMs = 50;
 const maxPauseMs = 2_000;
 
-/** Of a server that cannot serve now (RFC 9110 section 15.6). */
+/** Statuses of a server that cannot serve at the moment (RFC 9110 section 15.6). */
 const passing: ReadonlySet<number> = new Set([502, 503, 504]);
 
-/** @throws Error for a number that is none */
+/** @throws Error when `retries` is out of range */
 export function retriesOf({ retries, method = "GET" }: HttpRequest): number {
   if (retries === undefined) return idempotent.has(method) ? defaultRetries : 0;
   if (!Number.isInteger(retries) || retries < 0 || retries > maxRetries)
@@ -20,21 +20,25 @@ export function retriesOf({ retries, method = "GET" }: HttpRequest): number {
   return retries;
 }
 
-/** Whether a connection that is closed unseen does no harm: then it may be one that was used before. */
+/**
+ * Whether a call may use a kept-alive connection. The server may have closed it unnoticed, and then the call is sent
+ * again.
+ */
 export function isRepeatable(options: HttpRequest): boolean {
   return idempotent.has(options.method ?? "GET") || retriesOf(options) > 0;
 }
 
-/** Whether the next try may come to more. */
+/** Whether another try may succeed. */
 export function isWorthAnother(outcome: HttpAnswer | HttpError): boolean {
   if (outcome instanceof HttpError) return outcome.reason === "connection" || outcome.reason === "timeout";
   return passing.has(outcome.status);
 }
 
 /**
- * Exponential back-off with full jitter, so that those who failed together do not come back together; not before the
- * server's own Retry-After (RFC 9110 section 10.2.3).
+ * Exponential backoff with full jitter, so that callers that failed together do not return together. The pause is at
+ * least the server's Retry-After (RFC 9110 section 10.2.3).
  * @param retry 0 = the first
+ * @returns milliseconds
  */
 export function pauseMs(retry: number, outcome: HttpAnswer | HttpError, random: () => number): number {
   const jittered = random() * Math.min(maxPauseMs, basePauseMs * 2 ** retry);

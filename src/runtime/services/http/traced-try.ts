@@ -1,4 +1,5 @@
-// What a trace is told of a try of a plugin's call: its host and what came of it. Path, query and fields may hold secrets.
+// Reports a try of a plugin's call to the trace: its host and its result. Path, query and fields may hold secrets, so
+// they are left out.
 import { type HttpAnswer, HttpError, type HttpRequest } from "../../../plugin-api/http.ts";
 import { callingTrace } from "../../call-trace.ts";
 
@@ -7,7 +8,7 @@ interface TracedCall {
   readonly options: Pick<HttpRequest, "method">;
 }
 
-/** @param retry 0 = the first try @param fromMono when it began */
+/** @param retry 0 = the first try @param fromMono when it began, in milliseconds on the monotonic clock */
 export function traceTry(
   { url, options: { method = "GET" } }: TracedCall,
   retry: number,
@@ -41,7 +42,7 @@ export function traceTry(
   });
 }
 
-/** To whoever asks, 4xx is an error too (conventions for HTTP clients). */
+/** For a client a 4xx is an error too (OpenTelemetry's conventions for HTTP clients). */
 function failureOf(status: number): string | undefined {
   return status >= 400 ? String(status) : undefined;
 }

@@ -1,4 +1,4 @@
-// Functions of the ABI over buffers: bodies and configurations.
+// Implements the ABI functions for buffers: bodies and configurations.
 import type { Memory } from "./memory.ts";
 import type { GuestState } from "./state.ts";
 import type { HostFunctions } from "./host-functions.ts";
@@ -6,7 +6,7 @@ import type { HostFunctions } from "./host-functions.ts";
 export class BufferCalls {
   readonly #state: GuestState;
   readonly #memory: Memory;
-  /** Bytes that a body may grow to. */
+  /** Limit in bytes of a body. */
   readonly #most: number;
 
   constructor(state: GuestState, memory: Memory, most: number) {
@@ -45,7 +45,7 @@ export class BufferCalls {
     return buffer === 7 ? state.roots.get(state.root)?.configuration : undefined;
   }
 
-  // Bytes from `start` on are replaced: none at 0 = put in front, from the end on = put behind.
+  // Replaces `size` bytes at `start`. Size 0 at 0 prepends; a start at or past the end appends.
   #set(buffer: number, start: number, size: number, value: number, valueSize: number): number {
     if (buffer >>> 0 > 8) return 2;
     const { stream } = this.#state;

@@ -1,24 +1,24 @@
-// What a guest did in one call, for the host to carry out: one text, records one behind the other. A record is a letter
-// and its parts, each with its length before it: `s1:05:x-geo2:DE`.
+// Collects what a guest did in one call, as one text of records that the host carries out. A record is a letter and its
+// parts, each with its length in front: `s1:05:x-geo2:DE`.
 
-/** How much one call may say. */
+/** How much one call may emit. */
 export interface EffectBounds {
-  /** Bytes of log lines. */
+  /** Limit in bytes of log lines. */
   readonly logBytes: number;
-  /** Bytes of everything else but bodies. */
+  /** Limit in bytes of everything except log lines and bodies. */
   readonly bytes: number;
-  /** With bodies. */
+  /** Limit in bytes of the whole text, bodies included. */
   readonly bodyBytes: number;
 }
 
 export class Effects {
   readonly #bounds: EffectBounds;
   #text = "";
-  /** Of it, without logs and bodies. */
+  /** Bytes of the text without logs and bodies. */
   #bytes = 0;
   #logged = 0;
   #lostLines = 0;
-  /** What may not be said any more. */
+  /** Whether an effect exceeded the limits, so that the call fails. */
   #isFull = false;
   #context = 0;
 
@@ -36,22 +36,22 @@ export class Effects {
     this.#context = context;
   }
 
-  /** What there is to carry out, and nothing is left of it. */
+  /** @returns the effects of the call, and clears them */
   take(): string {
     let text = this.#text;
     if (this.#lostLines > 0) text += this.#record("L", [String(this.#lostLines)]);
-    // Half of what it did would be worse than nothing.
+    // Carrying out only some of the effects would be worse than none, so the host fails the call.
     if (this.#isFull) text += "F";
     this.#text = "";
     return text;
   }
 
-  /** Whether so much more may be said; what is said beyond that makes the call one that failed. */
+  /** Whether so many more bytes fit; an effect beyond the limit makes the whole call fail. */
   hasRoom(bytes: number): boolean {
     return this.#bytes + bytes <= this.#bounds.bytes;
   }
 
-  /** What follows is about that context. */
+  /** The effects that follow are about this context. */
   of(context: number): this {
     if (context !== this.#context) {
       this.#context = context;

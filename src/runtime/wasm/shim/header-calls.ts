@@ -1,4 +1,4 @@
-// Functions of the ABI over maps of fields.
+// Implements the ABI functions for maps of fields.
 import type { Effects } from "./effects.ts";
 import type { HeaderMap } from "./header-map.ts";
 import type { Memory } from "./memory.ts";
@@ -11,7 +11,7 @@ export class HeaderCalls {
   readonly #memory: Memory;
   readonly #effects: Effects;
   readonly #pairs: Pairs;
-  /** Lines of a map. */
+  /** Most lines that may be added to a map. */
   readonly #most: number;
 
   constructor(state: GuestState, memory: Memory, effects: Effects, pairs: Pairs, most: number) {
@@ -57,7 +57,7 @@ export class HeaderCalls {
     if (key === undefined) return 6;
     const value = this.#map(map)?.get(key);
     if (value !== undefined) return this.#memory.give(value, toValue, toSize);
-    // Guests of the first version take what is not there for empty.
+    // Guests of ABI 0.1.0 expect an empty value for a missing field.
     return this.#state.facts.abi === "0.1.0" ? this.#memory.give("", toValue, toSize) : 1;
   }
 
@@ -104,7 +104,7 @@ export class HeaderCalls {
     return 0;
   }
 
-  /** What a guest got from elsewhere is not its to change. */
+  /** A guest may change only the fields of its exchange, not those of a call's response. */
   #writable(map: number): HeaderMap | undefined {
     return map < 4 ? this.#map(map) : undefined;
   }

@@ -1,18 +1,19 @@
-// A map of fields as guests see it: names in lower case, several lines of one name allowed, pseudo-fields first. Most
-// guests look at few fields and set fewer: these are found in the host's text, which is taken apart for those that ask for all.
+// Keeps a map of fields as guests see it: names in lower case, several lines per name allowed, pseudo-fields first.
+// Most guests read few fields and set fewer. So single fields are searched in the host's text, which is split only when
+// a guest asks for all.
 
 export class HeaderMap {
   readonly #pseudo: readonly string[];
   readonly #text: string;
-  /** Values of names that were changed, as long as the text is not taken apart. */
+  /** Values of changed names, while the text is not split yet. */
   #changed: Map<string, readonly string[]> | undefined = undefined;
-  /** name, value, … once it is. */
+  /** name, value, … once the text is split. */
   #flat: string[] | undefined = undefined;
   #added = 0;
 
   /**
    * @param pseudo names of the pseudo-fields, whose values come first
-   * @param text values of the pseudo-fields, a zero between any two; then for each field a one, its name, a zero, its value
+   * @param text values of the pseudo-fields, separated by \0; then for each field \x01, name, \0, value
    */
   constructor(pseudo: readonly string[], text: string) {
     this.#pseudo = pseudo;
@@ -23,15 +24,15 @@ export class HeaderMap {
     return this.flat().length / 2;
   }
 
-  /** How many were added since it was made. */
+  /** How many fields were added since the map was made. */
   get added(): number {
     return this.#added;
   }
 
-  /** The value; several lines are joined as RFC 9110 section 5.3 says. @returns undefined = there is none */
+  /** @returns the value; several lines are joined as in RFC 9110 section 5.3; undefined = there is none */
   get(name: string): string | undefined {
     const isAsWritten = this.#flat === undefined && this.#changed?.has(name) !== true;
-    // What guests ask for most: one line, as the host has it.
+    // The most frequent case: one line, unchanged in the host's text.
     const sought = `\x01${name}\0`;
     const at = isAsWritten ? this.#text.indexOf(sought) : -1;
     if (at !== -1 && this.#text.indexOf(sought, at + 1) === -1) return this.#valueAt(at + sought.length);
@@ -62,7 +63,7 @@ export class HeaderMap {
     this.#flat = [...flat];
   }
 
-  /** name, value, … */
+  /** @returns name, value, … */
   flat(): readonly string[] {
     if (this.#flat !== undefined) return this.#flat;
     const [pseudo = "", ...fields] = this.#text.split("\x01");
@@ -116,7 +117,7 @@ export class HeaderMap {
     return this.#text.slice(from, one === -1 ? this.#text.length : one);
   }
 
-  /** The first line of that name has its place; the others go. */
+  /** Puts all values where the first line of that name was; the other lines of that name are removed. */
   #withValues(flat: readonly string[], name: string, values: readonly string[]): string[] {
     const kept: string[] = [];
     let isPlaced = false;

@@ -1,4 +1,7 @@
-// What a guest imports, by name.
+// Defines the type of the functions that a guest imports, by name.
 
-/** 32 bits each; one of 64 comes as a bigint, which `BigInt(…)` takes as well. @returns a status */
+/**
+ * Parameters are 32-bit numbers. A 64-bit one comes as a bigint, so code reads it with `BigInt(…)`.
+ * @returns a status
+ */
 export type HostFunctions = Record<string, (...numbers: number[]) => number>;

@@ -1,4 +1,4 @@
-// Functions of the ABI over the log, the clock, and what is there for guests' languages alone.
+// Implements the ABI functions for the log and the clock, and those that only guests' languages need.
 import type { Effects } from "./effects.ts";
 import type { HostFunctions } from "./host-functions.ts";
 import type { Memory } from "./memory.ts";
@@ -28,7 +28,7 @@ export class LogCalls {
       proxy_get_log_level: (toLevel) => (memory.writeU32(toLevel, this.#state.facts.logLevel) ? 0 : 6),
       proxy_get_current_time_nanoseconds: (toTime) =>
         memory.writeU64(toTime, BigInt(Date.now()) * 1_000_000n) ? 0 : 6,
-      // There are no functions beyond the ABI's.
+      // There are no foreign functions: none beyond the ABI.
       proxy_call_foreign_function: (name, size) => (memory.has(name, size) ? 1 : 6),
       emscripten_notify_memory_growth: () => 0,
       pthread_equal: (one, other) => (one === other ? 1 : 0),

@@ -1,6 +1,6 @@
-// The memory of a guest, as the functions that it imports read and write it. Everything that goes through here is bytes,
-// one character each: header fields, bodies, log lines.
-// What is in this folder runs where the guest runs, as text: a class uses nothing but what its constructor is given.
+// Reads and writes the memory of a guest, for the functions that the guest imports. All data that passes here (header
+// fields, bodies, log lines) is bytes, one character each. The classes in this folder run where the guest runs, and get
+// there as text: a class may use only what its constructor is given.
 
 /** Exports of a guest, by name. */
 export type GuestExports = Readonly<Record<string, unknown>>;
@@ -26,16 +26,16 @@ export class Memory {
 
   attach(exports: GuestExports): void {
     this.#memory = exports["memory"] as LinearMemory;
-    // `malloc` is what guests have that are older than the other name.
+    // Older guests have only `malloc`.
     this.#allocate = (exports["proxy_on_memory_allocate"] ?? exports["malloc"]) as Allocate;
   }
 
-  /** Whether there are so many bytes there. */
+  /** Whether `size` bytes from `pointer` on lie within the memory. */
   has(pointer: number, size: number): boolean {
     return (pointer >>> 0) + (size >>> 0) <= this.#current().length;
   }
 
-  /** @returns undefined = there are not so many bytes there */
+  /** @returns undefined = the bytes do not lie within the memory */
   read(pointer: number, size: number): string | undefined {
     const from = pointer >>> 0;
     const length = size >>> 0;
@@ -46,7 +46,7 @@ export class Memory {
       for (let i = from; i < from + length; i += 1) text += String.fromCharCode(bytes[i] as number);
       return text;
     }
-    // As many arguments as a call can take for sure.
+    // Few enough arguments for one call in any engine.
     for (let i = from; i < from + length; i += 8_192) {
       const part = bytes.subarray(i, Math.min(i + 8_192, from + length));
       text += String.fromCharCode.apply(null, part as unknown as number[]);
@@ -54,7 +54,7 @@ export class Memory {
     return text;
   }
 
-  /** The same for a name of a field, in the form in which fields are looked up. */
+  /** Reads the name of a field, in the form used for lookups. */
   readName(pointer: number, size: number): string | undefined {
     const from = pointer >>> 0;
     const length = size >>> 0;
@@ -68,12 +68,12 @@ export class Memory {
       if (i === length) return known;
     }
     const name = this.read(pointer, size)?.toLowerCase().replaceAll("_", "-");
-    // Guests ask by the same constants again and again.
+    // Guests look up the same constants again and again, so names are cached.
     if (name !== undefined && length <= 64) this.#names[place] = Object.keys({ [name]: 0 })[0];
     return name;
   }
 
-  /** @returns false = there is no room at that place */
+  /** @returns false = the text does not fit within the memory */
   write(pointer: number, text: string): boolean {
     const from = pointer >>> 0;
     const bytes = this.#current();
@@ -101,7 +101,7 @@ export class Memory {
   }
 
   /**
-   * Hands a value to the guest, in memory that the guest itself allocates.
+   * Passes a value to the guest, in memory that the guest allocates.
    * @returns the status: 0, or 6 = `INVALID_MEMORY_ACCESS`
    */
   give(value: string, toPointer: number, toSize: number): number {
@@ -114,7 +114,7 @@ export class Memory {
     return this.writeU32(toPointer, pointer) && this.writeU32(toSize, value.length) ? 0 : 6;
   }
 
-  // Memory that has grown leaves its old buffer behind, empty.
+  // When the memory grows, its old buffer becomes empty and new views are needed.
   #current(): Uint8Array {
     if (this.#bytes.length === 0 && this.#memory !== undefined) {
       this.#bytes = new Uint8Array(this.#memory.buffer);

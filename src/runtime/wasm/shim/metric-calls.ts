@@ -1,4 +1,5 @@
-// Functions of the ABI over metrics. Values are kept here, where guests read them; the host hears of every change.
+// Implements the ABI functions for metrics. Values are kept here, where guests read them; the host is told of every
+// change.
 import type { Effects } from "./effects.ts";
 import type { HostFunctions } from "./host-functions.ts";
 import type { Memory } from "./memory.ts";

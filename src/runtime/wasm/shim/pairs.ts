@@ -1,5 +1,5 @@
-// Lists of fields as they are laid out in a guest's memory: their number, the lengths of each name and value, then these,
-// each with a zero behind it.
+// Encodes and decodes lists of fields as they are laid out in a guest's memory: the number of fields, the lengths of
+// each name and value, then the names and values, each followed by a zero byte.
 
 export class Pairs {
   /** @param flat name, value, … */
@@ -14,14 +14,14 @@ export class Pairs {
     return this.#u32(flat.length / 2) + lengths + texts;
   }
 
-  /** Of `encode`, without making it. */
+  /** @returns the length of what `encode` returns, without building it */
   size(flat: readonly string[]): number {
     return flat.length === 0 ? 0 : 4 + flat.reduce((sum, text) => sum + text.length + 5, 0);
   }
 
-  /** @returns name, value, …; undefined = it is not what it says it is */
+  /** @returns name, value, …; undefined = the bytes are malformed */
   decode(bytes: string): string[] | undefined {
-    // Nothing, or one zero byte, is an empty list too.
+    // No bytes, or one zero byte, also mean an empty list.
     if (bytes.length < 4) return bytes === "" || bytes === "\0" ? [] : undefined;
     const count = this.#readU32(bytes, 0);
     if (count > 1_024 || bytes.length > 1_048_576) return undefined;
@@ -32,7 +32,7 @@ export class Pairs {
       const end = at + this.#readU32(bytes, 4 + i * 4);
       if (end >= bytes.length || bytes.charCodeAt(end) !== 0) return undefined;
       const text = bytes.slice(at, end);
-      // A zero would shift all that follows.
+      // A zero inside a text would shift everything after it.
       if (text.includes("\0")) return undefined;
       flat.push(text);
       at = end + 1;

@@ -1,4 +1,4 @@
-// What the program beside a guest is made of, and how much of everything there may be.
+// Names the classes of the shim, the program beside a guest, and its limits.
 import type { BufferCalls } from "./buffer-calls.ts";
 import type { EffectBounds, Effects } from "./effects.ts";
 import type { HeaderCalls } from "./header-calls.ts";
@@ -14,18 +14,18 @@ import type { GuestState } from "./state.ts";
 import type { CallBounds, StreamCalls } from "./stream-calls.ts";
 import type { GuestExit, WasiCalls } from "./wasi-calls.ts";
 
-/** All that a guest may keep or say. */
+/** Limits of what a guest may keep or emit. */
 export interface Bounds {
   readonly effects: EffectBounds;
   readonly calls: CallBounds;
-  /** That a guest makes of a body, or answers with. */
+  /** Limit in bytes of a body that a guest makes or answers with. */
   readonly bodyBytes: number;
   readonly shared: SharedBounds;
   readonly properties: PropertyBounds;
   readonly metrics: number;
-  /** Lines of one map of fields. */
+  /** Most lines that may be added to one map of fields. */
   readonly fields: number;
-  /** Exchanges that are over and that a guest is not through with. */
+  /** Ended exchanges that the guest has not finished with (`proxy_on_done` returned false). */
   readonly pending: number;
   readonly names: number;
 }
@@ -45,7 +45,7 @@ export interface HookNumbers {
   readonly endRoot: number;
 }
 
-/** The classes beside this one: as text, they do not find each other by themselves. */
+/** The classes that `Program` uses. They are passed in, because classes loaded as text cannot import each other. */
 export interface ShimParts {
   readonly Memory: typeof Memory;
   readonly HeaderMap: typeof HeaderMap;

@@ -1,4 +1,5 @@
-// A guest at work: its module with what that imports, and the calls into it. One call of the host is one of `invoke`.
+// Runs a guest: instantiates its module with its imports, and makes the calls into it. Each call of the host is one
+// call of `invoke`.
 import type { Effects } from "./effects.ts";
 import type { HostFunctions } from "./host-functions.ts";
 import type { GuestExports, Memory } from "./memory.ts";
@@ -51,7 +52,7 @@ export class Program {
     this.#imports = { env, wasi_snapshot_preview1: wasi, wasi_unstable: wasi };
   }
 
-  /** Names of what guests can import, `module.name`. */
+  /** @returns the names that guests can import, `module.name` */
   importNames(): string[] {
     return Object.entries(this.#imports).flatMap(([module, functions]) =>
       Object.keys(functions).map((name) => `${module}.${name}`),
@@ -59,8 +60,8 @@ export class Program {
   }
 
   /**
-   * @param instantiate makes an instance of the module with these imports, and gives its exports
-   * @returns as `invoke` does; 0 = it started
+   * @param instantiate creates an instance of the module with these imports, and returns its exports
+   * @returns an answer like that of `invoke`; 0 = the guest started without effects
    */
   load(instantiate: (imports: object) => GuestExports): string | number {
     this.#effects.begin(0);
@@ -81,10 +82,10 @@ export class Program {
 
   /**
    * @param context number of the context
-   * @param number what the hook says of it
-   * @param text name, value, … or a configuration
-   * @param more a body, or what the host says of the exchange
-   * @returns what the guest returned, with what it did behind it, if anything; `!` in front = it failed
+   * @param number a parameter of the hook, see the methods below
+   * @param text fields, or a configuration
+   * @param more a body, or the host's facts about the exchange
+   * @returns what the guest returned, followed by its effects, if there are any; a leading `!` = the call failed
    */
   invoke(hook: number, context: number, number: number, text: string, more: string): string | number {
     this.#effects.begin(context);
@@ -126,7 +127,7 @@ export class Program {
     }
   }
 
-  /** @param number root * 8192 + fields * 2 + whether there is no body */
+  /** @param number root * 8192 + number of fields * 2 + (1 if there is no body) */
   #request(id: number, number: number, text: string, info: string): number {
     const root = Math.floor(number / 8_192);
     this.#state.streams.set(id, {
@@ -150,7 +151,7 @@ export class Program {
     return this.#call("proxy_on_response_headers", id, number >>> 1, number & 1) ?? 0;
   }
 
-  // What a paused guest was given before is still there, and counts.
+  // Bytes that a paused guest was given before are still there and come first.
   #body(id: number, which: 0 | 1, last: number, bytes: string): number {
     const stream = this.#stream(id);
     const body = (stream.bodies[which] ?? "") + bytes;
@@ -170,7 +171,7 @@ export class Program {
     return this.#call("proxy_on_response_trailers", id, map.length) ?? 0;
   }
 
-  /** @param text status, message, then name, value, …; no field = it failed. */
+  /** @param text status, message, then name, value, …; no field = the call failed */
   #callResponse(root: number, call: number, text: string, body: string): number {
     if (!this.#streamCalls.answered(call) || !this.#state.roots.has(root)) return 0;
     const [status = "0", message = "", ...flat] = text.split("\0");
@@ -184,7 +185,7 @@ export class Program {
   }
 
   /**
-   * @param text the root's name, zero, its configuration
+   * @param text the root's name, \0, its configuration
    * @returns 1 = the guest took it, 0 = it did not, 2 = it did not even start
    */
   #configure(id: number, text: string): number {
@@ -205,7 +206,7 @@ export class Program {
     return this.#call("proxy_on_configure", id, configuration.length) === 0 ? 0 : 1;
   }
 
-  /** @param text id, zero, what the host says of the end; 1 between two */
+  /** @param text for each exchange its id, \0 and the host's facts about its end; separated by \x01 */
   #end(text: string): number {
     for (const line of text.split("\x01")) {
       const zero = line.indexOf("\0");
@@ -232,7 +233,7 @@ export class Program {
     if (tooMany !== undefined) tooMany.pending = false;
   }
 
-  /** Those that the guest is through with are told, and forgotten. */
+  /** Calls log and delete for contexts that the guest has finished with, and forgets them. */
   #forget(): void {
     const through = this.#ending.filter(({ pending }) => !pending);
     this.#ending = this.#ending.filter(({ pending }) => pending);
@@ -256,7 +257,7 @@ export class Program {
     return (this.#exports[name] as Hook | undefined)?.(...numbers);
   }
 
-  /** Bodies that the guest changed, while it is told of them or later. */
+  /** Reports bodies that the guest changed, whether it was just shown them or not. */
   #tellBodies(): void {
     for (const { id, bodies, changed } of this.#state.touched) {
       for (const which of [0, 1]) {
@@ -275,7 +276,7 @@ export class Program {
     return effects === "" ? action : `${Math.min(action >>> 0, 9)}${effects}`;
   }
 
-  /** What the guest said before is told all the same: it often says why. */
+  /** The guest's effects before the failure are included: its log lines often say why it failed. */
   #failed(error: unknown): string {
     const reason = error instanceof Error ? (error.stack ?? error.message).slice(0, 2_048) : "it threw";
     this.#wasi.flush();

@@ -1,12 +1,12 @@
-// Functions of the ABI over properties: what a guest asks about the exchange beyond its fields. Numbers are 64 bits,
-// little-endian; flags are one byte; maps are laid out as pairs.
+// Implements the ABI functions for properties: what a guest asks about the exchange beyond its fields. Numbers are 64
+// bits, little-endian; flags are one byte; maps are laid out as pairs.
 import type { HeaderMap } from "./header-map.ts";
 import type { HostFunctions } from "./host-functions.ts";
 import type { Memory } from "./memory.ts";
 import type { Pairs } from "./pairs.ts";
 import type { GuestState, StreamContext } from "./state.ts";
 
-/** What a guest may set. */
+/** Limits of what a guest may set. */
 export interface PropertyBounds {
   readonly entries: number;
   readonly bytes: number;
@@ -42,7 +42,7 @@ export class PropertyCalls {
     };
   }
 
-  /** Its parts; some guests put a zero behind each, others between them. */
+  /** @returns the parts of the path; some guests put a zero byte after each part, others only between them */
   #path(path: number, size: number): string[] | undefined {
     const text = this.#memory.read(path, size);
     return text?.replace(/\0$/, "").split("\0");
@@ -139,8 +139,8 @@ export class PropertyCalls {
     }
   }
 
-  // The host's line: id, client, peer, protocol, milliseconds, route, upstream, mutual TLS, local address, local port;
-  // at the end status, milliseconds, bytes of the request and of the response, what the answer was about.
+  // Order of `info`: id, client, peer, protocol, start in milliseconds, route, upstream, mutual TLS, local address,
+  // local port; at the end status, duration in milliseconds, bytes of request and response, details of the answer.
   #connection(stream: StreamContext, path: string): string | undefined {
     const info = stream.info.split("\0");
     const port = /:(\d+)$/.exec(info[6] ?? "")?.[1];

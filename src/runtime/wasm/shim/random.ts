@@ -1,4 +1,4 @@
-// Random bytes for a guest: ChaCha20 (RFC 8439 section 2.3) from a key that the host draws for each guest.
+// Makes random bytes for a guest: ChaCha20 (RFC 8439 section 2.3) with a key that the host draws for each guest.
 
 export class RandomBytes {
   readonly #state = new Uint32Array(16);

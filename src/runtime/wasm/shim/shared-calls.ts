@@ -1,10 +1,10 @@
-// Functions of the ABI over what a guest's contexts share: data, and queues. It lives as long as the guest does.
+// Implements the ABI functions for what a guest's contexts share: data and queues. Both live as long as the guest.
 import type { Effects } from "./effects.ts";
 import type { HostFunctions } from "./host-functions.ts";
 import type { Memory } from "./memory.ts";
 import type { GuestState } from "./state.ts";
 
-/** What a guest may keep. */
+/** Limits of what a guest may keep. */
 export interface SharedBounds {
   readonly entries: number;
   readonly bytes: number;
@@ -14,7 +14,7 @@ export interface SharedBounds {
 
 interface Queue {
   readonly name: string;
-  /** Root context that is told of new items. */
+  /** The root context that is told of new items. */
   root: number;
   readonly items: string[];
 }
@@ -26,7 +26,7 @@ export class SharedCalls {
   readonly #bounds: SharedBounds;
   readonly #data = new Map<string, { readonly value: string; readonly version: number }>();
   readonly #queues: Queue[] = [];
-  /** Of all data and items. */
+  /** Bytes of all data and items. */
   #bytes = 0;
   #lastVersion = 0;
 
@@ -100,7 +100,7 @@ export class SharedCalls {
     const vmId = this.#memory.read(vm, vmSize);
     const text = this.#memory.read(name, size);
     if (vmId === undefined || text === undefined) return 6;
-    // Other guests' queues are theirs.
+    // A guest cannot use the queues of other guests.
     if (vmId !== "" && vmId !== this.#state.facts.properties["plugin_vm_id"]) return 1;
     const index = this.#queues.findIndex((queue) => queue.name === text);
     if (index === -1) return 1;

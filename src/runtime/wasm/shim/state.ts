@@ -1,4 +1,4 @@
-// What the shim knows of its guest: contexts, and which of them a call is about.
+// Keeps the state of a guest's shim: its contexts, and which of them the current call is about.
 import type { HeaderMap } from "./header-map.ts";
 
 /** One request with its response. */
@@ -7,15 +7,17 @@ export interface StreamContext {
   readonly root: number;
   /** By the ABI's number of the map: request fields, request trailers, response fields, response trailers. */
   readonly maps: (HeaderMap | undefined)[];
-  /** By the ABI's number of the buffer: request body, response body. There while it can be read and written. */
+  /**
+   * By the ABI's number of the buffer: request body, response body. Undefined while the body cannot be read or written.
+   */
   readonly bodies: (string | undefined)[];
-  /** Whether the guest changed them since they were handed out last. */
+  /** Whether the guest changed the bodies since they were last reported. */
   readonly changed: boolean[];
-  /** What the host says of it, a zero between any two; read when a guest asks. */
+  /** The host's facts about the exchange, separated by \0; parsed only when a guest asks. */
   info: string;
-  /** `set_property`, by path. */
+  /** Properties that the guest set, by path. */
   properties: Map<string, string> | undefined;
-  /** `on_done` said that the guest is not through with it. */
+  /** Whether `proxy_on_done` said that the guest has not finished with the context. */
   pending: boolean;
 }
 
@@ -28,7 +30,7 @@ export interface RootContext {
   pending: boolean;
 }
 
-/** The response of a call of the guest's own, while it is told of it. */
+/** The response of one of the guest's own calls, while the guest is told of it. */
 export interface CallResponse {
   readonly status: number;
   readonly message: string;
@@ -37,7 +39,7 @@ export interface CallResponse {
   readonly trailers: HeaderMap;
 }
 
-/** What is told when a guest is loaded. */
+/** Facts that a guest gets when it is loaded. */
 export interface GuestFacts {
   /** `0.1.0`, `0.2.0` or `0.2.1`. */
   readonly abi: string;
@@ -46,7 +48,7 @@ export interface GuestFacts {
   readonly properties: Readonly<Record<string, string>>;
   /** Names of upstreams that calls may go to. */
   readonly clusters: readonly string[];
-  /** Hosts likewise: whole, with a port, or `*.suffix`. */
+  /** Hosts that calls may go to: whole, with a port, or `*.suffix`. */
   readonly hosts: readonly string[];
   /** name, value, … */
   readonly environment: readonly string[];
@@ -60,9 +62,9 @@ export class GuestState {
   /** Streams whose bodies were changed in this call. */
   readonly touched = new Set<StreamContext>();
   callResponse: CallResponse | undefined = undefined;
-  /** What `get_configuration` gives: the VM's while that starts. */
+  /** Whether the VM is starting: `get_configuration` then returns the VM's configuration. */
   startsVm = false;
-  /** The context that functions are about. */
+  /** The context that ABI functions act on. */
   active = 0;
 
   constructor(facts: GuestFacts) {
@@ -73,7 +75,7 @@ export class GuestState {
     return this.streams.get(this.active);
   }
 
-  /** The root of the context that functions are about. */
+  /** The root of the context that ABI functions act on. */
   get root(): number {
     return this.streams.get(this.active)?.root ?? this.active;
   }

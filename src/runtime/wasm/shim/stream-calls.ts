@@ -1,11 +1,11 @@
-// Functions of the ABI over the exchange itself, over calls of the guest's own, and over its contexts.
+// Implements the ABI functions for the exchange itself, for the guest's own calls, and for its contexts.
 import type { Effects } from "./effects.ts";
 import type { HostFunctions } from "./host-functions.ts";
 import type { Memory } from "./memory.ts";
 import type { Pairs } from "./pairs.ts";
 import type { GuestState } from "./state.ts";
 
-/** Calls of a guest's own that may be under way. */
+/** Limits of a guest's own calls. */
 export interface CallBounds {
   readonly calls: number;
   readonly bodyBytes: number;
@@ -17,7 +17,7 @@ export class StreamCalls {
   readonly #effects: Effects;
   readonly #pairs: Pairs;
   readonly #bounds: CallBounds;
-  /** Of an answer of its own. */
+  /** Limit in bytes of the body of the guest's own answer. */
   readonly #mostBody: number;
   #lastCall = 0;
   readonly #underWay = new Set<number>();
@@ -44,7 +44,7 @@ export class StreamCalls {
       proxy_close_stream: (type) => this.#stream("x", type),
       proxy_continue_request: () => this.#stream("n", 0),
       proxy_continue_response: () => this.#stream("n", 1),
-      // The route is settled before any plugin runs.
+      // The route is chosen before any plugin runs.
       proxy_clear_route_cache: () => 0,
       proxy_send_local_response: (status, details, detailsSize, body, bodySize, fields, size, grpc) =>
         this.#respond(status, grpc, [details, detailsSize, body, bodySize, fields, size]),
@@ -65,15 +65,15 @@ export class StreamCalls {
     };
   }
 
-  /** The response of that call is told now. @returns whether it was waited for */
+  /** The response of the call has arrived. @returns whether the call was waiting for it */
   answered(call: number): boolean {
     return this.#underWay.delete(call);
   }
 
-  // No sidecar route speaks gRPC of its own: guests hear that it is not there.
+  // The sidecar makes no gRPC calls for guests: these functions report failure.
   #gRpc(): HostFunctions {
     return {
-      // A status that every SDK knows of these: at another, that of Rust traps.
+      // Every SDK knows this status here: the Rust SDK traps on any other.
       proxy_grpc_call: () => 10,
       proxy_grpc_stream: () => 10,
       proxy_grpc_send: () => 1,
@@ -83,10 +83,10 @@ export class StreamCalls {
   }
 
   #stream(kind: "n" | "x", type: number): number {
-    // 2 and 3 are connections, which are not a guest's here.
+    // 2 and 3 are connections, which a guest cannot act on here.
     if (type >>> 0 > 3) return 2;
     if (type > 1) return 12;
-    // Outside of a stream there is nothing to go on with, and nothing wrong with saying so.
+    // Outside of a stream there is nothing to continue, and asking for it is no error.
     if (this.#state.stream !== undefined) this.#effects.of(this.#state.active).add(kind, String(type));
     return 0;
   }
@@ -134,7 +134,7 @@ export class StreamCalls {
     return 0;
   }
 
-  /** Texts by pointer and size. */
+  /** Reads texts given by pointer and size. */
   #texts(places: readonly number[]): (string | undefined)[] {
     const texts: (string | undefined)[] = [];
     for (let i = 0; i + 1 < places.length; i += 2) {
@@ -143,11 +143,11 @@ export class StreamCalls {
     return texts;
   }
 
-  // By the name that the policy gives it, else as a host that the manifest names.
+  // Allowed are upstreams that the policy names, and hosts that the manifest asks for.
   #mayCall(upstream: string): boolean {
     const { clusters, hosts } = this.#state.facts;
     if (clusters.includes(upstream)) return true;
-    // What Istio calls a cluster: direction, port, subset, host.
+    // Istio's name of a cluster: direction|port|subset|host.
     const parts = upstream.split("|");
     const named = parts.length === 4 ? `${parts[3]}:${parts[1]}` : upstream;
     const host = named.replace(/:\d+$/, "");

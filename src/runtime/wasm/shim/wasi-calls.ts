@@ -1,11 +1,11 @@
-// The part of WASI (`wasi_snapshot_preview1`) that the SDKs' languages import. There are no files, sockets or arguments;
-// what a guest prints is logged.
+// Implements the part of WASI (`wasi_snapshot_preview1`) that the SDKs' languages import. There are no files, sockets
+// or arguments. What a guest prints is logged.
 import type { Effects } from "./effects.ts";
 import type { HostFunctions } from "./host-functions.ts";
 import type { Memory } from "./memory.ts";
 import type { RandomBytes } from "./random.ts";
 
-/** A guest that ends itself: well, when the code is 0 and it was only to start. */
+/** The guest ended itself. Code 0 during the start is a success. */
 export class GuestExit extends Error {
   readonly code: number;
   constructor(code: number) {
@@ -18,11 +18,11 @@ export class WasiCalls {
   readonly #memory: Memory;
   readonly #effects: Effects;
   readonly #random: RandomBytes;
-  /** `name=value`, each with a zero behind it. */
+  /** `name=value`, each followed by a zero byte. */
   readonly #environment: readonly string[];
   readonly #Exit: new (code: number) => Error;
   #lastMono = 0;
-  /** What was printed without a line's end, by level. */
+  /** Printed text without a line end so far, by level. */
   readonly #unended = new Map<number, string>();
 
   constructor(
@@ -47,7 +47,7 @@ export class WasiCalls {
       fd_pwrite: (fd, list, count, _at, toWritten) => this.#print(fd, list, count, toWritten),
       fd_fdstat_get: (fd, to) => {
         if (fd !== 1 && fd !== 2) return 8;
-        // It is a character device that can be written to.
+        // A character device that can be written to.
         return memory.write(to, `\x02${"\0".repeat(7)}\x40${"\0".repeat(15)}`) ? 0 : 21;
       },
       environ_sizes_get: (toCount, toSize) => {
@@ -79,7 +79,7 @@ export class WasiCalls {
     };
   }
 
-  /** The call ends: so does what was printed in it. */
+  /** The call ends: logs what was printed without a line end. */
   flush(): void {
     if (this.#unended.size === 0) return;
     for (const [level, text] of this.#unended) this.#effects.log(level, text);
