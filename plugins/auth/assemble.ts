@@ -1,4 +1,4 @@
-// Puts together, on one route, what its options ask for; what several routes agree on they share.
+// Builds what the options of one route ask for. Routes with the same options share the parts.
 import type { RouteInfo, Services } from "../../src/plugin-api/contract.ts";
 import type { ApiKeyOptions } from "./api-keys/options.ts";
 import { KeyCheck } from "./api-keys/keys.ts";
@@ -26,7 +26,7 @@ import type { TokenCheck } from "./tokens/tokens.ts";
 
 type Held<T> = { readonly value: T; readonly release: () => void };
 
-// jose and what needs it is loaded only where a policy has tokens.
+// jose and the modules that need it are loaded only when a policy uses tokens.
 async function holdTokens(jwt: JwtOptions, services: Services, state: AuthState): Promise<Held<TokenCheck>> {
   const { login: _, ...options } = jwt;
   const facts = { options, secrets: services.secrets.generation };
@@ -46,7 +46,7 @@ async function holdProofs(
   return state.proofs.acquire(facts, () => new ProofCheck(jwt, services, state.replays));
 }
 
-/** Ways of showing who one is beside tokens, keys and certificates. */
+/** Holds the schemes other than tokens, keys and certificates. */
 async function holdSchemes(
   { signatures, basic }: AuthOptions,
   services: Services,
@@ -112,7 +112,7 @@ async function holdAssertion(
   return state.assertions.acquire({ options, secrets: services.secrets.generation }, () => made);
 }
 
-/** Whose pages may act with a token cookie: as with a session where there is a login, else the request's own. */
+/** @returns whose pages may use a token cookie: with a login as for a session, else only the request's own origin */
 function tokenOriginOf(jwt: JwtOptions | undefined): OwnOrigin | undefined {
   if (jwt?.from.some((source) => source.startsWith("cookie")) !== true) return undefined;
   const { login, allowedOrigins } = jwt;
@@ -162,7 +162,7 @@ function holdFailures(
   return state.failedAuth.acquire(guessing, () => new FailedAuthLimiter(guessing, clock, fleet.workers));
 }
 
-/** @param held takes what is to be given back in the end, also when this fails half-way */
+/** @param held receives the functions that release the parts, also when this fails half-way */
 export async function assemble(
   options: AuthOptions,
   services: Services,

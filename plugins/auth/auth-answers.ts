@@ -1,4 +1,4 @@
-// What is answered to a caller that is not let in: said in the log and the metrics, and counted where it looks like guessing.
+// Answers callers that are not let in. Says why in log and metrics, and counts failures that look like guessing.
 import type { Exchange, Identity, RejectVerdict, Verdict } from "../../src/plugin-api/contract.ts";
 import type { Refused, Unavailable } from "./auth-result.ts";
 import type { AuthCounts } from "./counts.ts";
@@ -12,7 +12,7 @@ export interface AnswerParts {
   readonly counts: AuthCounts;
   readonly failedAuth: FailedAuthLimiter | undefined;
   readonly login: Login | undefined;
-  /** For tokens that are bound to a key; absent = none of them is taken. */
+  /** Checks proofs for tokens that are bound to a key; undefined = no such token is accepted. */
   readonly proofs: ProofCheck | undefined;
 }
 
@@ -34,7 +34,7 @@ export class AuthAnswers {
     return code === "overloaded" ? overloaded : unavailable;
   }
 
-  /** Another site's page acts with the user's session or token cookie. */
+  /** Refuses a request of another site's page that uses the user's session, password or token cookie. */
   foreign(exchange: Exchange, identity: Identity): Verdict {
     exchange.identity = identity;
     const { method } = identity;
@@ -56,12 +56,12 @@ export class AuthAnswers {
     const { failedAuth, refusals, counts, login, proofs } = this.#parts;
     const { address } = exchange.client;
     if (result.challenge === "nonce" && proofs?.nonce !== undefined) {
-      // Nothing bad was shown: this is how a client learns of the nonce.
+      // Not a failure: this is how a client learns the nonce.
       exchange.refusedBecause = result.because;
       counts.count(result.method, "refused");
       return refusals.useNonce(proofs.nonce);
     }
-    // A sealed cookie cannot be guessed, and a session that ended is nobody's fault.
+    // Sessions do not count as guesses: nobody can guess a sealed cookie, and sessions end by themselves.
     if (failedAuth !== undefined && result.method !== "session") {
       const waitSeconds = failedAuth.waitSeconds(address, result.credentialId);
       if (waitSeconds > 0) return this.limit(exchange, result, waitSeconds);

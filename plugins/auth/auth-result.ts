@@ -1,8 +1,8 @@
-// What looking at one credential came to. Findings are made once and shared: nothing here is per request.
+// Types for the result of checking one credential. Results are shared, so nothing in them belongs to one request.
 import { frozen } from "../../src/language/frozen.ts";
 import type { ErrorCode, Identity } from "../../src/plugin-api/contract.ts";
 
-/** How a caller showed who it is; label of metrics. */
+/** How a caller authenticates. Also a label of metrics. */
 export type AuthMethod =
   | "api-key"
   | "jwt"
@@ -24,12 +24,15 @@ export interface Refused {
   readonly code: Extract<ErrorCode, "invalid_api_key" | "invalid_token" | "authentication_required">;
   /** For the log and metrics, never for the client. */
   readonly because: string;
-  /** Id of the key that is known but not good, for counting failures. */
+  /** Id of a key that is known but no longer good, for counting failures. */
   readonly credentialId: string | undefined;
-  /** The proof of a bound token is bad, or lacks a nonce of ours: the challenge says so (RFC 9449 sections 7.1 and 9). */
+  /**
+   * The proof of a bound token is bad or lacks the sidecar's nonce; the challenge says so (RFC 9449 sections 7.1 and
+   * 9).
+   */
   readonly challenge?: "proof" | "nonce";
 }
-/** Nobody can tell now: Redis or an issuer is out of reach, or too much is going on. */
+/** The result cannot be known now: Redis or an issuer is out of reach, or there is too much load. */
 export interface Unavailable {
   readonly kind: "unavailable";
   readonly method: AuthMethod;
@@ -39,7 +42,7 @@ export interface Unavailable {
 export type AuthResult = Accepted | Refused | Unavailable;
 export type MaybeAuthResult = AuthResult | Promise<AuthResult>;
 
-/** Not known from memory: somebody has to look, under this digest of the credential. */
+/** Not in memory. A look-up is needed, under this digest of the credential. */
 export interface Unseen {
   readonly kind: "unseen";
   readonly digest: string;

@@ -1,5 +1,5 @@
-// The way of a request through the plugin on one route: what was presented, what it is worth, what the rules say, and what
-// the service gets to know. Callers known from memory pass without a promise.
+// Authenticates and authorizes a request on one route: reads the credentials, checks them, applies the rules, and tells
+// the service who calls. For callers known from memory all this is synchronous, without a promise.
 import type { Exchange, Identity, Verdict, Services } from "../../src/plugin-api/contract.ts";
 import { AuthAnswers, methodOf, type AnswerParts } from "./auth-answers.ts";
 import type { Assertion } from "./assertions/assertion.ts";
@@ -34,25 +34,25 @@ export interface AuthenticatorParts extends AnswerParts {
   readonly required: boolean;
   readonly forwardCredentials: boolean;
   readonly excludes: Exclusions | undefined;
-  /** Those of them where the service gets the credential. */
+  /** The excluded paths on which the service gets the credential, too. */
   readonly forwardsExcluded: Exclusions | undefined;
   readonly credentials: CredentialOptions;
   readonly rules: Rules;
   readonly keys: KeyCheck | undefined;
   readonly tokens: TokenCheck | undefined;
-  /** Further ways of showing who one is. */
+  /** Schemes beside tokens, keys and certificates. */
   readonly schemes: readonly SchemeCheck[];
-  /** Where they say who somebody is, or rules ask for them. */
+  /** Set where certificates identify callers, or rules ask for them. */
   readonly certificates: CertificateCheck | undefined;
-  /** For tokens that are bound to one, whether or not certificates say who somebody is. */
+  /** For tokens that are bound to a certificate, whether or not certificates identify callers. */
   readonly bound: CertificateCheck;
-  /** Whose pages may use a token cookie; undefined = no cookie is taken. */
+  /** Whose pages may use a token cookie; undefined = no token cookie is accepted. */
   readonly tokenOrigin: OwnOrigin | undefined;
-  /** Likewise a password, which browsers send whoever asks. */
+  /** Whose pages may use a password: browsers send it with the requests of any page. */
   readonly basicOrigin: OwnOrigin;
   readonly assertion: Assertion | undefined;
   readonly tokenExchange: TokenExchange | undefined;
-  /** Says who a request is from, in its place; absent where requests are real. */
+  /** In a policy's test, says who the request is from; undefined for real requests. */
   readonly testRun: Services["testRun"];
 }
 
@@ -93,7 +93,7 @@ export class Authenticator {
       : this.#bySchemes(exchange, presented, shown);
   }
 
-  /** @param signed what another scheme came to */
+  /** @param signed the result of another scheme */
   #lookAt(exchange: Exchange, presented: Credentials, signed: Accepted | undefined): MaybeVerdict {
     const { login, keys, tokens } = this.#parts;
     const { client } = exchange;
@@ -118,7 +118,7 @@ export class Authenticator {
     );
   }
 
-  /** All that is shown must be good; who calls is said by a token or key beside it, if there is one. */
+  /** Checks every scheme that the request shows; each must be good. A token or key beside them decides who calls. */
   async #bySchemes(
     exchange: Exchange,
     presented: Credentials,
@@ -140,7 +140,7 @@ export class Authenticator {
     return await this.#lookAt(exchange, presented, found);
   }
 
-  /** Something is not known from memory: somebody has to be asked, unless this client has guessed too often. */
+  /** Something is not known from memory and needs a look-up, unless this client has guessed too often. */
   #lookUp(
     exchange: Exchange,
     { bearer, apiKey }: Credentials,
@@ -152,8 +152,8 @@ export class Authenticator {
     const waitSeconds = failedAuth?.waitSeconds(address) ?? 0;
     let token: MaybeAuthResult | undefined;
     if (waitSeconds > 0) {
-      // Neighbours of whoever guesses (behind one NAT) are still let in where that costs little and is no guess: by a
-      // key that was good before, or a token whose signature can be checked here.
+      // Others behind the same address (NAT) as a guesser still get in where that is cheap and no guess: with a key
+      // that was good before, or a token whose signature can be verified locally.
       token =
         knownToken.kind === "unseen" ? tokens?.askLocally(bearer as string, knownToken.digest) : knownToken;
       if (token === undefined || (knownKey.kind === "unseen" && keys?.seen(knownKey.digest) !== true))
@@ -172,9 +172,12 @@ export class Authenticator {
     return this.#decide(exchange, token, key);
   }
 
-  /** @param first what was found about the token, or else the session; undefined = not presented. @param second about the key */
+  /**
+   * @param first the result for the token, or else the session or another scheme; undefined = none was shown
+   * @param second the result for the API key; undefined = none was shown
+   */
   #decide(exchange: Exchange, first: AuthResult | undefined, second: AuthResult | undefined): MaybeVerdict {
-    // One bad credential spoils the request, whatever else it shows.
+    // One bad credential makes the whole request fail, whatever else it shows.
     if (first?.kind === "refused") return this.#answers.refuse(exchange, first);
     if (second?.kind === "refused") return this.#answers.refuse(exchange, second);
     if (first?.kind === "accepted" && this.#isForeign(exchange, first.identity))
@@ -187,7 +190,7 @@ export class Authenticator {
     return this.#identify(exchange, first, second, fault);
   }
 
-  /** @param fault of a bound token, whose sender does not hold what it is bound to */
+  /** @param fault the caller does not hold what its bound token is bound to */
   #identify(
     exchange: Exchange,
     first: Accepted | undefined,
@@ -220,7 +223,7 @@ export class Authenticator {
       if (failure !== undefined) {
         const because = `rule ${failure.rule}: ${failure.condition}`;
         exchange.explain("rule", failure.rule, "condition", failure.condition);
-        // 403 would tell an unknown caller that it only has to become somebody.
+        // An unknown caller is told to authenticate (401, or the login). A 403 would say that no credential helps.
         if (identity === undefined) return this.#answers.missing(exchange, because);
         exchange.identity = identity;
         exchange.refusedBecause = because;
@@ -236,7 +239,7 @@ export class Authenticator {
       : this.#admitWith(token, exchange, identity);
   }
 
-  /** Lets the request on with a token for the service in place of the caller's, or not at all. */
+  /** Lets the request through with a token for the service in place of the caller's, or refuses it. */
   #admitWith(token: ServiceToken, exchange: Exchange, identity: Identity | undefined): MaybeVerdict {
     if (token.kind === "given") return this.#admit(exchange, identity, token.token);
     if (token.kind === "refused") return this.#answers.refuse(exchange, token);
@@ -249,8 +252,8 @@ export class Authenticator {
   }
 
   /**
-   * Lets the request on: the service gets to know the caller, and not how it showed itself.
-   * @param token for the service; undefined = `Authorization` is not ours
+   * Lets the request through. The service learns who calls, but does not get the credential.
+   * @param token for the service; undefined = leave `Authorization` alone
    */
   #admit(exchange: Exchange, identity: Identity | undefined, token?: string): MaybeVerdict {
     const { forwardCredentials, assertion, counts } = this.#parts;
@@ -271,7 +274,7 @@ export class Authenticator {
     });
   }
 
-  /** Whether the browser sent the credential by itself, for another site's page that may not act with it. */
+  /** Whether a browser sent the credential by itself for another site's page, which may not use it. */
   #isForeign({ request }: Exchange, { method }: Identity): boolean {
     const { login, tokenOrigin, basicOrigin, credentials } = this.#parts;
     if (method === "signature") return false;
@@ -281,7 +284,7 @@ export class Authenticator {
     return method === "session" || isTokenAmbient(request, credentials);
   }
 
-  /** Takes out how the caller showed itself. */
+  /** Removes the credentials, unless they are forwarded. */
   #strip(exchange: Exchange, forwardCredentials: boolean): void {
     const { request, client } = exchange;
     const { credentials, certificates } = this.#parts;

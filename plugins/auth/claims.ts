@@ -1,16 +1,16 @@
-// From verified claims to an identity, without conversions: a claim of the wrong type refuses the token.
+// Maps verified claims to an identity. It converts nothing: a claim of the wrong type makes the token bad.
 import { claimAt } from "../../src/language/claim-path.ts";
 import type { Identity } from "../../src/plugin-api/contract.ts";
 import { identityText, type ClaimMapping, type RequiredClaims } from "./option-fields.ts";
 import type { AuthMethod } from "./auth-result.ts";
 import type { JsonObject } from "./tokens/token-parts.ts";
 
-/** Whether a claim is a value, or is an array that holds it. */
+/** Whether a claim, or a member of it if it is an array, matches. */
 export function claimHolds(claim: unknown, matches: (value: unknown) => boolean): boolean {
   return Array.isArray(claim) ? claim.some(matches) : matches(claim);
 }
 
-/** @returns path of the first required claim that is not as it must be */
+/** @returns the path of the first required claim that is missing or has another value; undefined = all are right */
 export function missingClaim(claims: JsonObject, required: RequiredClaims): string | undefined {
   for (const [path, wanted] of Object.entries(required)) {
     const values: readonly unknown[] = Array.isArray(wanted) ? wanted : [wanted];
@@ -19,7 +19,10 @@ export function missingClaim(claims: JsonObject, required: RequiredClaims): stri
   return undefined;
 }
 
-/** @returns undefined when the claim is neither a string of words nor an array of strings */
+/**
+ * Splits a claim into words. None where the claim is missing.
+ * @returns undefined when the claim is neither a string of words nor an array of strings
+ */
 function words(claim: unknown): readonly string[] | undefined {
   if (claim === undefined || claim === null) return [];
   const list: readonly unknown[] =
@@ -30,7 +33,7 @@ function words(claim: unknown): readonly string[] | undefined {
     : undefined;
 }
 
-/** @returns the identity, or the name of the claim that is not of its type */
+/** @returns the identity, or the name of the claim that has the wrong type */
 export function mapIdentity(
   claims: JsonObject,
   mapping: ClaimMapping,
@@ -51,7 +54,7 @@ export function mapIdentity(
   return { userId, issuer, plan, scopes, roles, method, credentialId: issuer, claims, expiresAt };
 }
 
-/** Whether `aud` (RFC 7519 section 4.1.3) names one of the wanted; nothing wanted = not checked. */
+/** Whether `aud` (RFC 7519 section 4.1.3) names one of the wanted audiences. With none wanted it is not checked. */
 export function audienceFits(audience: unknown, wanted: readonly string[]): boolean {
   if (wanted.length === 0) return true;
   return claimHolds(audience, (value) => typeof value === "string" && wanted.includes(value));

@@ -1,4 +1,4 @@
-// Who counts as one client where many have to share: an IPv4 address, or a /64 of IPv6, which is whose one address of it is.
+// Decides which addresses count as one client: an IPv4 address alone, or a /64 of IPv6, as one client has all of a /64.
 import { networkReader } from "../../src/language/network.ts";
 
 export const clientNetwork = networkReader(64);

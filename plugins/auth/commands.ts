@@ -1,4 +1,4 @@
-// The `keys` and `sessions` commands, their arguments and options; what each does is loaded when it is asked for.
+// The `keys` and `sessions` commands with their arguments and options. The code of each is loaded when it runs.
 import { type CommandGroup, defineCommand } from "../../src/plugin-api/contract.ts";
 
 const key = {

@@ -1,4 +1,4 @@
-// Counters of what became of requests, resolved once per pair of labels.
+// Counts the results of requests. Each counter is resolved once for its pair of labels.
 import type { Counter, Metrics } from "../../src/plugin-api/contract.ts";
 import type { AuthMethod } from "./auth-result.ts";
 import { authTotal } from "./metrics.ts";

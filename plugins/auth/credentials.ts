@@ -1,30 +1,30 @@
-// What a request shows: the API key and the bearer token, read strictly and at most one of each.
+// Reads the credentials of a request: API key and bearer token, strictly, and at most one of each.
 import { tokenCharacter } from "../../src/language/field-name.ts";
 import type { ExchangeRequest } from "../../src/plugin-api/contract.ts";
 import { queryValues, shownElsewhere, shownInCookies, type TokenSources } from "./tokens/token-sources.ts";
 
 export interface Credentials {
-  /** As sent; visible ASCII without blanks, at most `maxKeyLength` characters. */
+  /** As sent: visible ASCII without blanks, at most `maxKeyLength` characters. */
   readonly apiKey: string | undefined;
-  /** As sent and unchecked: what is known by its digest needs no further look. */
+  /** As sent and unchecked: if its digest is in a cache, it needs no further check. */
   readonly bearer: string | undefined;
-  /** Why they are not to be used at all. */
+  /** Why the credentials must not be used at all. */
   readonly malformed: string | undefined;
 }
 
 export interface CredentialOptions {
-  /** Lower-case names of fields with a key. */
+  /** Names of fields that carry a key, in lower case. */
   readonly keyHeaders: readonly string[];
   readonly keyQuery: readonly string[];
-  /** Whether keys stay in the query for the service; else the sidecar took them out. */
+  /** Whether keys stay in the query for the service. Otherwise the sidecar has taken them out of it. */
   readonly keysStay: boolean;
   readonly takesKeys: boolean;
   readonly tokenSources: TokenSources;
-  /** Whether tokens are taken with a proof (RFC 9449). */
+  /** Whether tokens with a DPoP proof are accepted (RFC 9449). */
   readonly takesProofs: boolean;
-  /** Whether signatures of requests say who somebody is (RFC 9421). */
+  /** Whether request signatures identify callers (RFC 9421). */
   readonly takesSignatures: boolean;
-  /** Whether `Basic` is ours (RFC 7617). */
+  /** Whether auth handles `Basic` (RFC 7617). */
   readonly takesBasic: boolean;
 }
 
@@ -35,17 +35,17 @@ const maxKeyLength = 512;
 const none: Credentials = { apiKey: undefined, bearer: undefined, malformed: undefined };
 const bad = (malformed: string): Credentials => ({ apiKey: undefined, bearer: undefined, malformed });
 
-// Two lines of one field arrive joined by ", ": the blank makes this refuse them.
+// Two lines of one field arrive joined by ", ". The blank in it makes this pattern refuse them.
 const visible = /^[\x21-\x7e]+$/;
 
-/** Schemes of ours, by their names; all others are the service's own. */
+/** Patterns for the schemes that auth handles. All others are the service's own. */
 const schemes = (names: string) => ({
-  /** Wherever somebody could read one: at the start, in a list, in quotes. */
+  /** The name of such a scheme anywhere in the value: at the start, in a list, in quotes. */
   anywhere: new RegExp(`(?<!${tokenCharacter})["']?(?:${names})(?!${tokenCharacter})`, "i"),
   /** RFC 9110 section 11.4, with tabs for blanks. */
   alone: new RegExp(`^(${names})(?:[ \\t]+(.*))?$`, "i"),
 });
-/** By whether proofs are taken, and passwords. */
+/** By whether DPoP proofs and passwords are accepted. */
 const ourSchemes = {
   neither: schemes("bearer|apikey"),
   proofs: schemes("bearer|apikey|dpop"),
@@ -59,9 +59,13 @@ interface Shown {
 }
 const malformedShown: Shown = { scheme: "malformed", credential: "" };
 
-/** What `Authorization` holds of ours. A service may read more leniently: what could be ours to it is, or is malformed. */
+/**
+ * Reads a credential for auth from `Authorization`. A service may parse it more leniently, so a value that it could
+ * read as one of these schemes is either accepted here or malformed.
+ * @returns undefined = another scheme
+ */
 function readAuthorization(value: string, { takesProofs, takesBasic }: Schemes): Shown | undefined {
-  // As nearly every client writes it.
+  // The form in which nearly every client writes it.
   if (value.startsWith("Bearer ")) return { scheme: "bearer", credential: value.slice(7).trim() };
   const ours = ourSchemes[takesProofs ? (takesBasic ? "both" : "proofs") : takesBasic ? "basic" : "neither"];
   if (!ours.anywhere.test(value)) return undefined;
@@ -70,7 +74,7 @@ function readAuthorization(value: string, { takesProofs, takesBasic }: Schemes):
   return { scheme: scheme.toLowerCase() as Shown["scheme"], credential: credential.trim() };
 }
 
-/** The token of `Authorization: DPoP`, on a route that takes proofs. */
+/** @returns the token of `Authorization: DPoP`, on a route that accepts proofs */
 export function shownWithProof({ fields }: ExchangeRequest): string | undefined {
   const shown = readAuthorization(fields.get("authorization") ?? "", withProofs);
   return shown?.scheme === "dpop" ? shown.credential : undefined;
@@ -113,7 +117,7 @@ export function readCredentials(request: ExchangeRequest, options: CredentialOpt
   }
   if (request.ownedQuery !== undefined || request.ownedSubprotocols !== undefined) {
     const elsewhere = shownElsewhere(request, options.tokenSources);
-    // RFC 6750 section 2: no more than one way of showing a token in a request.
+    // RFC 6750 section 2: a request may show its token in one way only.
     if (elsewhere.length > (bearer === undefined ? 1 : 0)) return bad("several bearer tokens");
     bearer ??= elsewhere[0];
   }
@@ -129,14 +133,14 @@ export function readCredentials(request: ExchangeRequest, options: CredentialOpt
   return { apiKey, bearer, malformed: undefined };
 }
 
-/** Whether the bearer token that `readCredentials` found is one that the browser sent by itself. */
+/** Whether the browser sent the token that `readCredentials` found by itself, as it does with cookies. */
 export function isTokenAmbient(request: ExchangeRequest, options: CredentialOptions): boolean {
   const scheme = readAuthorization(request.fields.get("authorization") ?? "", options)?.scheme;
   if (scheme === "bearer" || scheme === "dpop") return false;
   return shownElsewhere(request, options.tokenSources).length === 0;
 }
 
-/** Takes the credentials out of what goes to the service; schemes that are not ours stay. */
+/** Removes the credentials from the request to the service. Schemes that auth does not handle stay. */
 export function removeCredentials(request: ExchangeRequest, options: CredentialOptions): void {
   const { fields } = request;
   for (const header of options.keyHeaders) if (fields.has(header)) fields.delete(header);

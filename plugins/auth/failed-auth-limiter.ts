@@ -9,14 +9,14 @@ interface Window {
 
 const maxCounted = 65_536;
 
-/** Failures of one process; every sidecar counts for itself. */
+/** Counts the failures of one process. Sidecars share no counts. */
 export class FailedAuthLimiter {
   readonly #limit: number;
   readonly #windowMs: number;
   readonly #clock: Clock;
   readonly #windows = boundedCache<Window>(maxCounted);
 
-  /** @param workers that count for the same sidecar: each allows its part */
+  /** @param workers how many processes count for the same sidecar: each allows its share */
   constructor(options: { failures: number; windowSeconds: number }, clock: Clock, workers = 1) {
     this.#limit = Math.max(1, Math.floor(options.failures / workers));
     this.#windowMs = options.windowSeconds * 1000;
@@ -24,7 +24,7 @@ export class FailedAuthLimiter {
   }
 
   /**
-   * @param keyId a key that is known but not good
+   * @param keyId id of a key that is known but not good
    * @returns whole seconds to wait, or 0 when the client may go on
    */
   waitSeconds(address: string, keyId?: string): number {
@@ -32,7 +32,7 @@ export class FailedAuthLimiter {
     return this.#wait(`a:${clientNetwork(address)}`) || (keyId === undefined ? 0 : this.#wait(`k:${keyId}`));
   }
 
-  /** Nothing to end: windows are no timers. */
+  /** Nothing to release: windows are no timers. */
   close(): void {}
 
   failed(address: string, keyId: string | undefined): void {

@@ -1,9 +1,9 @@
-// Which of auth's options other services than a layer's own hear of: whom assertions are said to come from and be meant for.
+// Lists auth's options that other services depend on, too: whom assertions come from and for whom they are meant.
 import type { FleetOption } from "../../src/plugin-api/contract.ts";
 
 const heard = ["key", "algorithm", "issuer", "audience", "claims"];
 
-/** @param options as a policy has them, not checked yet */
+/** @param options as written in a policy, not validated yet */
 export function fleetOptions(options: unknown): FleetOption[] {
   const { assertion } = Object(options) as { assertion?: unknown };
   if (typeof assertion !== "object" || assertion === null) return [];

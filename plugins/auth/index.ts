@@ -13,18 +13,18 @@ import { secrets } from "./secrets.ts";
 import { createState, type AuthState } from "./state.ts";
 import { answerSubprotocol, ownedBy } from "./tokens/token-sources.ts";
 
-/** Longer than every wait inside: a wait that ends by itself says why. */
+/** Longer than every wait inside the plugin, as a wait that ends by itself can say why. */
 const timeLimitMs = 15_000;
-/** Where bodies are read for their digests: as long as `validate` waits for them. */
+/** Where the plugin reads bodies to check their digests: as long as `validate` waits for them. */
 const bodyLimitMs = 300_000;
 
-/** The public keys of all assertions that this process makes. */
+/** @returns a JWK set of the public keys of all assertions that this process makes */
 function assertionKeys(state: AuthState): string {
   const keys = new Map(state.assertions.values().map(({ jwk }) => [jwk.kid, jwk]));
   return JSON.stringify({ keys: [...keys.values()] });
 }
 
-/** The field of the signed identity, as options that are not checked yet have it. */
+/** @returns the field of the signed identity. The options are not validated yet. */
 function assertionField(options: unknown): RequestField[] {
   const { assertion } = Object(options) as { assertion?: unknown };
   if (typeof assertion !== "object" || assertion === null) return [];
@@ -36,15 +36,15 @@ export const auth = definePlugin({
   name: "auth",
   version: "1.0.0",
   apiVersion: 1,
-  // Before whatever acts on who calls: limits, caches, fields towards the service.
+  // Before every plugin that depends on who calls: limits, caches, fields for the service.
   priority: 10,
   security: true,
   failMode: "closed",
   options: authOptions,
   needs: {
-    // Issuers are where the options say.
+    // The options say where the issuers are.
     hosts: ["*"],
-    // The keys of an issuer are told of under one prefix for all services.
+    // Redis tells of changes to issuers' keys under the one prefix `jwks:`, for all services.
     keys: [
       "apikey:",
       "keys-make:",

@@ -1,4 +1,4 @@
-// What `policy lint` says of logins that several routes share: their sessions are the same, whichever route began them.
+// Rule of `policy lint` for a login on several routes: its sessions are shared, whichever route began them.
 import type { LintFinding } from "../../src/plugin-api/contract.ts";
 import type { LoginOptions } from "./login/options.ts";
 import type { AuthOptions } from "./options.ts";
@@ -6,7 +6,7 @@ import type { AuthOptions } from "./options.ts";
 export const aboutKeptTokens =
   "Routes that share a login, of which some keep its access tokens (`keepAccessToken`) and this one does not";
 
-/** As session-seal.ts tells sessions apart. */
+/** Compares what session-seal.ts tells logins apart by. */
 function sharesSessions(one: LoginOptions, other: LoginOptions): boolean {
   return (
     one.issuer === other.issuer &&

@@ -1,4 +1,4 @@
-// What `policy lint` says of proofs: where they count for more than the one request, or the one service, that was meant.
+// Rules of `policy lint` for proofs, passwords and signatures that can be replayed elsewhere or guessed without limit.
 import type { LintFinding } from "../../src/plugin-api/contract.ts";
 import type { AuthOptions } from "./options.ts";
 

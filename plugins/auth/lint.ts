@@ -1,4 +1,4 @@
-// What `policy lint` says of auth's options: whether a route asks who calls, and what can never match.
+// Rules of `policy lint` for auth: whether a route asks who calls, and which exclusions and rules can never match.
 import type { LintFinding, LintRouteReach, PluginLint } from "../../src/plugin-api/contract.ts";
 import { compileMethods } from "../../src/language/methods.ts";
 import { patternTakes } from "../../src/language/path-pattern.ts";
@@ -22,7 +22,7 @@ interface Named {
 const namedBy = (exclusion: AuthOptions["exclude"][number]): Named =>
   typeof exclusion === "string" ? { path: exclusion } : exclusion;
 
-/** Index of an exclusion that takes the whole route; -1 = none does. See exclusions.ts. */
+/** @returns the index of an exclusion that covers the whole route; -1 = none does. See exclusions.ts. */
 function excluding({ exclude }: AuthOptions, route: LintRouteReach): number {
   return exclude.map(namedBy).findIndex(({ path, methods }) => {
     const { stripPrefix } = route;
@@ -32,7 +32,9 @@ function excluding({ exclude }: AuthOptions, route: LintRouteReach): number {
   });
 }
 
-/** Whether nobody unknown comes past it: any allow rule asks for a known caller, and `deny: {}` is for everybody. */
+/**
+ * Whether the rule refuses unknown callers: every allow rule needs a known caller, and `deny: {}` refuses everybody.
+ */
 const refusesUnknown = ({ deny, dryRun }: RuleOptions): boolean =>
   !dryRun && (deny === undefined || Object.keys(deny).length === 0);
 
@@ -41,7 +43,7 @@ function excludedText(options: AuthOptions, route: LintRouteReach): string | und
   return index === -1 ? undefined : `auth.exclude[${index}] takes all of it`;
 }
 
-/** Whether everything that the inner one names is named by the outer one. */
+/** Whether the outer pattern and methods cover all of the inner ones. */
 function isWithin(inner: Named, outer: Named): boolean {
   if (!patternTakes(outer.path, inner.path)) return false;
   if (outer.methods === undefined) return true;

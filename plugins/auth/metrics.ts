@@ -1,4 +1,4 @@
-// The metrics of the auth plugin, each declared here alone: name, help, labels.
+// Declares the metrics of the auth plugin: name, help, labels.
 import type { Counter, Metrics } from "../../src/plugin-api/contract.ts";
 
 export const authTotal = (metrics: Metrics): ((method: string, result: string) => Counter) =>

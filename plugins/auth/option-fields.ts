@@ -1,4 +1,4 @@
-// Option fields that several parts of the schema share: addresses, URLs, secret names, claim mapping.
+// Option fields that several parts of the schema share: field names, URLs, secret names, claims, facts about holders.
 import { z } from "zod";
 import { claimPath } from "../../src/language/claim-path.ts";
 import { fieldName } from "../../src/language/field-name.ts";
@@ -8,7 +8,7 @@ import { safeUrl } from "../../src/language/safe-url.ts";
 export { isSafeUrl, safeUrl } from "../../src/language/safe-url.ts";
 export { secretName } from "../../src/language/secret-name.ts";
 
-/** They frame a message, belong to a connection, or are the proxy's own to write. */
+/** Fields that frame a message, belong to a connection, or are written by the proxy itself. */
 const ofTheMessage = new Set([
   ...messageFields,
   ...writtenForwardedFields,
@@ -19,26 +19,26 @@ const ofTheMessage = new Set([
   "x-request-id",
 ]);
 
-/** A field in which clients may show a key. */
+/** A field in which clients may send a key. */
 export const credentialHeader = fieldName.refine((name) => !ofTheMessage.has(name), {
   error: "has a meaning of its own in HTTP or for proxies",
 });
 
-/** A field towards the service that the sidecar alone sets. */
+/** A field for the service that only the sidecar sets. */
 export const ownHeader = credentialHeader.refine((name) => name !== "authorization", {
   error: "is the clients': it would be taken from every request",
 });
 
-/** Id of a client certificate; elsewhere than at the end a star would be a letter, and match nobody. */
+/** Id of a client certificate. A star before the end would be an ordinary character, and match nobody. */
 export const certificateId = z
   .string()
   .min(1)
   .regex(/^[^*]*\*?$/, "may have a * at its end alone");
 
-/** What may become a field towards the service: no control characters, so that no line can be added. */
+/** Text that may go into a field for the service: no control characters, so that it cannot add a line. */
 export const identityText = /^\P{Cc}{1,256}$/u;
 
-/** Which claims say who somebody is. A path is a claim's own name, or names joined by dots for nested ones. */
+/** Which claims hold the identity. A path is a claim's own name, or names joined by dots for nested claims. */
 export const claimMapping = z
   .strictObject({
     userId: claimPath.default("sub").describe("Claim that holds the user id; a token without it is refused"),
@@ -58,7 +58,7 @@ export const claimMapping = z
 
 const claimValue = z.union([z.string(), z.number(), z.boolean()]);
 
-/** Claims that must be there with a given value, or with one of several. */
+/** Claims that a token must have, each with a given value or one of several. */
 export const requiredClaims = z
   .record(claimPath, z.union([claimValue, z.array(claimValue).min(1)]))
   .default({})
@@ -71,7 +71,7 @@ export const origin = safeUrl.refine((text) => URL.parse(text)?.origin === text,
   error: "must be an origin",
 });
 
-/** What the policy says of whoever holds a key or password. */
+/** What the policy says about the holder of a key or password. */
 export const holderFacts = {
   plan: z.string().min(1).optional().describe("The holder's plan (default: none)"),
   scopes: z.array(z.string().min(1)).default([]).describe("Scopes of the holder"),
@@ -79,7 +79,7 @@ export const holderFacts = {
   claims: z.record(z.string(), z.unknown()).default({}).describe("Further facts, for rules and limits"),
 };
 
-/** Whom a key of the policy stands for. */
+/** Whom a key in the policy identifies, with its end. */
 export const holderFields = {
   userId: z
     .string()

@@ -1,5 +1,5 @@
-// Options of the auth plugin: who may call, how they show it, and what the service gets to know. Those of each part are
-// in its folder.
+// Options of the auth plugin: who may call, how callers authenticate, and what the service learns. The options of each
+// part are in its folder.
 import { z } from "zod";
 import { seconds } from "../../src/language/duration.ts";
 import { apiKeyOptions } from "./api-keys/options.ts";

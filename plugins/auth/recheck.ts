@@ -1,5 +1,5 @@
-// Whether a caller whose exchange goes on (a stream, a WebSocket) would still be let in: its request is judged as it was
-// at first, but nothing is counted, limited, renewed or changed for it.
+// Decides whether the caller of an exchange that goes on (a stream, a WebSocket) would still be let in. It judges the
+// request as at first, but counts, limits, renews and changes nothing.
 import type { Exchange, Verdict } from "../../src/plugin-api/contract.ts";
 import { readCredentials, removeCredentials } from "./credentials.ts";
 import type { AuthResult, MaybeAuthResult, Refused, Unavailable } from "./auth-result.ts";
@@ -38,7 +38,7 @@ function keyFinding({ keys }: AuthenticatorParts, apiKey: string, address: strin
   return known.kind === "unseen" ? (keys?.lookUp(apiKey, known.digest, address) ?? noKeys) : known;
 }
 
-/** @param results about the token or session, about the key, and about what else was shown; undefined = not presented */
+/** @param results for the token or session, for the key, and for each other scheme; undefined = not shown */
 function judge(
   parts: AuthenticatorParts,
   exchange: Exchange,
@@ -51,7 +51,7 @@ function judge(
   return judgeConstrained(parts, exchange, results, fault);
 }
 
-/** @param fault of a bound token, whose sender does not hold what it is bound to */
+/** @param fault the caller does not hold what its bound token is bound to */
 function judgeConstrained(
   parts: AuthenticatorParts,
   exchange: Exchange,
@@ -73,7 +73,7 @@ function judgeConstrained(
   if (presented.some((result) => result.kind === "unavailable")) return refusals.unavailable;
   const identity = presented.find((result) => result.kind === "accepted")?.identity;
   if (identity === undefined && required) return refusals.missing;
-  // As the plugins behind this one were shown the request at first.
+  // Later plugins recheck the request in the state in which they saw it at first.
   exchange.identity = identity;
   if (!parts.forwardCredentials) removeCredentials(exchange.request, parts.credentials);
   const failure = rules.any ? rules.check({ exchange, identity, certificateIds: ids }, true) : undefined;

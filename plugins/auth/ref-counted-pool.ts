@@ -1,6 +1,6 @@
-// Things that several routes and snapshots use together (key sources, token verdicts), one for each digest of the
-// options it depends on. A policy change that leaves those options alone finds it again; one that changes them starts
-// afresh, and what nobody uses any more is closed.
+// Shares values (key sources, token checks) between routes and snapshots, one for each digest of the options that it
+// depends on. A policy change that keeps those options finds the value again; other options make a new one. A value
+// without users is closed.
 import { hash } from "node:crypto";
 
 interface Held<T> {
@@ -13,7 +13,7 @@ export class RefCountedPool<T extends { close(): void }> {
 
   /**
    * @param facts everything the value depends on, as JSON-able data
-   * @param release gives it back, once
+   * @returns the value, and `release`, which gives it back; a second call of it does nothing
    */
   acquire(facts: unknown, make: () => T): { value: T; release: () => void } {
     const digest = hash("sha256", JSON.stringify(facts), "hex");

@@ -1,8 +1,9 @@
-// Answers of the plugin, made once for routes that challenge alike: an Error costs microseconds to make, and these hold nothing of a request.
+// Makes the plugin's answers once for all routes with the same challenges: creating an Error costs microseconds, and
+// these answers hold nothing of a request.
 import { GatewayError, type ErrorCode, type RejectVerdict } from "../../src/plugin-api/contract.ts";
 
 export interface Refusals {
-  /** Nothing was presented. */
+  /** No credential was shown. */
   readonly missing: RejectVerdict;
   readonly badKey: RejectVerdict;
   readonly badToken: RejectVerdict;
@@ -12,11 +13,11 @@ export interface Refusals {
   readonly forbidden: RejectVerdict;
   /** A token lacks a scope (RFC 6750 section 3.1). */
   readonly lacksScope: RejectVerdict;
-  /** It depends on how the service reads the path which rules hold. */
+  /** Which rules hold depends on how the service reads the path. */
   readonly disputed: RejectVerdict;
   readonly unavailable: RejectVerdict;
   readonly overloaded: RejectVerdict;
-  /** There is no token for the service (RFC 8693). */
+  /** No token for the service could be obtained (RFC 8693). */
   readonly noServiceToken: RejectVerdict;
   /** The proof must hold this nonce (RFC 9449 section 9). */
   useNonce(nonce: string): RejectVerdict;
@@ -31,17 +32,17 @@ function reject(code: ErrorCode, detail: string, fields: readonly string[]): Rej
 const prepared = new Map<string, Refusals>();
 const maxPrepared = 64;
 
-/** Schemes that a route takes. */
+/** Schemes that a route accepts. */
 export interface Challenges {
   readonly bearer: boolean;
   readonly apiKey: boolean;
-  /** Algorithms of proofs, where tokens are taken with one. */
+  /** Algorithms of DPoP proofs; undefined where none is accepted. */
   readonly dpop?: readonly string[] | undefined;
   readonly signature?: boolean | undefined;
   readonly basic?: boolean | undefined;
 }
 
-/** @param realm quoted-string text (checked by the schema) */
+/** @param realm text for a quoted-string, checked by the schema */
 export function prepareRefusals(realm: string, challenges: Challenges): Refusals {
   const key = JSON.stringify([challenges, realm]);
   let refusals = prepared.get(key);
@@ -52,7 +53,7 @@ export function prepareRefusals(realm: string, challenges: Challenges): Refusals
   return refusals;
 }
 
-/** Fields with a challenge for each scheme; an error is told of the schemes that show tokens. */
+/** Builds fields with a challenge for each scheme. Only the token schemes carry the error. */
 function challenger(realm: string, { bearer, apiKey, dpop, signature = false, basic = false }: Challenges) {
   return (error: string, onlyDpop = false): string[] => {
     const fields: string[] = [];

@@ -1,19 +1,22 @@
-// Whether something that counts once (the proof of a token, a signed request) was shown before: to any sidecar of the
-// service through Redis; without Redis, to this sidecar, whose workers ask the process above them.
+// Tells whether something that counts once (the proof of a token, a signed request) was seen before. With Redis, by any
+// sidecar of the service. Without Redis, by this sidecar; its workers ask their primary process.
 import { hash } from "node:crypto";
 import type { Clock, Services } from "../../src/plugin-api/contract.ts";
 import { SeenIds, type Seen } from "./seen-ids.ts";
 
 const workersLimitMs = 500;
-/** From the look at its time to this one: a wait for a place, one for Redis, and what sidecars' clocks differ by. */
+/** Time to add between the check of a proof's age and this one: waiting for a place, for Redis, and clock skew. */
 const spareMs = 5_000;
-/** Letters of digests as base64url: 12 bits of whose it is, by which the memory is shared (seen-ids.ts), and 132 of itself. */
+/**
+ * Characters of two digests in base64url: 12 bits of the owner, by which seen-ids.ts shares out the memory, and 132
+ * bits of the id itself.
+ */
 const [ownerLetters, ownLetters] = [2, 22];
 
-/** `unknown` = nobody can tell now; `full` = more came than are remembered. */
+/** `unknown` = it cannot be known now; `full` = there is no room to remember more. */
 export type Shown = Seen | "unknown";
 
-/** What is done while Redis is out of reach: nothing is taken, or what this process has not seen itself. */
+/** While Redis is out of reach: accept nothing, or accept what this process has not seen itself. */
 export type ReplayStoreError = "deny" | "local";
 
 interface Question {
@@ -28,7 +31,7 @@ function isQuestion(request: unknown): request is Question {
   return typeof id === "string" && typeof rememberMs === "number";
 }
 
-/** What the workers of a sidecar without Redis share. */
+/** Answers the workers of a sidecar without Redis, which share one memory. */
 export function createSharedIds(clock: Clock): (request: unknown) => Seen {
   const seen = new SeenIds(() => clock.mono());
   return (request) => {
@@ -37,7 +40,7 @@ export function createSharedIds(clock: Clock): (request: unknown) => Seen {
   };
 }
 
-/** One a process: what was seen stays so, whatever becomes of the policy. */
+/** One for the process: ids stay remembered when the policy changes. */
 export class Replays {
   readonly #services: Services;
   readonly #seen: SeenIds;
@@ -50,10 +53,11 @@ export class Replays {
   }
 
   /**
-   * Remembers it, if it is the first time. To be asked last, of what is good otherwise: only who holds a key fills the memory.
-   * @param owner what it is one of, and whose; all that one can show has half of the memory
-   * @param name its own, of any length
-   * @param lifeMs how long its time lets it be shown
+   * Remembers an id and tells whether it is new. Call this last, when all else is good: then only holders of a key can
+   * fill the memory.
+   * @param owner the kind of thing, and whose it is; one owner can fill at most half of the memory
+   * @param name its own name, of any length
+   * @param lifeMs how long it could be shown again
    */
   async show(
     owner: readonly string[],
@@ -65,7 +69,7 @@ export class Replays {
     const id = digest(owner).slice(0, ownerLetters) + digest([...owner, name]).slice(0, ownLetters);
     const { store, workers } = this.#services;
     if (store === undefined && workers !== undefined) return await this.#askAbove({ id, rememberMs });
-    // Here first: this bounds what one sidecar puts into Redis, too.
+    // The own memory first: this also bounds what one sidecar writes to Redis.
     const here = this.#seen.see(id, rememberMs);
     if (here !== "first" || store === undefined) return here;
     try {
@@ -73,7 +77,7 @@ export class Replays {
       return isFirst ? "first" : "again";
     } catch {
       if (onStoreError === "local") return "first";
-      // Who is told to come again may bring the same one.
+      // The client is told to come again, and may then show the same one.
       this.#seen.forget(id);
       return "unknown";
     }

@@ -1,6 +1,6 @@
-// Which request fields and query parameters carry credentials by auth's options: no log shows them.
+// Lists the request fields and query parameters that carry credentials by auth's options, so that no log shows them.
 
-/** @param options as a policy has them, not checked yet */
+/** @param options as written in a policy, not validated yet */
 export function secretNames(options: unknown): string[] {
   const { apiKeys, jwt } = Object(options) as { apiKeys?: unknown; jwt?: unknown };
   const { headers, query } = Object(apiKeys) as { headers?: unknown; query?: unknown };

@@ -1,4 +1,4 @@
-// The secrets that auth brings, and what is wrong with one. No text quotes anything of it.
+// Declares the secrets of auth and checks them. No message quotes any part of a secret.
 import type { PluginSecrets } from "../../src/plugin-api/contract.ts";
 import { readPrivateKey } from "./assertions/assertion-key.ts";
 import { minPepper } from "./api-keys/key-format.ts";

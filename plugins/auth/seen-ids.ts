@@ -1,12 +1,12 @@
-// What was used once and must not count again, each until its end, in bounded memory: nothing is forgotten before that.
+// Remembers ids that must count only once, each until its end, in bounded memory. It forgets none before its end.
 
 /** About 60 MB when full. */
 const maxRemembered = 524_288;
-/** How often a full memory is gone through for what is over, at most. */
+/** The least time between two searches of a full memory for ended ids. */
 const sweepMs = 1_000;
 const shelfLetters = 2;
 
-/** `full` = it cannot be remembered, so that nobody could tell the next time. */
+/** `full` = there is no room to remember the id, so a repeat could not be recognised. */
 export type Seen = "first" | "again" | "full";
 
 type Shelf = Map<string, number>;
@@ -16,8 +16,8 @@ export class SeenIds {
   readonly #most: number;
   readonly #mostOnOne: number;
   /**
-   * By their first two letters, which stand for whose they are: no single one fills the memory of all. Each holds monotonic
-   * milliseconds until which an id is remembered, in the order they came.
+   * Shelves by the first two characters of an id, which stand for its owner, so that no single owner fills the memory
+   * of all. A shelf holds, in order of arrival, until when each id is remembered (monotonic ms).
    */
   readonly #shelves = new Map<string, Shelf>();
   #size = 0;
@@ -66,7 +66,7 @@ export class SeenIds {
     return shelf;
   }
 
-  /** Those in front as they end. */
+  /** Drops ended ids from the front of a shelf. */
   #dropEnded(shelf: Shelf, now: number): void {
     for (const [id, until] of shelf) {
       if (now < until) break;
@@ -75,14 +75,14 @@ export class SeenIds {
     }
   }
 
-  /** One shelf each time: nobody may come back to it. */
+  /** Drops ended ids from one other shelf each time, as nobody may come back to it. */
   #dropElsewhere(now: number): void {
     const { value, done } = this.#turn.next();
     if (done === true) this.#turn = this.#shelves.values();
     else this.#dropEnded(value, now);
   }
 
-  /** All that ended, only when there is no more room, as lifetimes may differ. */
+  /** Drops all ended ids. Only when there is no room left: with different lifetimes some are not at the front. */
   #sweep(now: number): void {
     if (now - this.#sweptMono < sweepMs) return;
     this.#sweptMono = now;

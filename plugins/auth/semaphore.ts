@@ -1,38 +1,38 @@
-// Bounds how many of a costly operation run at the same time; a bounded number waits a bounded time, the rest is turned
-// away. One semaphore a dependency: where two share one, what hangs in the first shuts out the second.
+// Limits how many costly operations run at the same time. A bounded number waits for a bounded time; the rest is
+// refused. Use one semaphore for each dependency: if two share one, a hanging one blocks the other.
 
 interface Waiter {
   readonly timer: NodeJS.Timeout;
   readonly enter: () => void;
 }
 
-/** Shorter than any client's patience, longer than a burst of signatures takes. */
+/** Shorter than any client waits, longer than a burst of signatures takes. */
 const maxWaitMs = 1_000;
 
 export class Semaphore {
   readonly #width: number;
   readonly #maxWaiting: number;
   readonly #maxOfOne: number;
-  /** By who waits. */
+  /** Waiting operations, by `who`. */
   readonly #lines = new Map<string, Set<Waiter>>();
   #waiting = 0;
   #running = 0;
 
-  /** @param maxOfOne how many of `maxWaiting` may wait for one */
+  /** @param maxOfOne how many of `maxWaiting` may wait for the same `who` */
   constructor(width: number, maxWaiting: number, maxOfOne = maxWaiting) {
     this.#width = width;
     this.#maxWaiting = maxWaiting;
     this.#maxOfOne = maxOfOne;
   }
 
-  /** Whether the next one would have to wait. */
+  /** Whether the next operation would have to wait. */
   get isFull(): boolean {
     return this.#running >= this.#width;
   }
 
   /**
-   * @param who it is for: whoever waits takes turns, so that nobody's many keep out another's one
-   * @returns the operation's result, or undefined when too many wait already or no place came free in time
+   * @param who the operation is for. Those who wait take turns, so that many waiters of one do not keep out another.
+   * @returns the operation's result; undefined when too many wait already or no place became free in time
    */
   async run<T>(operation: () => Promise<T>, who = ""): Promise<T | undefined> {
     if (!this.isFull) this.#running += 1;
@@ -64,7 +64,7 @@ export class Semaphore {
     });
   }
 
-  /** Hands the place over to whose turn it is, so that `#running` stays as it is. */
+  /** Hands the place to the next in turn, so that `#running` does not change. */
   #leave(): void {
     const [[who, line] = ["", new Set<Waiter>()]] = this.#lines;
     const [next] = line;

@@ -1,4 +1,4 @@
-// What outlives a policy change: keys and verdicts of this process, shared by every route and snapshot.
+// Holds what outlives a policy change: this process's keys and verdicts, shared by every route and snapshot.
 import type { Services } from "../../src/plugin-api/contract.ts";
 import type { Assertion } from "./assertions/assertion.ts";
 import { BcryptThread } from "./basic/bcrypt-thread.ts";
@@ -27,16 +27,16 @@ export interface AuthState {
   readonly proofs: RefCountedPool<ProofCheck>;
   readonly schemes: RefCountedPool<SchemeCheck>;
   readonly checkBcrypt: CheckBcrypt;
-  /** What counts once, and was shown. */
+  /** Remembers what may count only once. */
   readonly replays: Replays;
   readonly logins: RefCountedPool<Login>;
-  /** Made when the first login asks. */
+  /** Made when the first login needs it. */
   endedSessions(): EndedSessions;
   revokedSessions(): RevokedSessions;
   readonly assertions: RefCountedPool<Assertion>;
   readonly tokenExchanges: RefCountedPool<TokenExchange>;
   readonly failedAuth: RefCountedPool<FailedAuthLimiter>;
-  /** Hears of no more changes, and writes down which keys were used. */
+  /** Stops watching for changes, and writes down which keys were used. */
   dispose(): Promise<void>;
 }
 

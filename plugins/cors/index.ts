@@ -9,13 +9,16 @@ import { addVary } from "./vary.ts";
 const corsPrefix = "access-control-";
 
 function isCorsField(lowerName: string): boolean {
-  // Nearly every other name is shorter.
+  // Cheap check first: nearly every field name is shorter than the prefix.
   return lowerName.length > corsPrefix.length && lowerName.startsWith(corsPrefix);
 }
 
 const originNote = note<string>("origin");
 
-/** As noted in the request phase, for a later plugin may have taken the field out; requests without a route have no note. */
+/**
+ * Prefers the Origin noted in the request phase, as a later plugin may have removed it. Without a route there is no
+ * note.
+ */
 function originOf(exchange: Exchange): string | undefined {
   return originNote.get(exchange) ?? exchange.request.fields.get("origin");
 }
@@ -24,10 +27,10 @@ export const cors = definePlugin({
   name: "cors",
   version: "1.0.0",
   apiVersion: 1,
-  // Before auth: a preflight carries no credentials, and a refusal by auth needs the fields too.
+  // Before auth: a preflight carries no credentials, and the CORS fields also have to be on auth's refusals.
   priority: 8,
   security: false,
-  // Going on without it would let the service's own, perhaps laxer, CORS fields through.
+  // Failing open would let the service's own CORS fields through, which may be laxer.
   failMode: "closed",
   options: corsOptions,
   lint: async () => (await import("./lint.ts")).lint,
@@ -51,7 +54,7 @@ export const cors = definePlugin({
       onResponse(exchange, { fields }) {
         if (isPreflight(exchange.request)) return;
         fields.deleteWhere(isCorsField);
-        // An answer that is the same for every origin does not vary; any other does, even for those refused.
+        // Only an answer that is the same for every origin does not vary. Refused origins get Vary, too.
         if (!anyOrigin) addVary(fields, "Origin");
         const origin = anyOrigin ? "*" : originOf(exchange);
         if (origin === undefined || !isAllowed(origin)) return;

@@ -1,8 +1,8 @@
-// What `policy lint` says of cors' options: origins that are more than they look.
+// Rules of `policy lint` for the options of cors. They find origins that grant more than they seem to.
 import type { LintFinding, PluginLint } from "../../src/plugin-api/contract.ts";
 import type { CorsOptions } from "./options.ts";
 
-/** Domains under which anybody gets a name: well-known ones of the public suffix list. */
+/** Domains under which anybody can get a name: well-known entries of the public suffix list. */
 const sharedDomains = new Set(
   (
     "com net org io dev app co.uk com.au co.jp com.br github.io gitlab.io pages.dev workers.dev vercel.app netlify.app " +
@@ -16,7 +16,10 @@ const loopback = /^[a-z][a-z0-9+.-]*:\/\/(?:\*\.)?(?:localhost|127\.\d+\.\d+\.\d
 /** @returns the domain of `https://*.domain:port` */
 const wildcardDomain = (origin: string): string | undefined => /:\/\/\*\.([^:]+)/.exec(origin)?.[1];
 
-/** A rule about each origin. @param flaw what is the matter with it; undefined = nothing */
+/**
+ * Builds a lint rule that looks at each origin.
+ * @param flaw returns what is wrong with an origin; undefined = nothing
+ */
 function aboutOrigins(
   about: string,
   advice: string,

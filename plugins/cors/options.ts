@@ -5,7 +5,7 @@ import { writtenFieldName } from "../../src/language/field-name.ts";
 import { methodName } from "../../src/language/methods.ts";
 import { originProblem } from "./origins.ts";
 
-/** What a preflight names, in the spelling it has there. */
+/** A method as a preflight names it, in the same case. */
 const method = z.union([methodName, z.literal("*")]);
 
 const origin = z.string().superRefine((value, context) => {

@@ -1,12 +1,14 @@
-// Which origins a policy means: checked when the policy is read, compiled to exact strings and anchored patterns.
+// Checks the `origins` of a policy when it is read, and compiles them to exact strings and anchored patterns.
 
-/** `*.` before the host, then host and port as in an exact origin; the port may be `*`. */
+/** Scheme, an optional `*.`, host and port. The port may be `*`. */
 const originPattern = /^([a-z][a-z0-9+.-]*):\/\/(\*\.)?([^/*:[\]@?#\s]+|\[[0-9a-f:.]+\])(?::(\*|\d{1,5}))?$/;
 
-/** Longer than any origin of a real host (253 bytes); keeps the patterns away from junk. */
+/** More than any origin with a real host name (253 bytes) has. Longer values never reach the patterns. */
 const maxOriginLength = 512;
 
-/** @returns what is wrong with an entry of `origins`, with the form browsers send where that helps */
+/**
+ * @returns what is wrong with an entry of `origins`, where it helps with the form browsers send; undefined = nothing
+ */
 export function originProblem(entry: string): string | undefined {
   if (entry === "*" || entry === "null") return undefined;
   const parts = originPattern.exec(entry);
@@ -22,7 +24,7 @@ export function originProblem(entry: string): string | undefined {
   return sent === exact ? undefined : `would never match: browsers send ${sent}`;
 }
 
-/** The serialisation that a browser gives an origin (HTML standard): lower case, punycode, no default port. */
+/** @returns the origin as a browser serialises it (HTML standard): lower case, punycode, no default port */
 function originAsSent(origin: string): string | undefined {
   const url = URL.parse(origin);
   if (url === null) return undefined;
@@ -32,8 +34,8 @@ function originAsSent(origin: string): string | undefined {
 }
 
 /**
- * Compiles `origins`. Compares whole origins byte for byte or by an anchored pattern, never by substring, so that
- * `https://app.example.com.evil.net` and `https://evilexample.com` do not pass for neighbours.
+ * Compiles `origins`. The result compares whole origins byte for byte, or by an anchored pattern, never by substring.
+ * So `https://app.example.com.evil.net` and `https://evilexample.com` do not pass for `example.com`.
  */
 export function compileOrigins(entries: readonly string[]): (origin: string) => boolean {
   const exact = new Set<string>();
@@ -49,10 +51,10 @@ export function compileOrigins(entries: readonly string[]): (origin: string) => 
   };
 }
 
-/** As a part of a pattern: `RegExp.escape` came with Node 24. */
+/** Escapes text for use in a pattern. `RegExp.escape` came only with Node 24. */
 const literal = (text: string): string => text.replace(/[\\^$.*+?()[\]{}|/-]/g, String.raw`\$&`);
 
-/** Labels cannot hold the dot that ends them, so that the pattern runs in linear time. */
+/** A label cannot hold the dot that ends it, so the pattern runs in linear time. */
 function compilePattern(entry: string): RegExp {
   const anyPort = entry.endsWith(":*");
   const [scheme = "", host = ""] = (anyPort ? entry.slice(0, -2) : entry).split("://");

@@ -1,8 +1,8 @@
-// Preflights (Fetch standard, "CORS-preflight request"): what counts as one, and the answer, compiled once.
+// Recognises preflights (Fetch standard, "CORS-preflight request") and answers them. The answers are compiled once.
 import type { ExchangeRequest, RespondVerdict } from "../../src/plugin-api/contract.ts";
 import type { CorsOptions } from "./options.ts";
 
-/** An OPTIONS request without Access-Control-Request-Method is an ordinary one, for the service to answer. */
+/** @returns false for OPTIONS without Access-Control-Request-Method, which is an ordinary request to the service */
 export function isPreflight(request: ExchangeRequest): boolean {
   return (
     request.method === "OPTIONS" &&
@@ -11,19 +11,21 @@ export function isPreflight(request: ExchangeRequest): boolean {
   );
 }
 
-/** `name: a, b`; an empty list is no field at all. */
+/** @returns a name and a value for `name: a, b`, or nothing for an empty list */
 export function listField(name: string, members: readonly string[]): readonly string[] {
   return members.length === 0 ? [] : [name, members.join(", ")];
 }
 
-/** Asked for when a page of a public network calls a private one; browsers have used both names. */
+/** Fields a browser sends when a page of a public network calls a private one. Browsers have used both names. */
 const networks = ["Private-Network", "Local-Network"].map((network) => ({
   request: `Access-Control-Request-${network}`,
   requestLower: `access-control-request-${network.toLowerCase()}`,
   response: `Access-Control-Allow-${network}`,
 }));
 
-/** Compiles the answers. A refused origin gets the same 204 without CORS fields, from which the browser concludes no. */
+/**
+ * Compiles the answers. A refused origin gets the same 204 without CORS fields, which the browser takes as a refusal.
+ */
 export function compilePreflight(
   options: CorsOptions,
   isAllowed: (origin: string) => boolean,

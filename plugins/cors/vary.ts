@@ -1,7 +1,7 @@
-// The Vary field (RFC 9110 section 12.5.5), merged and never replaced: the service may vary on more than we know.
+// Adds to the Vary field (RFC 9110 section 12.5.5) and never replaces it: the service may vary on other fields, too.
 import type { Fields } from "../../src/plugin-api/contract.ts";
 
-/** Adds one field name to Vary unless it, or `*`, is there. */
+/** Adds one field name to Vary, unless Vary already has that name or `*`. */
 export function addVary(fields: Fields, name: string): void {
   const present = fields.get("vary");
   if (present === undefined) {

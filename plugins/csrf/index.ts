@@ -1,5 +1,5 @@
-// The csrf plugin: what changes something is for the application's own pages (cross-site request forgery). No tokens: browsers
-// say themselves whose page asks.
+// The csrf plugin: refuses requests that change something and come from other sites' pages (cross-site request
+// forgery). It needs no tokens: browsers say which site's page sends a request.
 import {
   compilePaths,
   definePlugin,
@@ -20,7 +20,7 @@ export const csrf = definePlugin({
   name: "csrf",
   version: "1.0.0",
   apiVersion: 1,
-  // Behind cors and auth, whose answers say more; before whatever costs something.
+  // After cors and auth, whose refusals say more; before plugins that do costly work.
   priority: 11,
   security: true,
   failMode: "closed",

@@ -1,4 +1,4 @@
-// The metrics of the csrf plugin, each declared here alone: name, help, labels.
+// Declares the metrics of the csrf plugin: name, help, labels.
 import type { Counter, Metrics } from "../../src/plugin-api/contract.ts";
 
 export type Result = "refused" | "would_refuse";

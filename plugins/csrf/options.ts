@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { pathPattern } from "../../src/language/path-pattern.ts";
 
-/** As browsers write it: scheme, host in lower case, port unless it is the scheme's own (RFC 6454 section 6.2). */
+/** An origin as browsers write it (RFC 6454 section 6.2): scheme, host in lower case, port unless it is the default. */
 const origin = z.string().refine((text) => /^https?:/.test(text) && URL.parse(text)?.origin === text, {
   error: "must be an origin as browsers send it: https://app.example",
 });

@@ -1,4 +1,4 @@
-// What an answer of the endpoint comes to. Strict: what is not understood is no answer, and the request is 503.
+// Reads an answer of the endpoint. It is strict: an answer that it does not understand is none, and causes a 503.
 import {
   claimAt,
   type Claims,
@@ -21,20 +21,20 @@ export interface Refused {
 }
 export type Answer = Allowed | Refused;
 
-/** Its message says what is wrong, without any of the answer's text. */
+/** The answer cannot be used. The message says why, and quotes none of the answer's text. */
 class UnusableAnswer extends Error {
   override readonly name = "UnusableAnswer";
 }
 
 export const maxAnswerBytes = 65_536;
-/** Of the fields that an answer sets: answers are kept. */
+/** Limit for all fields that one answer sets, as answers stay in memory. */
 const maxFieldBytes = 4_096;
 
-/** RFC 9110 section 5.5, ASCII alone. */
+/** A field value (RFC 9110 section 5.5), in ASCII only. */
 const fieldValue = /^[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?$/;
 const identityText = /^\P{Cc}{1,256}$/u;
 
-/** Where in an answer something is. */
+/** Reads the value at a place of an answer: a field name, or a path into the result. */
 type Look = (place: string) => unknown;
 
 export function compileAnswer(options: ExtAuthOptions): (answer: HttpAnswer) => Answer {
@@ -90,7 +90,7 @@ function parse(body: Buffer): unknown {
   }
 }
 
-/** It is sure that the caller is refused; with which status is said only as far as the policy lets it. */
+/** The caller is refused in any case. The endpoint chooses the status only among those that the policy lists. */
 function refusal(status: unknown, options: ExtAuthOptions): Refused {
   if (isDeclared(status, options)) return { kind: "refused", status };
   return { kind: "refused", status: isDeclared(403, options) ? 403 : (options.statuses[0] as 401 | 404) };

@@ -1,4 +1,4 @@
-// Asks the endpoint, once for all requests that share an answer and come at the same time, and keeps what it said.
+// Asks the endpoint and caches its answers. Requests with the same cache key that come at the same time share one call.
 import {
   boundedCache,
   type Exchange,
@@ -16,13 +16,13 @@ interface Kept {
 
 type Ask = (exchange: Exchange, signal?: AbortSignal) => Promise<Answer>;
 
-/** @throws Error when the token is not set, or not bound to the endpoint's host */
+/** @throws Error when `url` is not set, or the token is not set or not bound to the endpoint's host */
 function compileAsk(options: ExtAuthOptions, { http, secrets }: Services): Ask {
   const { url, protocol, token, timeoutMs } = options;
   if (url === undefined) throw new Error("url is not set: it says who is asked");
   const own = token === undefined ? {} : { authorization: `Bearer ${secrets.sentTo(token, url)}` };
   const read = compileAnswer(options);
-  // A second try does no harm; only calls that may be repeated use a connection that was kept.
+  // A retry does no harm, and only calls that may be retried use a kept-alive connection.
   const common = { url, timeoutMs, maxBodyBytes: maxAnswerBytes, retries: 1 };
   let question: (exchange: Exchange) => HttpRequest;
   if (protocol === "opa") {
@@ -46,7 +46,7 @@ export class Endpoint {
   readonly #ttlMs: number;
   readonly #keyOf: (exchange: Exchange) => string;
   readonly #kept: ReturnType<typeof boundedCache<Kept>>;
-  /** At most as many as calls may be under way. */
+  /** Calls under way, by cache key. The limit on concurrent calls bounds its size. */
   readonly #asking = new Map<string, Promise<Answer>>();
 
   constructor(options: ExtAuthOptions, services: Services) {
@@ -57,7 +57,7 @@ export class Endpoint {
     this.#kept = boundedCache<Kept>(options.cache.entries);
   }
 
-  /** Rejects when there is no answer that can be used; nothing is kept then. */
+  /** Rejects when there is no usable answer. Nothing is cached then. */
   answer(exchange: Exchange): Answer | Promise<Answer> {
     if (this.#ttlMs === 0) return this.#ask(exchange, exchange.signal);
     const key = this.#keyOf(exchange);
@@ -65,7 +65,7 @@ export class Endpoint {
     if (kept !== undefined && this.#services.clock.mono() < kept.untilMono) return kept.answer;
     const under = this.#asking.get(key);
     if (under !== undefined) return under;
-    // Not ended with the request that began it: others may wait for it too. `timeoutMs` ends it.
+    // The call does not end with the request that began it, as others may wait for it. `timeoutMs` ends it.
     const asked = this.#askAndKeep(key, exchange).finally(() => this.#asking.delete(key));
     this.#asking.set(key, asked);
     return asked;

@@ -1,4 +1,5 @@
-// The ext-auth plugin: asks a service of the operator's (any over HTTP, or an Open Policy Agent) who gets in.
+// The ext-auth plugin: asks an authorization service of the operator (over plain HTTP, or an Open Policy Agent) whether
+// to let a request in.
 import {
   definePlugin,
   type Exchange,
@@ -20,13 +21,13 @@ import { type ExtAuthOptions, extAuthOptions } from "./options.ts";
 import { headersOf } from "./question.ts";
 
 const logEveryMs = 1_000;
-/** Beyond the wait itself, which says why it ended. */
+/** Time that the hooks have beyond `timeoutMs`, so that the call ends first: its error says why. */
 const marginMs = 1_000;
 
 const reject = (error: GatewayError): RejectVerdict => ({ action: "reject", error });
 const again = { fields: ["Retry-After", "1"] };
 
-/** Made once: an Error costs microseconds to make. */
+/** Made once, as creating an Error costs microseconds. */
 function prepareRefusals({ challenge }: ExtAuthOptions): Readonly<Record<Refused["status"], RejectVerdict>> {
   const fields = ["WWW-Authenticate", challenge];
   return {
@@ -40,7 +41,7 @@ const unavailable = reject(
 );
 const overloaded = reject(new GatewayError("overloaded", "Too many requests are being asked about.", again));
 
-/** Tells of answers that are missing, one line a second at most. */
+/** Logs that answers are missing, at most one line a second. */
 function createTeller({ logger, clock }: Services, { pattern }: RouteInfo): (error: unknown) => void {
   let nextMono = 0;
   let untold = 0;
@@ -57,7 +58,7 @@ function createTeller({ logger, clock }: Services, { pattern }: RouteInfo): (err
   };
 }
 
-/** The fields that answers set, as options that are not checked yet have them. */
+/** @returns the fields that answers may set. The options are not validated yet. */
 function setFields(options: unknown): RequestField[] {
   const { fields } = Object(options) as { fields?: unknown };
   const names = Array.isArray(fields) ? fields.map(String) : [];
@@ -69,9 +70,10 @@ function askedHeaders(options: unknown): string[] {
   return headersOf(Array.isArray(input) ? input.filter((each) => typeof each === "string") : []);
 }
 
-/** @returns what is done to a request that is let in */
+/** @returns a function that applies an answer to a request that it lets in */
 function compileAdmit({ fields, input }: ExtAuthOptions): (exchange: Exchange, answer: Allowed) => void {
-  // What it is asked about, and what it sets, tells callers apart: no cache shares answers across it.
+  // The fields that are sent to the endpoint, and those it sets, can differ by caller. As credential fields they keep
+  // caches from sharing answers across callers.
   const telling = [...headersOf(input), ...fields.map(fieldKey)];
   return function admit(exchange, answer) {
     for (let i = 0; i < answer.fields.length; i += 2)
@@ -81,7 +83,7 @@ function compileAdmit({ fields, input }: ExtAuthOptions): (exchange: Exchange, a
   };
 }
 
-/** In a test of a policy there is nobody to ask: it says itself who its request is from. */
+/** A policy's tests have no endpoint to ask. The test itself says who sends its request. */
 function testHooks({ identity: places }: ExtAuthOptions, { testRun }: Services): Hooks {
   return {
     onRequest(exchange) {
@@ -141,16 +143,16 @@ export const extAuth = definePlugin({
   name: "ext-auth",
   version: "1.0.0",
   apiVersion: 1,
-  // Behind auth, to tell the endpoint who calls; before whatever acts on that, or on what the endpoint says.
+  // After auth, to tell the endpoint who calls; before plugins that use the identity, or what the endpoint answers.
   priority: 12,
   security: true,
   failMode: "closed",
   options: extAuthOptions,
-  // The endpoint is where the options say.
+  // The options say where the endpoint is.
   needs: { hosts: ["*"] },
   requestFields: setFields,
   secretNames: askedHeaders,
-  // Who calls is told to limits that all services share.
+  // Limits that all services share count by the identity that this plugin sets.
   fleetOptions(options) {
     const { identity } = Object(options) as { identity?: unknown };
     return identity === undefined ? [] : [{ path: ["identity"], values: [identity] }];

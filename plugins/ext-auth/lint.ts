@@ -1,4 +1,5 @@
-// What `policy lint` hears from ext-auth: whether it says who calls, and answers that more requests share than were asked about.
+// What `policy lint` checks in ext-auth: whether it identifies callers, and whether requests share cached answers
+// although they differ in `input`.
 import type { LintFinding, PluginLint } from "../../src/plugin-api/contract.ts";
 import type { ExtAuthOptions } from "./options.ts";
 
@@ -6,7 +7,7 @@ export const lint: PluginLint<ExtAuthOptions> = {
   provides: {
     identity: ({ identity }) => identity !== undefined || "ext-auth.identity is not set",
     authentication: ({ url }) => url !== undefined || "ext-auth.url is not set",
-    // Its rules are the other service's.
+    // The endpoint has the rules.
     rule: ({ url }) => url !== undefined || "ext-auth.url is not set",
   },
   rules: {

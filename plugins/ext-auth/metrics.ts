@@ -1,4 +1,4 @@
-// The metrics of the ext-auth plugin, each declared here alone: name, help, labels.
+// Declares the metrics of the ext-auth plugin: name, help, labels.
 import type { Counter, Metrics } from "../../src/plugin-api/contract.ts";
 
 export type Result = "allowed" | "refused" | "unavailable";

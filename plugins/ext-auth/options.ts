@@ -11,7 +11,7 @@ const facts = ["method", "path", "upstreamPath", "query", "host", "scheme", "cli
 
 const sourcePattern = new RegExp(`^(?:${facts.join("|")}|header:${fieldNameSource})$`);
 
-/** A part of the request: one of `facts`, or `header:<name>`, the name as fields are looked up. */
+/** A part of the request: one of `facts`, or `header:<name>` with the name as `fieldKey` spells it. */
 const source = z
   .string()
   .regex(sourcePattern, `must be ${facts.join(", ")} or header:<name>`)

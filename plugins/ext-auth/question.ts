@@ -1,4 +1,4 @@
-// What the endpoint is told of a request, and which requests share an answer: exactly the parts that the policy names.
+// Builds what the endpoint is told of a request, and the cache key: both have exactly the parts that the policy names.
 import { hash } from "node:crypto";
 import type { Exchange, Identity } from "../../src/plugin-api/contract.ts";
 import type { ExtAuthOptions } from "./options.ts";
@@ -25,12 +25,12 @@ const facts: Readonly<Record<string, Read>> = {
 
 const headerPrefix = "header:";
 
-/** Names of the fields among parts of the request. */
+/** @returns the field names among the parts `header:<name>` */
 export function headersOf(sources: readonly string[]): string[] {
   return sources.flatMap((each) => (each.startsWith(headerPrefix) ? [each.slice(headerPrefix.length)] : []));
 }
 
-/** OPA's `input`: the parts by their names, fields under `headers` in lower case. */
+/** Builds OPA's `input`: each part under its name, fields under `headers` in lower case. */
 export function compileDocument(sources: readonly string[]): (exchange: Exchange) => object {
   const headers = headersOf(sources);
   const plain = sources.filter((each) => Object.hasOwn(facts, each));
@@ -38,16 +38,19 @@ export function compileDocument(sources: readonly string[]): (exchange: Exchange
     const document: Record<string, unknown> = {};
     for (const name of plain) document[name] = facts[name]?.(exchange);
     if (headers.length === 0) return document;
-    // Whatever a field is called, `__proto__` too, it is a member and nothing else.
+    // `Object.fromEntries` makes a plain member of any field name, even of `__proto__`.
     const entries = headers.map((name) => [name, exchange.request.fields.get(name)] as const);
     return { ...document, headers: Object.fromEntries(entries.filter(([, value]) => value !== undefined)) };
   };
 }
 
-/** Two users are never told alike. @throws URIError for an id without a UTF-8 form */
+/**
+ * Two user ids never give the same text.
+ * @throws URIError for an id without a UTF-8 form
+ */
 const userText = (id: string): string => (/^[\x21-\x24\x26-\x7e]+$/.test(id) ? id : encodeURIComponent(id));
 
-/** The parts as fields of a GET, as services for `auth_request` and forward auth read them. */
+/** Builds the fields of a GET, under the names that services for `auth_request` and forward auth read. */
 export function compileFields(sources: readonly string[]): (exchange: Exchange) => Record<string, string> {
   const headers = headersOf(sources);
   const has = (name: string): boolean => sources.includes(name);
@@ -78,7 +81,10 @@ export function compileFields(sources: readonly string[]): (exchange: Exchange) 
   };
 }
 
-/** @returns equal for requests that are alike in all the named parts, and for no others; without credentials in it */
+/**
+ * @returns a cache key: equal for requests that agree in all the named parts, and for no others. It is a hash, so it
+ * holds no credentials.
+ */
 export function compileKey({ by }: ExtAuthOptions["cache"]): (exchange: Exchange) => string {
   const reads = by.map((source): Read => {
     const name = source.slice(headerPrefix.length);

@@ -38,12 +38,12 @@ async function listsOf(options: IpFilterOptions, services: Services, state: Name
 
 const unknownList = (name: string): List => ({ name, current: () => undefined });
 
-/** Where a policy's tests run there is no Redis: nobody knows what is in the lists. */
+/** A policy's tests run without Redis, so the content of the lists is unknown there. */
 function unknownLists({ lists, denyLists }: IpFilterOptions): Lists {
   return { allow: lists.map(unknownList), deny: denyLists.map(unknownList) };
 }
 
-/** Tells of what a dry run would refuse, one line a second at most. */
+/** Logs what a dry run would refuse, at most one line a second. */
 function createTeller(
   { logger, clock }: Services,
   route: string,
@@ -63,7 +63,7 @@ export const ipFilter = definePlugin({
   name: "ip-filter",
   version: "1.0.0",
   apiVersion: 1,
-  // Before whatever costs something, and before cors, whose answers are the service's business.
+  // Before plugins that do costly work, and before cors, whose answers are only for clients that are let in.
   priority: 7,
   security: true,
   failMode: "closed",

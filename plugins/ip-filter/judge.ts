@@ -1,9 +1,9 @@
-// Whom the address of a client lets in.
+// Decides whether a client's address is let in.
 import { readAddress } from "./address.ts";
 import { type NetworkSet, networkSet } from "./network-set.ts";
 import type { IpFilterOptions } from "./options.ts";
 
-/** undefined = let in; else with the reason, for the log. */
+/** undefined = let in; else why not, for the log. */
 export type Judgement = { readonly what: "refused" | "unknown"; readonly because: string } | undefined;
 
 const words = new Uint32Array(4);
@@ -11,10 +11,10 @@ const words = new Uint32Array(4);
 const refused = (because: string): Judgement => ({ what: "refused", because });
 const unknown = ({ name }: List): Judgement => ({ what: "unknown", because: `list ${name} is not known` });
 
-/** As much of a named list as is asked for each request. */
+/** The part of a named list that a request needs. */
 export interface List {
   readonly name: string;
-  /** @returns undefined = what is in it is not known */
+  /** @returns undefined = the content of the list is not known */
   current(staleMs: number): NetworkSet | undefined;
 }
 

@@ -1,4 +1,4 @@
-// What `policy lint` hears from ip-filter: whether it holds anybody off, and networks that hold off nobody.
+// What `policy lint` checks in ip-filter: whether it keeps anybody out, and networks that contain every address.
 import type { LintFinding, PluginLint } from "../../src/plugin-api/contract.ts";
 import type { IpFilterOptions } from "./options.ts";
 

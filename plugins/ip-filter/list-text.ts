@@ -1,4 +1,5 @@
-// What lists in Redis hold: a text with a network on each line, or a hash whose fields are networks and whose values say why.
+// Reads a list from Redis: a text with one network on each line, or a hash with networks as fields and reasons as
+// values.
 import { setImmediate } from "node:timers/promises";
 import type { Store } from "../../src/plugin-api/contract.ts";
 import { StoreUnavailable } from "../../src/plugin-api/contract.ts";
@@ -8,17 +9,20 @@ const maxEntries = 100_000;
 const maxBytes = 8 * 1024 * 1024;
 const maxEntryBytes = 512;
 const limitMs = 5_000;
-/** Read in one go; others run in between. */
+/** Entries to parse before other work gets a turn on the event loop. */
 const slice = 5_000;
 
-/** What stands in Redis is no list. What there was before still counts. */
+/** The key holds something that is not a list. The list read before still counts. */
 export class BadList extends Error {
   override readonly name = "BadList";
 }
 
 const tooLarge = (): BadList => new BadList(`is larger than ${maxEntries} networks or ${maxBytes} bytes`);
 
-/** @returns undefined = there is no such key. @throws BadList, StoreUnavailable */
+/**
+ * @returns undefined = there is no such key
+ * @throws BadList, StoreUnavailable
+ */
 export async function readList(store: Store, key: string): Promise<NetworkSet | undefined> {
   try {
     const bytes = await store.getBytes(key, limitMs, maxBytes);
@@ -35,7 +39,7 @@ async function readFields(store: Store, key: string): Promise<NetworkSet | undef
   const bounds = { maxFields: maxEntries, maxEntryBytes, maxBytes: maxBytes * 2 };
   try {
     const flat = await store.readHash(key, bounds, limitMs);
-    // Fields, without their values.
+    // Fields only, without their values.
     return flat.length === 0 ? undefined : await setOf(flat.filter((_, index) => index % 2 === 0));
   } catch (error) {
     if (!(error instanceof StoreUnavailable)) throw error;
@@ -45,7 +49,7 @@ async function readFields(store: Store, key: string): Promise<NetworkSet | undef
   }
 }
 
-/** Lines, of which each is a network, with a remark behind `#`. */
+/** Splits lines. Each holds one network, and may have a remark after `#`. */
 function entriesOf(text: string): string[] {
   return text
     .split("\n")
@@ -58,7 +62,7 @@ async function setOf(entries: readonly string[]): Promise<NetworkSet> {
   const builder = new NetworkSetBuilder();
   for (const [index, entry] of entries.entries()) {
     if (index % slice === slice - 1) await setImmediate();
-    // Without it a list of refused networks would have a hole.
+    // Skipping a bad entry would leave a hole in a list of refused networks.
     if (!builder.add(entry))
       throw new BadList(`holds ${JSON.stringify(entry.slice(0, 64))}, which is no network`);
   }

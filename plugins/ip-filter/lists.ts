@@ -1,13 +1,15 @@
-// Named lists in Redis (`ip-list:<name>`), one of each for all routes of this process, kept as they are there.
+// Keeps Redis's named lists (`ip-list:<name>`) up to date in memory, one copy of each for all routes of this process.
 import { type Clock, type Logger, type Services, type Store, textOf } from "../../src/plugin-api/contract.ts";
 import { BadList, readList } from "./list-text.ts";
 import { listEntries } from "./metrics.ts";
 import type { NetworkSet } from "./network-set.ts";
 
 const prefix = "ip-list:";
-/** How often a list is read again while changes are not heard. */
+/** How often a list is read again while no notifications of changes arrive. */
 const againMs = 1_000;
-/** And so many times longer than reading it took: a long list is not read all the time. */
+/**
+ * After a read, wait at least this many times as long as the read took, so that a long list is not read all the time.
+ */
 const restFactor = 20;
 
 /** One list. */
@@ -16,7 +18,7 @@ export class NamedList {
   readonly #parts: { readonly store: Store; readonly clock: Clock; readonly logger: Logger };
   readonly #entries: { set(value: number): void };
   #set: NetworkSet | undefined = undefined;
-  /** Since when it may have changed unseen (monotonic); undefined = it is as it is in Redis. */
+  /** Since when the list may have changed unnoticed (monotonic ms); undefined = it is as in Redis. */
   #unsureSince: number | undefined;
   #reading: Promise<void> | undefined = undefined;
   #restsUntil = 0;
@@ -31,18 +33,21 @@ export class NamedList {
     this.#unsureSince = services.clock.mono();
   }
 
-  /** @returns undefined = what is in the list is not known. @param staleMs how long it counts while that is unsure */
+  /**
+   * @param staleMs how long the list still counts while it may have changed unnoticed
+   * @returns undefined = the content of the list is not known
+   */
   current(staleMs: number): NetworkSet | undefined {
     const since = this.#unsureSince;
     return since === undefined || this.#parts.clock.mono() - since <= staleMs ? this.#set : undefined;
   }
 
-  /** What is wrong with it. */
+  /** What is wrong with the list; undefined = nothing. */
   get flaw(): string | undefined {
     return this.#told;
   }
 
-  /** Messages about it may be lost. */
+  /** Notifications about the list may have been lost. */
   doubt(): void {
     this.#unsureSince ??= this.#parts.clock.mono();
   }
@@ -51,12 +56,12 @@ export class NamedList {
     return this.#unsureSince !== undefined;
   }
 
-  /** Whether it is time to read it again because nobody tells of changes. */
+  /** Whether to read the list again because no notifications arrive. */
   get isDue(): boolean {
     return this.isUnsure && this.#parts.clock.mono() >= this.#restsUntil;
   }
 
-  /** Reads it again, once more when it changes meanwhile. Never rejects; ends within the store's time limits. */
+  /** Reads the list, and once more if it changes meanwhile. Never rejects. Ends within the store's time limits. */
   read(): Promise<void> {
     this.#changed = true;
     this.#reading ??= this.#readAll().finally(() => {
@@ -86,7 +91,7 @@ export class NamedList {
       this.#unsureSince = heard && store.watching ? undefined : since;
     } catch (error) {
       if (error instanceof BadList) {
-        // As with a policy that is refused: what was good stays.
+        // As with a refused policy, the last good one stays.
         this.#tell(
           `${prefix}${this.name} ${error.message}: ${this.#set === undefined ? "requests are answered 503" : "the list before it still counts"}`,
         );
@@ -100,7 +105,7 @@ export class NamedList {
     this.#restsUntil = now + (now - since) * restFactor;
   }
 
-  /** Once for each thing that is wrong. */
+  /** Logs each problem once. */
   #tell(flaw: string | undefined): void {
     if (flaw === this.#told) return;
     this.#told = flaw;
@@ -111,7 +116,7 @@ export class NamedList {
   }
 }
 
-/** All lists that policies in force name. */
+/** The lists that the policies in force name. */
 export class NamedLists {
   readonly #services: Services;
   readonly #lists = new Map<string, NamedList>();
@@ -121,7 +126,7 @@ export class NamedLists {
     this.#services = services;
   }
 
-  /** Resolves once it was tried to read it. Every use ends with `release`. */
+  /** Resolves after the first attempt to read the list. Every `use` needs a `release`. */
   async use(name: string, store: Store): Promise<NamedList> {
     let list = this.#lists.get(name);
     if (list === undefined) {

@@ -1,4 +1,4 @@
-// The metrics of the ip-filter plugin, each declared here alone: name, help, labels.
+// Declares the metrics of the ip-filter plugin: name, help, labels.
 import type { Counter, Gauge, Metrics } from "../../src/plugin-api/contract.ts";
 
 export type Result = "allowed" | "refused" | "would_refuse" | "unavailable";

@@ -1,10 +1,10 @@
-// Sets of networks, as policies and lists write them.
+// Builds sets of networks from the texts in policies and lists.
 import { type Family, readAddress } from "./address.ts";
 import { Ranges } from "./ranges.ts";
 
 const prefixDigits = /^(?:0|[1-9]\d{0,2})$/;
 
-/** The bits of a word that a prefix leaves to hosts. */
+/** @returns a mask of the host bits in one 32-bit word of an address, for a prefix length */
 function hostBits(prefix: number, word: number): number {
   const kept = Math.max(0, Math.min(32, prefix - word * 32));
   return kept === 0 ? 0xffffffff : kept === 32 ? 0 : 0xffffffff >>> kept;
@@ -13,7 +13,7 @@ function hostBits(prefix: number, word: number): number {
 const mapped = [0, 0, 0xffff] as const;
 const noWords = new Uint32Array(4);
 
-/** Whether all addresses that are mapped from IPv4 are in that network, as in `::/0`. */
+/** Whether a network contains all IPv4-mapped addresses, as `::/0` does. */
 function coversMapped(address: Uint32Array, prefix: number): boolean {
   if (prefix > 96) return false;
   return mapped.every((own, word) => (((address[word] as number) ^ own) & ~hostBits(prefix, word)) === 0);
@@ -43,7 +43,7 @@ class Side {
 }
 
 export class NetworkSet {
-  /** Entries as they were written. */
+  /** Number of entries, as they were written. */
   readonly size: number;
   readonly #ipv4: Ranges;
   readonly #ipv6: Ranges;
@@ -71,7 +71,10 @@ export class NetworkSetBuilder {
     return this.#size;
   }
 
-  /** By the grammar of every network in a policy (src/language/network.ts). @returns false for what is none */
+  /**
+   * Takes the same grammar as networks in policies (src/language/network.ts).
+   * @returns false = not a network
+   */
   add(text: string): boolean {
     const slash = text.indexOf("/");
     const address = slash === -1 ? text : text.slice(0, slash);
@@ -85,7 +88,7 @@ export class NetworkSetBuilder {
       this.#ipv6.add(this.#words, prefix);
       if (coversMapped(this.#words, prefix)) this.#ipv4.add(noWords, 0);
     }
-    // A network of mapped addresses is the IPv4 network that it maps; a wider one is none.
+    // A network of IPv4-mapped addresses is the IPv4 network that it maps. With a prefix under 96 it is not a network.
     else if (written === 128 && prefix < 96) return false;
     else this.#ipv4.add(this.#words, written === 128 ? prefix - 96 : prefix);
     this.#size += 1;
@@ -97,7 +100,7 @@ export class NetworkSetBuilder {
   }
 }
 
-/** @param texts that the schema takes */
+/** @param texts networks that the schema has accepted */
 export function networkSet(texts: readonly string[]): NetworkSet {
   const builder = new NetworkSetBuilder();
   for (const text of texts) builder.add(text);

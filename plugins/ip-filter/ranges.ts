@@ -1,6 +1,9 @@
-// Sorted ranges of addresses in typed arrays: 8 bytes a network of IPv4, 32 of IPv6, found by halving.
+// Keeps sorted address ranges in typed arrays: 8 bytes for an IPv4 network, 32 for IPv6. Finds one by binary search.
 
-/** Below zero when the first is less. Both are numbers of so many 32-bit words, most significant first. */
+/**
+ * Compares two numbers of `words` 32-bit words each, most significant word first.
+ * @returns below zero when the first is less
+ */
 function compare(a: Uint32Array, aAt: number, b: Uint32Array, bAt: number, words: number): number {
   for (let word = 0; word < words; word += 1) {
     const difference = (a[aAt + word] as number) - (b[bAt + word] as number);
@@ -9,7 +12,9 @@ function compare(a: Uint32Array, aAt: number, b: Uint32Array, bAt: number, words
   return 0;
 }
 
-/** By counting, 16 bits at a time from the least: no comparison, and the same time whatever the order was. */
+/**
+ * Radix sort, 16 bits at a time from the least significant. It compares nothing and takes the same time for any order.
+ */
 function sortedOrder(starts: Uint32Array, words: number): Uint32Array {
   const count = starts.length / words;
   let order = new Uint32Array(count);
@@ -39,7 +44,7 @@ export class Ranges {
   readonly #ends: Uint32Array;
   #count = 0;
 
-  /** @param words 1 or 4 for each start and end */
+  /** @param words 32-bit words in each start and end: 1 for IPv4, 4 for IPv6 */
   constructor(words: number, starts: Uint32Array, ends: Uint32Array) {
     this.#words = words;
     const sortedStarts = new Uint32Array(starts.length);
@@ -48,7 +53,7 @@ export class Ranges {
     for (const index of sortedOrder(starts, words)) {
       const at = index * words;
       if (last >= 0 && compare(starts, at, sortedEnds, last, words) <= 0) {
-        // Networks lie within each other or apart: of two that begin together the wider one counts.
+        // Two networks are nested or disjoint. If both begin at the same address, the wider one counts.
         if (compare(ends, at, sortedEnds, last, words) > 0) {
           sortedEnds.set(ends.subarray(at, at + words), last);
         }

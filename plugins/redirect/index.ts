@@ -1,4 +1,4 @@
-// The redirect plugin: sends clients to another path, host or scheme, by rules of the policy.
+// The redirect plugin: sends clients to another path, host or scheme, by rules in the policy.
 import {
   compileMethods,
   definePlugin,
@@ -9,7 +9,7 @@ import {
 import { redirectOptions, type RedirectRule } from "./options.ts";
 import { compileRule } from "./rule.ts";
 
-/** @returns the test for `when`; undefined = it takes every request */
+/** @returns the test for `when`; undefined = every request matches */
 function compileWhen({ when }: RedirectRule): ((request: ExchangeRequest) => boolean) | undefined {
   const { methods, scheme, hosts } = when;
   if (methods.length === 0 && scheme === "any" && hosts.length === 0) return undefined;
@@ -38,7 +38,7 @@ export const redirect = definePlugin({
   name: "redirect",
   version: "1.0.0",
   apiVersion: 1,
-  // Before everything that refuses: who asks at the wrong place learns the right one first.
+  // Before every plugin that refuses: a client at the wrong place learns the right one first.
   priority: 6,
   security: false,
   failMode: "closed",

@@ -1,4 +1,4 @@
-// Rules made ready: which paths one takes, and the Location that it makes of one.
+// Compiles a rule: which paths it matches, and the Location that it makes from a path.
 import { foldCase } from "../../src/language/path-reading.ts";
 import { targetOf } from "./target.ts";
 
@@ -9,12 +9,18 @@ interface Written {
   readonly when: { readonly methods: readonly string[] };
 }
 
-/** @returns Location for that path; undefined = the rule does not take it. @param query with its `?`, or "" */
+/**
+ * @param query the request's query with its `?`, or ""
+ * @returns the Location for that path; undefined = the rule does not match it
+ */
 export type Locate = (path: string, query: string) => string | undefined;
 
 const isCapture = (segment: string): boolean => segment.startsWith("{");
 
-/** Bytes that may stand in a path or query (RFC 3986 sections 3.3, 3.4); the rest is encoded, `\` above all, which browsers read as `/`. */
+/**
+ * Characters other than those that may stand in a path or query (RFC 3986 sections 3.3, 3.4). They are encoded, above
+ * all `\`, which browsers read as `/`.
+ */
 const notInUri = /[^A-Za-z0-9\-._~!$&'()*+,;=:@/?%]/gu;
 
 const encode = (text: string): string =>
@@ -24,7 +30,10 @@ const encode = (text: string): string =>
       .join(""),
   );
 
-/** Segments behind the prefix. Empty ones are left out, or `/old//evil.example` would be another host behind `/*`. */
+/**
+ * Joins the segments after the prefix. Empty ones are left out: with `/*` as the target, `/old//evil.example` would
+ * lead to another host.
+ */
 function joinRest(segments: readonly string[]): string {
   const last = segments.length - 1;
   return segments.filter((segment, index) => segment !== "" || index === last).join("/");
@@ -35,7 +44,7 @@ function joinQueries(own: string, from: string): string {
   return `${own}${own === "?" ? "" : "&"}${encode(from.slice(1))}`;
 }
 
-/** @param foldsCase whether the service takes paths that differ in case alone for the same one */
+/** @param foldsCase whether the service treats paths that differ only in case as the same */
 export function compileRule({ from, to, query }: Written, foldsCase: boolean): Locate {
   const fold = (segment: string): string => (foldsCase ? foldCase(segment) : segment);
   const open = from.endsWith("/*");
@@ -44,7 +53,7 @@ export function compileRule({ from, to, query }: Written, foldsCase: boolean): L
   const target = targetOf(to);
   const targetOpen = target.path.endsWith("/*");
   const pieces = (targetOpen ? target.path.slice(0, -2) : target.path).split("/").slice(1);
-  /** Where in the path a piece comes from; the piece itself where it stands in `to`. */
+  /** Where each piece of `to` comes from: the index of a segment in the path, or the literal piece. */
   const sources = pieces.map((piece) => (isCapture(piece) ? parts.indexOf(piece) : piece));
 
   return function locate(path, requestQuery) {
@@ -63,7 +72,7 @@ export function compileRule({ from, to, query }: Written, foldsCase: boolean): L
   };
 }
 
-/** Whether the place that a rule leads to is taken by that rule again: a client would go round until it gives up. */
+/** Whether the rule matches its own target. A client would then follow redirects until it gives up. */
 export function leadsToItself(rule: Written): boolean {
   const { methods } = rule.when;
   const comesBack = methods.length === 0 || methods.includes("GET");

@@ -1,13 +1,14 @@
-// What rules are written in: paths with captures of whole segments, and targets whose host is the policy's alone.
+// Checks and splits what rules are written in: paths with captures of whole segments, and targets. Only the policy sets
+// a target's host.
 import { pathPattern } from "../../src/language/path-pattern.ts";
 
 const capture = /^\{([a-z][a-zA-Z0-9]{0,31})\}$/;
 
-/** @returns the names of its captures, in order */
+/** @returns the names of the captures, in order */
 const capturesOf = (path: string): string[] =>
   path.split("/").flatMap((segment) => capture.exec(segment)?.[1] ?? []);
 
-/** As a pattern of policies, where a capture stands for any segment. */
+/** Turns the path into an ordinary path pattern: a literal segment stands in for each capture. */
 const asPattern = (path: string): string =>
   path
     .split("/")
@@ -30,7 +31,7 @@ export function hostProblem(text: string): string | undefined {
 }
 
 export interface Target {
-  /** `https://host`, or "" for the host that was asked. */
+  /** `https://host`, or "" for the host of the request. */
   readonly origin: string;
   readonly path: string;
   /** With its `?`, or "". */
@@ -42,11 +43,11 @@ export function targetOf(to: string): Target {
   return { origin, path: path === "" && origin !== "" ? "/" : path, query };
 }
 
-/** @returns what is wrong with a target, beside its `from` */
+/** @returns what is wrong with a target, given its `from`; undefined = nothing */
 export function toProblem(to: string, from: string): string | undefined {
   const { origin, path, query } = targetOf(to);
   if (origin !== "") {
-    // As browsers write it: what they would read otherwise could be another host.
+    // Must be written as browsers write it. If they read it differently, it could be another host.
     const read = URL.parse(origin);
     if (read === null || !/^https?:$/.test(read.protocol))
       return "must be http:// or https:// with a host, or a path";

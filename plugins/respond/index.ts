@@ -21,10 +21,10 @@ export const respond = definePlugin({
   name: "respond",
   version: "1.0.0",
   apiVersion: 1,
-  // Behind cors, so that a page may read the answer; before auth, as health and maintenance take no credential.
+  // After cors, so that a page may read the answer; before auth, as health and maintenance answers need no credential.
   priority: 9,
   security: false,
-  // A service in maintenance must not get what is spelled as another route's path.
+  // A service in maintenance must not get a request whose path is merely spelled as another route's.
   refuses: true,
   failMode: "closed",
   options: respondOptions,

@@ -1,4 +1,4 @@
-// What `policy lint` hears from respond: where it answers everything, nobody reaches the service.
+// What `policy lint` learns from respond: where it answers every method, no request reaches the service.
 import type { PluginLint } from "../../src/plugin-api/contract.ts";
 import type { RespondOptions } from "./options.ts";
 

@@ -5,16 +5,16 @@ import { fieldKey, writtenFieldName } from "../../src/language/field-name.ts";
 import { messageFields } from "../../src/language/field-sets.ts";
 import { methodName } from "../../src/language/methods.ts";
 
-/** Answers without content (RFC 9110 sections 15.3.5, 15.3.6, 15.4.5). */
+/** Statuses of answers without content (RFC 9110 sections 15.3.5, 15.3.6, 15.4.5). */
 const withoutBody = new Set([204, 205, 304]);
 
-/** Set by options of their own. */
+/** Fields that have an option of their own, with its name. */
 const ownFields: ReadonlyMap<string, string> = new Map([
   ["content-type", "contentType"],
   ["retry-after", "retryAfterSeconds"],
 ]);
 
-/** ASCII without line ends, and without blanks at the ends, which a receiver would strip (RFC 9110 section 5.5). */
+/** ASCII without line ends, and without blanks at either end, which a receiver would strip (RFC 9110 section 5.5). */
 const fieldValue = z
   .string()
   .max(4096)

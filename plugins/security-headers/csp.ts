@@ -1,4 +1,4 @@
-// Content-Security-Policy as a policy writes it: checked for what browsers pass over in silence, and made ready for a nonce.
+// Checks a policy's Content-Security-Policy for mistakes that browsers ignore silently, and prepares it for a nonce.
 
 /** Directives of CSP Level 3 and of the specifications that add to it. A browser ignores any other. */
 const directives = new Set(
@@ -9,7 +9,7 @@ const directives = new Set(
   ).split(" "),
 );
 
-/** They mean something in quotes only: without, they are names of hosts. */
+/** Keywords that have a meaning only in quotes. Without quotes they are host names. */
 const keywords =
   /^(?:none|self|unsafe-inline|unsafe-eval|unsafe-hashes|strict-dynamic|report-sample|wasm-unsafe-eval|nonce-.*|sha(?:256|384|512)-.*)$/i;
 
@@ -28,7 +28,7 @@ const split = (text: string): Directive[] =>
     .map(([name = "", ...values]) => ({ name: name.toLowerCase(), values }));
 
 function valueProblem({ name, values }: Directive): string | undefined {
-  // Those two are not lists of sources.
+  // The values of these two directives are not lists of sources.
   if (name === "sandbox" || name === "trusted-types") return undefined;
   for (const value of values) {
     if (value === nonceSource) {
@@ -39,13 +39,13 @@ function valueProblem({ name, values }: Directive): string | undefined {
     if (/^'nonce-/i.test(value)) return `${value} would be the same for everybody: write ${nonceSource}`;
     if (keywords.test(value) && name.endsWith("-src")) return `${value} is a host here: write '${value}'`;
   }
-  // CSP 3 section 6.7.2.3: beside another source 'none' is passed over.
+  // CSP 3 section 6.7.2.3: 'none' is ignored beside another source.
   if (values.includes("'none'") && values.length > 1)
     return `'none' beside other sources means nothing in ${name}`;
   return undefined;
 }
 
-/** @returns what is wrong with it, where a browser would say nothing and protect less */
+/** @returns what is wrong, where a browser would say nothing and protect less; undefined = nothing */
 export function cspProblem(text: string): string | undefined {
   if (!/^[\x20-\x2b\x2d-\x7e]{1,4096}$/.test(text)) {
     return "must be 1 to 4096 printable ASCII characters without a comma, which would begin another policy";
@@ -54,7 +54,7 @@ export function cspProblem(text: string): string | undefined {
   for (const directive of split(text)) {
     const { name } = directive;
     if (!directives.has(name)) return `has the unknown directive ${name}`;
-    // CSP 3 section 2.2.1: of two the second is ignored.
+    // CSP 3 section 2.2.1: the second of two equal directives is ignored.
     if (seen.has(name)) return `has ${name} twice: the second would be ignored`;
     seen.add(name);
     const problem = valueProblem(directive);
@@ -64,12 +64,12 @@ export function cspProblem(text: string): string | undefined {
 }
 
 export interface NonceCsp {
-  /** For what is no page: without a nonce. */
+  /** For answers that are not pages: without a nonce. */
   readonly plain: string;
   readonly withNonce: (nonce: string) => string;
 }
 
-/** @param text in which `cspProblem` found nothing, with a nonce in it */
+/** @param text a value without problems (`cspProblem`) that contains a nonce */
 export function compileNonce(text: string): NonceCsp {
   const plain = split(text)
     .map(({ name, values }) => {

@@ -1,4 +1,4 @@
-// The response fields that the options come to, made once for each route.
+// Turns the options into the response fields to send, once for each route.
 import { fieldKey } from "../../src/language/field-name.ts";
 import type { SecurityHeadersOptions } from "./options.ts";
 import { type FieldValues, presets } from "./presets.ts";
@@ -17,7 +17,7 @@ const names: readonly (readonly [keyof FieldValues, string])[] = [
   ["crossOriginResourcePolicy", "Cross-Origin-Resource-Policy"],
 ];
 
-/** As they may not come in trailers. */
+/** Listed because these fields must not come in trailers. */
 export const fieldNames: readonly string[] = names.map(([, name]) => name);
 
 export interface Line {
@@ -27,7 +27,7 @@ export interface Line {
   readonly value: string;
 }
 
-/** What the option comes to; undefined = the field is not sent. */
+/** @returns the value that an option stands for; undefined = the field is not sent */
 export function valueOf(options: SecurityHeadersOptions, option: keyof FieldValues): string | undefined {
   const value = options[option];
   if (value === "off") return undefined;

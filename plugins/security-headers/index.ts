@@ -1,4 +1,4 @@
-// The security-headers plugin: response fields by which browsers protect users of the service.
+// The security-headers plugin: sets response fields that make browsers protect the users of the service.
 import {
   definePlugin,
   type Exchange,
@@ -13,11 +13,11 @@ import { fieldNames, type Line, linesOf } from "./fields.ts";
 import { freshNonce } from "./nonce.ts";
 import { securityHeadersOptions } from "./options.ts";
 
-/** By which the service learns the nonce of a request. */
+/** The request field that tells the service the nonce. */
 const nonceField = "X-CSP-Nonce";
 const nonceNote = note<string>("nonce");
 
-/** What runs scripts with nonces: pages. Pictures, data and scripts may then still be cached. */
+/** Only pages run scripts with nonces. Pictures, data and scripts stay cacheable. */
 const page = /^(?:text\/html|application\/xhtml\+xml)(?:[; ]|$)/i;
 
 const hasNonce = ({ option, value }: Line): boolean =>
@@ -38,7 +38,7 @@ function put({ fields }: ExchangeResponse, { name, key }: Line, value: string, o
 const isSecure = ({ option }: Line): boolean => option === "strictTransportSecurity";
 const toLines = (of: readonly Line[]): FieldLine[] => of.map(({ name, value }) => fieldLine(name, value));
 
-/** Lines that are the same for every request: RFC 6797 section 7.2 has one of them for https alone. */
+/** Sets the fields that are the same for every request. RFC 6797 section 7.2 allows one of them on https only. */
 function plainSetter(lines: readonly Line[], override: boolean): Setter {
   const [always, secure] = [
     toLines(lines.filter((line) => !isSecure(line))),
@@ -59,13 +59,14 @@ function plainSetter(lines: readonly Line[], override: boolean): Setter {
 function nonceSetter(line: Line, override: boolean): Setter {
   const { plain, withNonce } = compileNonce(line.value);
   return function setWithNonce(exchange, response) {
-    // A 304 brings the fields of what the client has up to date (RFC 9110 section 15.4.5): that has its own nonce.
+    // A 304 updates the fields of the answer that the client has (RFC 9110 section 15.4.5), whose page has its own
+    // nonce.
     if (response.status === 304) return;
     const nonce = nonceNote.get(exchange);
     if (nonce === undefined || !page.test(response.fields.get("content-type") ?? "")) {
       put(response, line, plain, override);
     } else if (put(response, line, withNonce(nonce), override)) {
-      // Out of a cache the same nonce would come to everybody, for an attacker to know beforehand.
+      // A cache would serve the same nonce to everybody, and an attacker could know it beforehand.
       exchange.responseIsPersonal = true;
     }
   };
@@ -75,7 +76,7 @@ export const securityHeaders = definePlugin({
   name: "security-headers",
   version: "1.0.0",
   apiVersion: 1,
-  // The first to see a response: what it adds is stored by the cache, and the policy's other plugins have the last word.
+  // The first to see a response: the cache stores what it adds, and the policy's other plugins can still change it.
   priority: 55,
   security: false,
   failMode: "closed",

@@ -1,4 +1,4 @@
-// What `policy lint` says of security-headers: values that are right and protect from less than they seem to.
+// Rules of `policy lint` for security-headers. They find values that are valid and protect less than they seem to.
 import type { LintFinding, PluginLint } from "../../src/plugin-api/contract.ts";
 import { valueOf } from "./fields.ts";
 import type { SecurityHeadersOptions } from "./options.ts";
@@ -18,7 +18,7 @@ export const lint: PluginLint<SecurityHeadersOptions> = {
         if (sources === undefined) {
           const message = "has neither script-src nor default-src: scripts may come from anywhere";
           yield { path, message, advice: "say where scripts come from" };
-          // CSP 3 section 6.7.3.2: beside a nonce or a hash, 'unsafe-inline' counts in old browsers alone.
+          // CSP 3 section 6.7.3.2: beside a nonce or a hash, only old browsers honour 'unsafe-inline'.
         } else if (/'unsafe-inline'/i.test(sources) && !/'(?:nonce|sha\d+)-/i.test(sources)) {
           const message = "takes 'unsafe-inline' scripts, which is what it should hold off";
           yield { path, message, advice: "use 'nonce-$nonce', with which the service marks its own scripts" };
@@ -29,7 +29,7 @@ export const lint: PluginLint<SecurityHeadersOptions> = {
       about: "A Strict-Transport-Security that is over before most users come again",
       *check(options): Generator<LintFinding> {
         const seconds = Number(/^max-age=(\d+)/.exec(valueOf(options, "strictTransportSecurity") ?? "")?.[1]);
-        // Nought is meant: it makes browsers forget the host.
+        // Zero is deliberate: it makes browsers forget the host.
         if (!(seconds > 0 && seconds < 2_592_000)) return;
         yield {
           path: ["strictTransportSecurity"],

@@ -3,7 +3,7 @@ import { parseDictionary } from "structured-headers";
 import { z } from "zod";
 import { cspProblem } from "./csp.ts";
 
-/** `preset`, `off`, or a value in which nothing is wrong. */
+/** `preset`, `off`, or a value without problems. */
 const fieldText = (problemOf: (text: string) => string | undefined) =>
   z
     .string()
@@ -18,7 +18,7 @@ const fieldChoice = (...values: readonly string[]) => z.enum(["preset", "off", .
 
 const preloadSeconds = 31_536_000;
 
-/** RFC 6797 section 6.1, in the one spelling that lists of hosts to preload take. */
+/** The value of Strict-Transport-Security (RFC 6797 section 6.1), in the only spelling that preload lists accept. */
 function hstsProblem(text: string): string | undefined {
   const parts = /^max-age=(\d{1,10})(; includeSubDomains)?(; preload)?$/.exec(text);
   if (parts === null) return "must be max-age=SECONDS, then ; includeSubDomains, then ; preload";
@@ -29,7 +29,9 @@ function hstsProblem(text: string): string | undefined {
   return undefined;
 }
 
-/** A dictionary of structured fields (Permissions Policy section 5.2): one slip and a browser drops it whole. */
+/**
+ * A dictionary of structured fields (Permissions Policy section 5.2). Browsers drop the whole field for one mistake.
+ */
 function permissionsProblem(text: string): string | undefined {
   try {
     return parseDictionary(text).size === 0 ? "names no feature" : undefined;

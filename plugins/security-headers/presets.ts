@@ -1,4 +1,4 @@
-// What the presets say, field by field; undefined = that field is not sent.
+// The values of each preset, field by field; undefined = the field is not sent.
 
 export interface FieldValues {
   readonly strictTransportSecurity: string | undefined;
@@ -31,7 +31,7 @@ const oneYear = "max-age=31536000";
 
 export const presets: Readonly<Record<"api" | "web" | "off", FieldValues>> = {
   off,
-  // What comes back is data: no page may show it, frame it or run it.
+  // Answers are data: no page may show, frame or run them.
   api: {
     ...off,
     strictTransportSecurity: oneYear,

@@ -1,15 +1,15 @@
-// Records of API keys that cannot be read: counted each time, and told once a minute for each.
+// Reports records of API keys that cannot be read: counts each one found, and logs each record once a minute at most.
 import { boundedCache, type Counter, type Services } from "../../../src/plugin-api/contract.ts";
 import { badKeyRecords } from "../metrics.ts";
 
 const intervalMs = 60_000;
-/** Beyond them the one that was seen longest ago is told again before its minute is over. */
+/** With more records than this, the one seen longest ago may be logged again before its minute is over. */
 const maxTold = 1_024;
 
 export class BadRecords {
   readonly #services: Services;
   readonly #count: Counter;
-  /** When it was told, monotonic milliseconds, and how often it was seen since. */
+  /** When the record was logged (monotonic ms), and how often it has been found since. */
   readonly #told = boundedCache<{ atMono: number; since: number }>(maxTold);
 
   constructor(services: Services) {
@@ -17,7 +17,7 @@ export class BadRecords {
     this.#count = badKeyRecords(services.metrics)();
   }
 
-  /** @param key where the record is in Redis; it does not tell the API key */
+  /** @param key the record's key in Redis, which does not reveal the API key */
   found(key: string, fault: string): void {
     this.#count.inc();
     const now = this.#services.clock.mono();

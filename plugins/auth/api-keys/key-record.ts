@@ -1,4 +1,4 @@
-// The record of one API key as Redis holds it, parsed strictly: what is not understood is never let in.
+// Parses the record of one API key from Redis. It is strict: a record that it does not understand lets nobody in.
 import { z } from "zod";
 import { hasDoubledMember } from "../../../src/language/doubled-members.ts";
 import { parseJson } from "../../../src/language/json.ts";
@@ -7,12 +7,14 @@ import type { Identity, StoreSignatures } from "../../../src/plugin-api/contract
 import { accepted, type Accepted } from "../auth-result.ts";
 import { identityText } from "../option-fields.ts";
 
-/** The end of the year 9999: later is no date but another unit, microseconds or so, and would never end. */
+/**
+ * The end of the year 9999. A later value is no date but has another unit, such as microseconds, and would never end.
+ */
 const lastMs = 253_402_300_799_999;
 
 const text = z.string().regex(identityText, "must be 1 to 256 characters without control characters");
 
-/** Members that mean something here; others may stand beside them and are left alone. */
+/** The members that auth reads. Others may stand beside them and are ignored. */
 const recordShape = z.looseObject({
   id: text,
   userId: text,
@@ -32,7 +34,7 @@ const recordShape = z.looseObject({
   services: z.array(text).nullish(),
 });
 
-/** A key as requests are held against it. */
+/** A parsed record, as requests are checked against it. */
 export interface KeyRecord {
   readonly id: string;
   readonly disabled: boolean;
@@ -49,7 +51,7 @@ function epochMs(value: string | number | null | undefined): number {
   return value < 1e11 ? value * 1000 : value;
 }
 
-/** @throws Error that names the fault, never the record's values */
+/** @throws Error that names the fault, but none of the record's values */
 export function keyRecord(input: unknown): KeyRecord {
   const parsed = recordShape.safeParse(input);
   if (!parsed.success) {
@@ -80,7 +82,7 @@ export function keyRecord(input: unknown): KeyRecord {
   };
 }
 
-/** What a record that may be signed holds, checked by nobody. @returns the text itself where it is not signed */
+/** @returns the payload of a signed record, not verified; the text itself when it is not signed */
 export function recordJson(text: string): { readonly json: string; readonly isJws: boolean } {
   const [, payload] = /^[\w-]+\.([\w-]+)\.[\w-]+$/.exec(text.trim()) ?? [];
   if (payload === undefined) return { json: text, isJws: false };
@@ -88,8 +90,8 @@ export function recordJson(text: string): { readonly json: string; readonly isJw
 }
 
 /**
- * @param signatures undefined = none can be verified: a signed record counts as one that is not
- * Rejects when it is signed by nobody whose key counts.
+ * @param signatures undefined = no signature can be verified: a signed record then counts as unsigned
+ * Rejects when no key that counts has signed it.
  */
 export async function openKeyRecord(
   text: string,
@@ -112,7 +114,7 @@ export function parseKeyRecord(json: string): KeyRecord {
   } catch (error) {
     throw new Error(`record: ${(error as SyntaxError).message}`, { cause: error });
   }
-  // Of two `disabled` the last would count here, and the other for whoever wrote it.
+  // With two `disabled`, this parser would take the last one; the author may have meant the other.
   if (hasDoubledMember(json, value)) throw new Error("record: names a member twice");
   return keyRecord(value);
 }

@@ -1,5 +1,6 @@
-// API keys in Redis as an operator works on them. Every step is one atomic change of one record, so that a command that
-// was cut off, or run twice or by two people at once, can be run again. A key itself is known only when it is made.
+// Lets an operator make, list, rotate and revoke the API keys in Redis. Every step is one atomic change of one record.
+// So a command can be run again after it was cut off, or while another run of it works. The key itself is known only
+// when it is made.
 import { randomBytes } from "node:crypto";
 import { setTimeout } from "node:timers/promises";
 import { createKey, keyPath, storeKeyOf } from "./key-format.ts";
@@ -8,7 +9,7 @@ import { usageKey } from "./key-usage.ts";
 import { parseJson } from "../../../src/language/json.ts";
 import type { RecordSigner, Script, Store } from "../../../src/plugin-api/contract.ts";
 
-/** A record as it is stored: what auth reads, and what only these commands read. */
+/** A record as it is stored: the members that auth reads, and those that only these commands read. */
 export type StoredKey = Readonly<Record<string, unknown>> & {
   readonly id: string;
   readonly userId: string;
@@ -19,18 +20,18 @@ export type StoredKey = Readonly<Record<string, unknown>> & {
   readonly disabled?: boolean | null;
   readonly createdAt?: string;
   readonly revokedAt?: string;
-  /** Given with `--expires`: the key that replaces this one lives as long. */
+  /** From `--expires`. The key that replaces this one gets the same lifetime. */
   readonly lifetimeMs?: number;
   readonly rotatedFrom?: string;
   readonly replacedBy?: string;
 };
 
 export interface ListedKey {
-  /** Where it lies, below the prefix. */
+  /** The record's key in Redis, below the prefix. */
   readonly storeKey: string;
-  /** undefined = not to be read: requests with it get 503. */
+  /** undefined = cannot be read: requests with this key get 503. */
   readonly record: StoredKey | undefined;
-  /** Epoch milliseconds of its last use, by service. */
+  /** When each service last used it (epoch ms). */
   readonly uses: Readonly<Record<string, number>>;
 }
 
@@ -42,11 +43,11 @@ export interface NewKey {
 export interface Rotation {
   readonly old: StoredKey;
   readonly record: StoredKey;
-  /** The new key; undefined when an earlier run has made it and shown it. */
+  /** The new key; undefined when an earlier run has already made and shown it. */
   readonly key: string | undefined;
 }
 
-/** Why a command cannot do what it was asked for; the text is for the operator. */
+/** Why a command cannot be done. The text is for the operator. */
 export class KeyRingRefusal extends Error {
   override readonly name = "KeyRingRefusal";
 }
@@ -61,7 +62,7 @@ const limitMs = 5_000;
 const maxKeys = 100_000;
 const page = 200;
 const attempts = 5;
-/** How long a run may take to make the new key. */
+/** How long one run may take to make the new key, before another run may try. */
 const leaseMs = 5_000;
 const pollMs = 50;
 
@@ -102,9 +103,10 @@ export class KeyRing {
   }
 
   /**
-   * Makes a key that takes the place of another one, which ends after the overlap. Run again, it finishes what was cut
-   * off and otherwise changes nothing.
-   * @throws KeyRingRefusal when there is no such key, several, or it is revoked
+   * Makes a key that replaces another one, which ends after the overlap. A second run finishes what the first left
+   * undone and otherwise changes nothing.
+   * @throws KeyRingRefusal when there is no such key, several, it is revoked, its signature does not fit, or somebody
+   * else keeps changing it
    */
   async rotate(id: string, overlapMs: number): Promise<Rotation> {
     for (let attempt = 0; attempt < attempts; attempt += 1) {
@@ -114,13 +116,13 @@ export class KeyRing {
       if (record.replacedBy !== undefined) return await this.#finish(record, record.replacedBy);
       const endsMs = Math.min(Date.now() + overlapMs, endOf(record));
       const old = { ...record, expiresAt: new Date(endsMs).toISOString(), replacedBy: newId() };
-      // The old key names its successor first: a run that is cut off here is finished by the next one.
+      // The old record names its successor first, so that the next run can finish what is cut off here.
       if (await this.#replace(storeKey, text, old)) return await this.#finish(old, old.replacedBy);
     }
     throw new KeyRingRefusal(`${id} is being changed by somebody else: try again`);
   }
 
-  /** Whether what `revoke` ended was signed: whoever can write Redis can put that record back. */
+  /** Whether `revoke` has ended a signed record. Anyone with write access to Redis can put such a record back. */
   get comesBack(): boolean {
     return this.#comesBack;
   }
@@ -128,7 +130,7 @@ export class KeyRing {
   #comesBack = false;
 
   /**
-   * @returns the records that were revoked now; none when they were before
+   * @returns the records that this call revoked; none when they were revoked before
    * @throws KeyRingRefusal when there is no such key
    */
   async revoke(id: string): Promise<StoredKey[]> {
@@ -147,7 +149,7 @@ export class KeyRing {
     throw new KeyRingRefusal(`${id} is being changed by somebody else: try again`);
   }
 
-  /** Nothing out of Redis is signed that no key that counts has signed: it may be anybody's. */
+  /** Never re-signs a record from Redis that no key that counts has signed: anybody may have written it. */
   async #refuseUnsigned(storeKey: string, text: string, id: string): Promise<void> {
     if (this.#signer === undefined) {
       if (recordJson(text).isJws)
@@ -163,7 +165,7 @@ export class KeyRing {
     while (Date.now() < endAtMs) {
       const [made] = await this.#named(newId);
       if (made !== undefined) return { old, record: made.record, key: undefined };
-      // Of two that come here at once, one makes the key and the other one finds it.
+      // When two runs come here at once, one makes the key and the other finds it.
       if (await this.#store.set(`keys-make:${newId}`, "1", { ifAbsent: true, ttlMs: leaseMs, limitMs })) {
         const { expiresAt: _, replacedBy: _replacedBy, lifetimeMs, ...facts } = old;
         const { key, record } = await this.#make(
@@ -192,7 +194,7 @@ export class KeyRing {
 
   async #replace(storeKey: string, before: string, after: StoredKey): Promise<boolean> {
     keyRecord(after);
-    // Whoever may write Redis may take a key away: a revocation counts without a signature.
+    // A revocation counts without a signature: anyone with write access to Redis can remove a key anyway.
     const text = after.disabled === true ? JSON.stringify(after) : await this.#written(storeKey, after);
     return (await this.#store.run(replaceIf, [storeKey], [before, text], limitMs)) === 1;
   }

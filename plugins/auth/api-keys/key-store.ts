@@ -1,7 +1,7 @@
-// API keys in Redis, and what this process knows of them. A key seen once costs no round trip; the server's
-// invalidation messages take it out again. Unknown keys are remembered in a bounded negative cache and not in a filter
-// of all known keys: a filter has to be filled by scanning a database that other data fills too, in every sidecar, and
-// is wrong for a moment after every plain SET. Keys never seen before are held back by a budget of look-ups instead.
+// Looks up API keys in Redis and caches the answers. A cached key costs no round trip; the server's invalidation
+// messages remove it from the cache. Unknown keys go into a bounded negative cache. A filter of all known keys would
+// not do: every sidecar would have to fill it by scanning a database that also holds other data, and it would be wrong
+// for a moment after every plain SET. A budget of look-ups limits keys never seen before.
 import {
   boundedCache,
   type Counter,
@@ -18,7 +18,7 @@ export type KeyAnswer =
   | {
       readonly state: "known";
       readonly record: KeyRecord;
-      /** By a key of OUTRIGGER_POLICY_KEYS, for where it lies. */
+      /** Whether a key of OUTRIGGER_POLICY_KEYS has signed the record for its place in Redis. */
       readonly signed: boolean;
       readonly storeKey: string;
     }
@@ -27,9 +27,9 @@ export type KeyAnswer =
   | { readonly state: "overloaded" };
 
 export interface KeyQuery {
-  /** Look only under HMACs. */
+  /** Look only under HMACs with a pepper. */
   readonly requirePepper: boolean;
-  /** 0 = nothing goes on while Redis is out of reach. */
+  /** How long a cached key still counts while Redis is out of reach; 0 = not at all. */
   readonly staleMs: number;
   readonly confirmMs: number;
   readonly negativeMs: number;
@@ -39,13 +39,13 @@ export interface KeyQuery {
 interface Known {
   /** Hex SHA-256 of the key. */
   readonly digest: string;
-  /** Under which it is kept: with `requirePepper` another one. */
+  /** The cache key. Routes with `requirePepper` use another one. */
   readonly name: string;
   readonly answer: KeyAnswer;
   readonly storeKey: string | undefined;
-  /** Monotonic time at which Redis said so. */
+  /** Monotonic time (ms) of this answer from Redis. */
   seenMono: number;
-  /** Epoch of the watch in which Redis said so: in a later one, messages may have been lost. */
+  /** Epoch of the watch at this answer. In a later epoch, invalidation messages may have been lost. */
   epoch: number;
 }
 
@@ -55,17 +55,17 @@ interface Lookup {
 
 const maxKnown = 65_536;
 const maxUnknown = 65_536;
-/** Far more than any key's facts and signature. */
+/** Far more than the facts and the signature of any key need. */
 const maxRecordBytes = 65_536;
 const unwatchedMs = 900;
-/** Under what a key is kept for routes with `requirePepper`, and for the others. */
+/** @returns the cache key: routes with `requirePepper` have their own */
 const nameOf = (digest: string, requirePepper: boolean): string => (requirePepper ? `p${digest}` : digest);
 
 const unknown: KeyAnswer = { state: "unknown" };
 const overloaded: KeyAnswer = { state: "overloaded" };
 const outOfReach: KeyAnswer = { state: "unavailable", because: "redis is out of reach" };
 
-/** One for the process; lives as long as it. */
+/** One for the process, which lives as long as the process. */
 export class KeyStore {
   readonly #store: Store | undefined;
   readonly #services: Services;
@@ -76,16 +76,16 @@ export class KeyStore {
   readonly #badRecords: BadRecords;
   readonly #known = boundedCache<Known>(maxKnown, (known) => this.#unlink(known));
   readonly #unknown = boundedCache<Known>(maxUnknown);
-  /** Digests of known keys by their record's name. */
+  /** Digests of known keys, by the Redis key of their record. */
   readonly #byStoreKey = new Map<string, string>();
   readonly #running = new Map<string, Lookup>();
-  /** Changes with every message about any key; a look-up that spans a change is not kept. */
+  /** Counts messages about any key. A look-up during which it changes is not cached. */
   #changes = 0;
   #epoch = 0;
   #budget = 0;
   #budgetMono = -Infinity;
 
-  /** Hears of no more changes. */
+  /** Stops watching for changes. */
   readonly close: () => void;
 
   constructor(services: Services) {
@@ -104,7 +104,7 @@ export class KeyStore {
     return this.#services.signatures !== undefined;
   }
 
-  /** A record was found that a route does not take without a signature. */
+  /** Reports a record that a route refuses because it is not signed. */
   unsigned(storeKey: string): void {
     this.#badRecords.found(storeKey, "record: is not signed, and apiKeys.signed asks for it");
   }
@@ -118,9 +118,8 @@ export class KeyStore {
   }
 
   /**
-   * What Redis says of a key; plainly when that is known already.
    * @param digest hex SHA-256 of the key
-   * @param mayAsk false = answer from memory or not at all
+   * @returns the cached answer of Redis; undefined = Redis has to be asked
    */
   getCached(digest: string, query: KeyQuery): KeyAnswer | undefined {
     if (this.#store === undefined) return unknown;
@@ -130,7 +129,7 @@ export class KeyStore {
     const known = this.#known.get(name) ?? this.#unknown.get(name);
     if (known === undefined) return undefined;
     const ageMs = this.#services.clock.mono() - known.seenMono;
-    // While changes are told, a slow Redis is no reason to doubt what it said: this needs nothing from it.
+    // While Redis tells of changes, its cached answers stay good even if it is slow: this needs nothing from it.
     const confirmed = known.epoch === this.#epoch && (this.#store.up || this.#store.watching);
     if (known.answer.state === "unknown")
       return confirmed && ageMs < this.#believedMs(query.negativeMs) ? unknown : undefined;
@@ -139,7 +138,7 @@ export class KeyStore {
     return undefined;
   }
 
-  /** Other keys may count now: Redis is asked again, and what it says is verified again. */
+  /** Other signing keys may count now. Every record is read and verified again. */
   #forgetSignatures(): void {
     this.#signatures = this.#services.signatures?.generation;
     this.#known.clear();
@@ -147,7 +146,7 @@ export class KeyStore {
     this.#changes += 1;
   }
 
-  /** Secrets have changed, and were checked then. Under other peppers Redis may know other keys. */
+  /** Secrets have changed; they were checked at that time. Under other peppers Redis may know other keys. */
   #takePeppers(): void {
     const { secrets } = this.#services;
     this.#secrets = secrets.generation;
@@ -157,17 +156,17 @@ export class KeyStore {
     this.#epoch += 1;
   }
 
-  /** A server that does not tell of changes is asked again within the second that a revocation may take. */
+  /** When Redis does not tell of changes, it is asked again within a second, so that a revocation takes no longer. */
   #believedMs(ms: number): number {
     return this.#store?.watching === true ? ms : Math.min(ms, unwatchedMs);
   }
 
-  /** Whether Redis knew this key when it was last asked; it may have to be asked again. */
+  /** Whether Redis knew this key when last asked. It may have to be asked again. */
   seen(digest: string, query: KeyQuery): boolean {
     return this.#known.has(nameOf(digest, query.requirePepper));
   }
 
-  /** Asks Redis; simultaneous questions about one key are one. Never rejects. */
+  /** Asks Redis. Simultaneous look-ups of one key share one answer. Never rejects. */
   lookUp(key: string, digest: string, query: KeyQuery): KeyAnswer | Promise<KeyAnswer> {
     const store = this.#store;
     if (store === undefined) return unknown;
@@ -205,7 +204,7 @@ export class KeyStore {
     const found = values.findIndex((value) => value !== null);
     const answer =
       found === -1 ? unknown : await this.#read(values[found] as Buffer, storeKeys[found] as string);
-    // A change seen meanwhile may be of this key: the answer serves those who wait, the next caller asks again.
+    // A change seen meanwhile may concern this key. The answer serves those who wait, and the next caller asks again.
     if (changes === this.#changes) {
       const seenMono = this.#services.clock.mono();
       this.#keep({ digest, name, answer, storeKey: storeKeys[found], seenMono, epoch });
@@ -238,7 +237,7 @@ export class KeyStore {
     }
   }
 
-  /** The look-up failed: what was seen before goes on within its bound, unless it changed meanwhile. */
+  /** The look-up failed. The cached answer still counts within `staleMs`, unless the key has changed meanwhile. */
   #staleOr(name: string, before: Known | undefined, query: KeyQuery): KeyAnswer {
     if (before === undefined || this.#known.peek(name) !== before) return outOfReach;
     return this.#services.clock.mono() - before.seenMono < query.staleMs ? before.answer : outOfReach;
@@ -250,13 +249,13 @@ export class KeyStore {
       this.#epoch += 1;
       return;
     }
-    // In each form that routes keep: what is revoked is so for all of them.
+    // Removes the key from both kinds of route, so that a revocation counts for all of them.
     const digest = this.#byStoreKey.get(storeKey) ?? storeKey.slice(keyPath.length);
     for (const name of [nameOf(digest, false), nameOf(digest, true)]) {
       this.#known.delete(name);
       this.#unknown.delete(name);
     }
-    // Under a pepper a record's name does not tell which unknown key it is of.
+    // With peppers, a record's Redis key does not tell which unknown key it belongs to.
     if (this.#peppers.length > 0) this.#unknown.clear();
   }
 

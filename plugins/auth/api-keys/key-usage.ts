@@ -1,5 +1,5 @@
-// When which key was last used at which service, for `outrigger keys list`: written to Redis lazily, at most once a
-// minute for a key, and lost rather than waited for.
+// Records for `outrigger keys list` when each key was last used at which service. It writes to Redis in the background,
+// at most once a minute for a key, and drops uses rather than wait.
 import { boundedCache, type Script, type Services } from "../../../src/plugin-api/contract.ts";
 
 /** Hash field = service, value = epoch milliseconds; kept for 90 days after the last use. */
@@ -8,7 +8,10 @@ const recordUse: Script = {
   lua: "redis.call('HSET', KEYS[1], ARGV[1], ARGV[2]) redis.call('EXPIRE', KEYS[1], 7776000) return 1",
 };
 
-/** Key of one API key's uses, by its id. Outside `apikey:`, so that a use does not invalidate the key. */
+/**
+ * @returns the Redis key for the uses of one API key, by its id. It lies outside `apikey:`, so that a use does not
+ * invalidate the cached key.
+ */
 export const usageKey = (id: string): string => `keyuse:${id}`;
 
 const intervalMs = 60_000;
@@ -35,7 +38,7 @@ export class KeyUsage {
     this.#timer ??= setTimeout(() => void this.flush(), flushMs).unref();
   }
 
-  /** Writes what is pending now. Never rejects. */
+  /** Writes the pending uses now. Never rejects. */
   async flush(): Promise<void> {
     clearTimeout(this.#timer);
     this.#timer = undefined;

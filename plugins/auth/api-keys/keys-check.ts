@@ -1,4 +1,4 @@
-// What `outrigger check` says of API keys in Redis: those that end soon, and records that cannot be read.
+// Looks for `outrigger check` at the API keys in Redis: keys that end soon, and records that cannot be read.
 import type { CheckContext, CheckFinding } from "../../../src/plugin-api/contract.ts";
 import { StoreUnavailable } from "../../../src/plugin-api/contract.ts";
 import { durationText } from "../../../src/language/duration.ts";
@@ -20,7 +20,7 @@ export async function checkApiKeys(context: CheckContext): Promise<readonly Chec
     ];
   } catch (error) {
     if (!(error instanceof StoreUnavailable) || error.code !== "NOPERM") throw error;
-    // A sidecar's user reads the key that it is shown, and lists none.
+    // A sidecar's Redis user may read the key that a caller shows, but not list keys.
     return [{ name: "api-keys", state: "ok", message: "not looked at: this user may not list them" }];
   }
 }

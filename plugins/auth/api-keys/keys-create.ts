@@ -1,4 +1,4 @@
-// `outrigger keys create`: makes an API key and prints it, once and never again.
+// `outrigger keys create`: makes an API key and prints it this one time.
 import type { CommandContext } from "../../../src/plugin-api/contract.ts";
 import { parseDuration } from "../../../src/language/duration.ts";
 import { withKeyRing } from "./with-key-ring.ts";
@@ -12,7 +12,10 @@ export interface CreateOptions {
   readonly key: string | undefined;
 }
 
-/** Prints the key on stdout and its id on stderr. @returns the exit code */
+/**
+ * Prints the key on stdout and its id on stderr.
+ * @returns the exit code
+ */
 export async function createKey(context: CommandContext, options: CreateOptions): Promise<number> {
   const lifetimeMs = options.expires === undefined ? undefined : parseDuration(options.expires);
   if (options.expires !== undefined && (lifetimeMs === undefined || lifetimeMs === 0)) {

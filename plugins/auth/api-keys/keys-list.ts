@@ -1,4 +1,4 @@
-// `outrigger keys list`: every API key with its state and who still uses it; never a key or its digest.
+// `outrigger keys list`: prints every API key with its state and the services that use it, but no key and no digest.
 import type { CommandContext } from "../../../src/plugin-api/contract.ts";
 import { durationText } from "../../../src/language/duration.ts";
 import { endOf, type ListedKey } from "./key-ring.ts";

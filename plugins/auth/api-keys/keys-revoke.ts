@@ -2,7 +2,10 @@
 import type { CommandContext } from "../../../src/plugin-api/contract.ts";
 import { withKeyRing } from "./with-key-ring.ts";
 
-/** Running it again changes nothing. @returns the exit code */
+/**
+ * A second run changes nothing.
+ * @returns the exit code
+ */
 export async function revokeKey(context: CommandContext, { id }: { readonly id: string }): Promise<number> {
   return await withKeyRing(context, async (ring) => {
     const revoked = await ring.revoke(id);

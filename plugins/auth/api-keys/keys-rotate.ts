@@ -1,9 +1,12 @@
-// `outrigger keys rotate ID`: a new key for the same caller, and a date on which the old one ends.
+// `outrigger keys rotate ID`: makes a new key for the same caller and sets when the old one ends.
 import type { CommandContext } from "../../../src/plugin-api/contract.ts";
 import { parseDuration } from "../../../src/language/duration.ts";
 import { withKeyRing } from "./with-key-ring.ts";
 
-/** Prints the new key on stdout, unless an earlier run has. @returns the exit code */
+/**
+ * Prints the new key on stdout, unless an earlier run already has.
+ * @returns the exit code
+ */
 export async function rotateKey(
   context: CommandContext,
   given: { readonly id: string; readonly overlap: string; readonly key: string | undefined },

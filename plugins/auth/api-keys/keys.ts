@@ -1,4 +1,4 @@
-// Checks an API key: shape, the policy's own list, then Redis, then what its record allows.
+// Checks an API key: its form, the policy's own list, then Redis, then the limits in its record.
 import type { Clock } from "../../../src/plugin-api/contract.ts";
 import { refused, unavailable, type AuthResult, type MaybeAuthResult, type Unseen } from "../auth-result.ts";
 import { hasGoodShape, keyDigest } from "./key-format.ts";
@@ -24,7 +24,7 @@ export interface KeyCheckParts {
 
 const known = new WeakMap<ApiKeyOptions, ReadonlyMap<string, KeyRecord>>();
 
-/** The policy's own keys by their digest: made once for all routes that have the same options. */
+/** @returns the policy's own keys by digest, made once for all routes with the same options */
 function ownKeys(options: ApiKeyOptions): ReadonlyMap<string, KeyRecord> {
   let own = known.get(options);
   if (own === undefined) {
@@ -34,14 +34,14 @@ function ownKeys(options: ApiKeyOptions): ReadonlyMap<string, KeyRecord> {
   return own;
 }
 
-/** Keys as one route takes them. */
+/** Checks keys for one route. */
 export class KeyCheck {
   readonly #parts: KeyCheckParts;
   readonly #query: KeyQuery;
   readonly #revoked: ReadonlySet<string>;
   readonly #own: ReadonlyMap<string, KeyRecord>;
 
-  /** @throws Error when only keys under a pepper are taken and there is none */
+  /** @throws Error when keys need a pepper or a signature and this sidecar has no pepper, or no keys to verify with */
   constructor(parts: KeyCheckParts) {
     const { options } = parts;
     if (options.requirePepper && !parts.store.peppered) {
@@ -64,7 +64,7 @@ export class KeyCheck {
     };
   }
 
-  /** From memory, or that Redis has to be asked (`ask`). */
+  /** @returns the result from memory, or `unseen` when Redis has to be asked */
   getCached(key: string, address: string): AuthResult | Unseen {
     const digest = keyDigest(key);
     const own = this.#own.get(digest);
@@ -74,7 +74,7 @@ export class KeyCheck {
     return hasGoodShape(key) ? { kind: "unseen", digest } : badShape;
   }
 
-  /** A key that was good before is no guess, also when Redis has to confirm it. */
+  /** Whether the key was good before. Then it is not a guess, even if Redis has to confirm it. */
   seen(digest: string): boolean {
     return this.#parts.store.seen(digest, this.#query);
   }
@@ -88,7 +88,7 @@ export class KeyCheck {
   #result(answer: KeyAnswer, address: string): AuthResult {
     if (answer.state === "known") {
       const { record, signed, storeKey } = answer;
-      // Whoever may write Redis may take a key away all the same.
+      // A disabled record counts without a signature: anyone with write access to Redis can remove a key anyway.
       if (signed || record.disabled || this.#parts.options.signed !== "require")
         return this.#judge(record, address);
       this.#parts.store.unsigned(storeKey);

@@ -1,4 +1,4 @@
-// Options of API keys: where they are shown, those that the policy lists, and how the others are looked up.
+// Options of API keys: where clients send them, the keys in the policy, and how others are looked up.
 import { z } from "zod";
 import { seconds } from "../../../src/language/duration.ts";
 import { network } from "../../../src/language/network.ts";
@@ -21,7 +21,7 @@ const keyRecord = z.strictObject({
   services: z.array(z.string().min(1)).optional().describe("Services it is good for (default: all)"),
 });
 
-/** Of two entries one would be taken, and nobody could say which: both places are named. */
+/** Refuses repeated entries, as only one of them would count. The problem names both places. */
 function refuseRepeated<Entry>(
   entries: readonly Entry[],
   context: z.core.$RefinementCtx,

@@ -4,9 +4,9 @@ import { parsePeppers } from "./key-format.ts";
 import { KeyRing, KeyRingRefusal } from "./key-ring.ts";
 
 /**
- * @param work does the command's part; its result is the exit code
+ * @param work the command's own part; its result is the exit code
  * @param keyFile the private key that signs records
- * @returns that, 1 when Redis cannot be used or the command is refused, 2 without REDIS_URL
+ * @returns the exit code of `work`; 1 when Redis cannot be used or the command is refused; 2 without REDIS_URL
  */
 export async function withKeyRing(
   context: CommandContext,

@@ -1,4 +1,5 @@
-// Tells the service who calls in a short-lived signed JWT, so that it can check that the request came through here.
+// Tells the service who calls, in a short-lived signed JWT, which also proves that the request came through the
+// sidecar.
 import { createPublicKey, type KeyObject } from "node:crypto";
 import { calculateJwkThumbprint, SignJWT, type JWK } from "jose";
 import { claimAt } from "../../../src/language/claim-path.ts";
@@ -13,13 +14,13 @@ interface Signed {
 
 export class Assertion {
   readonly header: string;
-  /** The public key (RFC 7517), for the service to check with. */
+  /** The public key (RFC 7517) with which the service verifies. */
   readonly jwk: JWK;
   readonly #options: AssertionOptions;
   readonly #services: Services;
   readonly #key: KeyObject;
   readonly #kid: string;
-  // Identities live as long as the verdict they came with, and so do their assertions.
+  // A cached identity keeps its assertion, and both are dropped together.
   readonly #signed = new WeakMap<Identity, Signed>();
   readonly #running = new WeakMap<Identity, Promise<string>>();
 
@@ -37,7 +38,9 @@ export class Assertion {
     this.#kid = jwk.kid;
   }
 
-  /** Rejects when the key is not set, cannot be read, or does not fit the algorithm; never shows it. */
+  /**
+   * Rejects when the key is not set, cannot be read, or does not fit the algorithm. The message never shows the key.
+   */
   static async create(options: AssertionOptions, services: Services): Promise<Assertion> {
     const secret = services.secrets.get(options.key);
     if (secret === undefined) throw new Error(`assertion.key: OUTRIGGER_${options.key} is not set`);
@@ -68,10 +71,10 @@ export class Assertion {
     return assertion;
   }
 
-  /** Nothing to end. */
+  /** Nothing to release. */
   close(): void {}
 
-  /** One made before and still fresh; undefined = `make` one. */
+  /** @returns an assertion made before that is still fresh; undefined = call `make` */
   getCached(identity: Identity): string | undefined {
     const signed = this.#signed.get(identity);
     return signed !== undefined && this.#services.clock.now() < signed.reuseUntilMs ? signed.jwt : undefined;

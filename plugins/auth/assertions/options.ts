@@ -1,4 +1,4 @@
-// Options of the signed identity towards the service.
+// Options of the assertion: the signed identity for the service.
 import { z } from "zod";
 import { claimPath } from "../../../src/language/claim-path.ts";
 import { seconds } from "../../../src/language/duration.ts";

@@ -1,5 +1,5 @@
-// Who a request with `Authorization: Basic` is from (RFC 7617). A check costs tens of milliseconds and megabytes on purpose:
-// few run at once, on other threads, and what was checked is remembered for a while as a keyed hash.
+// Checks `Authorization: Basic` (RFC 7617). A check costs tens of milliseconds and megabytes on purpose. So only few
+// run at once, on other threads, and results are cached for a while under a keyed hash.
 import { isUtf8 } from "node:buffer";
 import { createHmac, randomBytes } from "node:crypto";
 import {
@@ -24,23 +24,23 @@ import type { BasicOptions } from "./options.ts";
 import { decoys, readPasswordFile } from "./password-file.ts";
 import type { CheckBcrypt, PasswordHash } from "./password-hash.ts";
 
-/** The pool has four threads, which files and names need too; and each check takes up to 128 MB. */
+/** libuv's thread pool has four threads, which file access and DNS need too, and each check takes up to 128 MB. */
 const maxChecks = 2;
 const maxWaiting = 64;
-/** Of them from one address. */
+/** Waiting checks from one client network. */
 const maxWaitingOfOne = 16;
 const maxRemembered = 4_096;
 const maxLength = 2_048;
-/** Nobody has a longer one (password-file.ts), and guesses are counted by them. */
+/** No user has a longer name (password-file.ts), and failed guesses are counted by name. */
 const maxNameLength = 512;
 
 const shownText = /^basic[ \t]+([A-Za-z0-9+/]{2,}={0,2})[ \t]*$/i;
 const anyBasic = /^basic(?:[ \t]|$)/i;
-/** RFC 7617 section 2: no control characters in either. */
+/** RFC 7617 section 2: no control characters in name or password. */
 const plainText = /^\P{Cc}*$/u;
 
 const malformed = refused("basic", "basic: malformed");
-/** No further guess at the user: whose program has an old password is not to shut out everybody else of that name. */
+/** Does not count as another guess at the user: a program with an old password must not lock out that user. */
 const wrongAgain = refused("basic", "basic: wrong user or password, as a moment ago");
 const tooMany = unavailable("basic", "basic: too many passwords to check", "overloaded");
 const noMemory = unavailable("basic", "basic: the password cannot be checked now", "overloaded");
@@ -48,13 +48,13 @@ const noMemory = unavailable("basic", "basic: the password cannot be checked now
 interface Shown {
   readonly user: string;
   readonly password: string;
-  /** Keyed hash of both: the key never leaves this process. */
+  /** Keyed hash of name and password. Its key never leaves this process. */
   readonly digest: string;
 }
-/** How it waits for a check. */
+/** How a check waits for its turn. */
 interface Turn {
   readonly who: string;
-  /** Whether so much was guessed meanwhile that no guess is looked at any more. */
+  /** Whether there were so many wrong guesses meanwhile that this one is not checked any more. */
   isOver(): boolean;
 }
 interface Checked {
@@ -68,18 +68,21 @@ export class BasicCheck implements SchemeCheck {
   readonly #services: Services;
   readonly #cacheMs: number;
   readonly #users: ReadonlyMap<string, PasswordHash>;
-  /** What a name that nobody has is checked by. */
+  /** The hash to check with when no user has that name. */
   readonly #decoyFor: (user: string) => PasswordHash;
   readonly #identities: ReadonlyMap<string, Accepted>;
   readonly #key = randomBytes(32);
-  /** Those that are over tell that a password was good once: it is no guess. */
+  /** Good passwords. An expired entry still shows that the password was good once, so it is not a guess. */
   readonly #good = boundedCache<Checked>(maxRemembered);
-  /** Monotonic milliseconds until when. */
+  /** Wrong passwords, each with the time until which it is remembered (monotonic ms). */
   readonly #bad = boundedCache<number>(maxRemembered);
   readonly #running = new Map<string, Promise<AuthResult>>();
   readonly #semaphore = new Semaphore(maxChecks, maxWaiting, maxWaitingOfOne);
 
-  /** @throws Error, without anything of it, when the secret is not set or a line of it cannot be used */
+  /**
+   * @throws Error when the secret is not set, has a line that cannot be used, or lacks a user of `identities`. Quotes
+   * no hash.
+   */
   constructor(options: BasicOptions, services: Services, checkBcrypt: CheckBcrypt) {
     this.#services = services;
     this.#cacheMs = options.cacheSeconds * 1000;
@@ -125,10 +128,11 @@ export class BasicCheck implements SchemeCheck {
     if (good !== undefined && now < good.untilMono) return good.result;
     const bad = this.#bad.get(shown.digest);
     if (bad !== undefined && now < bad) return wrongAgain;
-    // It is good still: the file is another one's when it changes. Nobody's flood of guesses is to keep it out.
+    // An expired entry is still right: when the file changes, a new BasicCheck is made. A flood of guesses must not
+    // keep this user out.
     if (good !== undefined && this.#semaphore.isFull) return good.result;
     const wrong = refused("basic", "basic: wrong user or password", shown.user);
-    // Too many have guessed, from there or at this name: one that was good before is looked at all the same.
+    // Too many wrong guesses from this address or at this name. A password that was good before is still checked.
     if (good === undefined && (guessing.doubtful || guessing.waitSeconds(shown.user) > 0)) return wrong;
     const running = this.#running.get(shown.digest);
     if (running !== undefined) return running;
@@ -163,7 +167,8 @@ export class BasicCheck implements SchemeCheck {
     const hash = this.#users.get(user) ?? this.#decoyFor(user);
     let matches: boolean | "over" | undefined;
     try {
-      // Many guesses at once are let in together, and most of them wait while the first ones are counted.
+      // Many simultaneous guesses get past the first test together. While most of them wait, the first ones are
+      // counted.
       const look = async () => (turn.isOver() ? "over" : await hash.matches(password));
       matches = await this.#semaphore.run(look, turn.who);
     } catch (error) {

@@ -1,4 +1,4 @@
-// The program of the thread that checks passwords by bcrypt; in the bundle a file of its own beside the sidecar's.
+// The program of the thread that checks bcrypt hashes. In the bundle it is a file of its own beside the sidecar's.
 import { isMainThread, parentPort } from "node:worker_threads";
 import { compareSync } from "bcryptjs";
 import type { BcryptTask } from "./bcrypt-thread.ts";

@@ -1,5 +1,5 @@
-// Passwords are checked by bcrypt in a thread of its own: Node has no bcrypt, and what has takes tenths of a second of
-// work in one piece. There is one thread in a process, which checks one password after the other and ends when idle.
+// Checks passwords by bcrypt in a separate thread: Node has no bcrypt, and bcryptjs would block the event loop for
+// tenths of a second. One thread per process checks one password after the other, and ends when idle.
 import { extname } from "node:path";
 import { getAsset, isSea } from "node:sea";
 import { Worker } from "node:worker_threads";
@@ -20,7 +20,7 @@ export interface BcryptThreadOptions {
   readonly idleMs?: number;
 }
 
-/** Of all routes; who waits for a turn on one of them waits there (semaphore.ts). */
+/** Limit for all routes together. Each route has its own queue in front of this one (semaphore.ts). */
 const maxQueue = 16;
 
 const programHere: URL | (() => string) = isSea()
@@ -32,9 +32,9 @@ export class BcryptThread {
   readonly #limitMs: number;
   readonly #idleMs: number;
   #worker: Worker | undefined;
-  /** The first one is being checked. */
+  /** The first entry is being checked. */
   #queue: Waiting[] = [];
-  /** Ends the check that runs, or the thread. */
+  /** The time limit of the running check, or of the idle thread. */
   #timer: NodeJS.Timeout | undefined;
 
   constructor({ program = programHere, limitMs = 10_000, idleMs = 60_000 }: BcryptThreadOptions = {}) {
@@ -43,7 +43,7 @@ export class BcryptThread {
     this.#idleMs = idleMs;
   }
 
-  /** @returns undefined when too many wait. Rejects when it cannot be checked. */
+  /** @returns undefined when the queue is full. Rejects when the password cannot be checked. */
   matches(task: BcryptTask): Promise<boolean | undefined> {
     if (this.#queue.length >= maxQueue) return Promise.resolve(undefined);
     return new Promise((resolve, reject) => {
@@ -82,7 +82,7 @@ export class BcryptThread {
     const worker = new Worker(isText ? this.#program() : this.#program, {
       name: "bcrypt",
       eval: isText,
-      // Neither secrets nor what this process was started with is for it.
+      // The thread gets neither secrets nor the arguments of this process.
       env: {},
       execArgv: [],
       resourceLimits: { maxOldGenerationSizeMb: 32, maxYoungGenerationSizeMb: 4 },
@@ -100,7 +100,7 @@ export class BcryptThread {
     return worker;
   }
 
-  /** The others get another thread. */
+  /** Fails the running check. The others go on in a new thread. */
   #fail(error: Error): void {
     this.#end();
     this.#queue.shift()?.reject(error);

@@ -1,4 +1,4 @@
-// The users of an installation, as `htpasswd` keeps them: a line `name:hash` each. No text quotes anything of a line.
+// Reads the users from a file as `htpasswd` writes it: one line `name:hash` for each. No message quotes any of a line.
 import { createHmac, hash } from "node:crypto";
 import { readPasswordHash, type CheckBcrypt, type PasswordHash } from "./password-hash.ts";
 
@@ -6,7 +6,7 @@ const maxUsers = 10_000;
 /** RFC 7617 section 2: no colon, no control characters. */
 const nameText = /^[^:\p{Cc}]{1,256}$/u;
 
-/** @throws Error that names the line */
+/** @throws Error that names the number of the line */
 export function readPasswordFile(text: string, checkBcrypt: CheckBcrypt): Map<string, PasswordHash> {
   const users = new Map<string, PasswordHash>();
   const places = new Map<string, number>();
@@ -30,9 +30,10 @@ export function readPasswordFile(text: string, checkBcrypt: CheckBcrypt): Map<st
 }
 
 /**
- * Names that nobody has cost what one of the users' does, each always the same, and the same at every sidecar: what a name
- * costs tells of nobody, where some hashes are cheaper than others, too.
- * @param text of the file: whoever does not have it cannot tell which name has which
+ * Chooses, for a name that nobody has, the hash of a real user to check against. The choice is the same each time and
+ * at every sidecar. So the time of a check does not tell which names exist, even if some hashes are cheaper than
+ * others.
+ * @param text the file's text; it keys the choice, so nobody without the file can predict it
  */
 export function decoys(hashes: readonly PasswordHash[], text: string): (user: string) => PasswordHash {
   const key = hash("sha256", text, "buffer");

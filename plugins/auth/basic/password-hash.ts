@@ -1,17 +1,20 @@
-// Hashes of passwords. In the PHC string format, checked by OpenSSL on a thread of the pool: argon2id (RFC 9106) and scrypt
-// (RFC 7914), which need memory, so that guessing is dear. And bcrypt as `htpasswd -B` writes it, checked in a thread of its
-// own. What is guessed quickly is refused.
+// Reads and checks password hashes. argon2id (RFC 9106) and scrypt (RFC 7914), in the PHC string format, are checked by
+// OpenSSL on libuv's thread pool; they need memory, which makes guessing costly. bcrypt, as `htpasswd -B` writes it, is
+// checked in a thread of its own. Hashes of kinds that are quickly guessed are refused.
 import { argon2, scrypt, timingSafeEqual } from "node:crypto";
 import type { BcryptTask } from "./bcrypt-thread.ts";
 
 export interface PasswordHash {
-  /** Whoever gets the file guesses quickly. */
+  /** Whether someone who gets the file could guess passwords quickly. */
   readonly isWeak: boolean;
-  /** @returns undefined when too much is being checked. Rejects when it cannot be, as with too little memory. */
+  /**
+   * @returns undefined when too many checks are running or waiting. Rejects when a check is impossible, as with too
+   * little memory.
+   */
   matches(password: string): Promise<boolean | undefined>;
 }
 
-/** BcryptThread.matches */
+/** `BcryptThread.matches` */
 export type CheckBcrypt = (task: BcryptTask) => Promise<boolean | undefined>;
 
 const argon2id =
@@ -19,23 +22,25 @@ const argon2id =
 const scrypted =
   /^\$scrypt\$ln=([1-9]\d?),r=([1-9]\d?),p=([1-9]\d?)\$([A-Za-z0-9+/]{11,86})\$([A-Za-z0-9+/]{22,86})$/;
 
-/** OWASP's least for argon2id; and what a sidecar can spare twice at the same time. */
+/** The least: what OWASP recommends for argon2id. The most: memory that a sidecar can spare twice at once. */
 const minKib = 7_168;
 const maxKib = 131_072;
 const maxPasses = 10;
 const maxLanes = 4;
 const minLn = 14;
 
-/** `x` is left out: crypt_blowfish's name for what an old mistake of it made. */
+/** `$2x$` is left out: crypt_blowfish uses it for hashes that an old bug made. */
 const bcrypted = /^\$2[aby]\$(\d{2})\$[./A-Za-z0-9]{53}$/;
-/** `htpasswd -B` begins there; OWASP's least for bcrypt; and half a second of work, after which those who wait give up. */
+/**
+ * The default of `htpasswd -B`; the least that OWASP recommends; half a second of work, after which callers give up.
+ */
 const minCost = 5;
 const goodCost = 10;
 const maxCost = 12;
-/** bcrypt looks at no more: whoever knows so much of a longer one would be let in. */
+/** bcrypt ignores all bytes after these. Of a longer password, the first 72 bytes would be enough. */
 const maxBcryptBytes = 72;
 
-/** Other kinds by how they begin, for the one who has to make them anew. */
+/** Other kinds, by how they begin, so that the message names the kind to replace. */
 const otherKinds: readonly (readonly [RegExp, string])[] = [
   [/^\$argon2[di]\$/, "argon2d or argon2i, which are not for passwords alone"],
   [/^\$apr1\$|^\$1\$/, "MD5"],
@@ -98,7 +103,7 @@ function readBcrypt(hash: string, cost: number, check: CheckBcrypt): PasswordHas
   };
 }
 
-/** @returns what is wrong with it, without anything of it */
+/** @returns the hash, or a text that says what is wrong without quoting it */
 export function readPasswordHash(text: string, checkBcrypt: CheckBcrypt): PasswordHash | string {
   const [, cost] = bcrypted.exec(text) ?? [];
   if (cost !== undefined) return readBcrypt(text, Number(cost), checkBcrypt);

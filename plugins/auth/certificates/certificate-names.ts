@@ -1,11 +1,11 @@
-// What a certificate says of its holder: names as node prints them, and as proxies tell of them in X-Forwarded-Client-Cert.
+// Reads the names in a client certificate: from the text that Node gives, and from X-Forwarded-Client-Cert.
 import { identityText } from "../option-fields.ts";
 
-/** Of a certificate that says to be several workloads. */
+/** The ids of a certificate that claims to be several workloads. */
 export const ambiguousIds: readonly string[] = [];
 const maxForwardedLength = 8_192;
 
-// A name is of its type by its form too, so that none passes for one of the other: a URI has a colon, a DNS name none.
+// A name must also look like its type, so that none passes for the other: a URI has a colon, a DNS name has none.
 const uriText = /^[A-Za-z][A-Za-z0-9+.-]*:/;
 const dnsText = /^[A-Za-z0-9*._-]+$/;
 
@@ -14,30 +14,30 @@ function isId(type: string, name: string): boolean {
 }
 
 /**
- * @param uris how many URI names the certificate has, those that are no ids too
- * @returns URIs first; nothing where a SPIFFE id is not the only URI (X509-SVID section 2: then it must be refused)
+ * @param uris how many URI names the certificate has, including those that cannot be ids
+ * @returns the names, URIs first; `ambiguousIds` where a SPIFFE id is not the only URI (X509-SVID section 2: refuse it)
  */
 function idsOf(names: readonly string[], uris: number): readonly string[] {
   if (uris > 1 && names.some((name) => /^spiffe:/i.test(name))) return ambiguousIds;
   return names.toSorted((a, b) => Number(b.includes(":")) - Number(a.includes(":")));
 }
 
-/** URI and DNS names of a certificate, as node prints them: `URI:x, DNS:"quoted when it holds odd characters"`. */
+/** @returns the URI and DNS names in Node's text: `URI:x, DNS:"quoted when it holds odd characters"` */
 export function namesOf(subjectAltName: string | undefined): readonly string[] {
   const names: string[] = [];
   let uris = 0;
   for (const match of (subjectAltName ?? "").matchAll(/(?:^|, )(URI|DNS):("(?:[^"\\]|\\.)*"|[^,]*)/g)) {
     const [, type, text] = match as unknown as readonly [string, string, string];
     if (type === "URI") uris += 1;
-    // A quoted name holds a separator or control character (CVE-2021-44532): no id of ours does.
+    // A quoted name holds a separator or control character (CVE-2021-44532). No valid id does.
     if (!text.startsWith('"') && isId(type.toLowerCase(), text)) names.push(text);
   }
   return idsOf(names, uris);
 }
 
 /**
- * Pairs of the nearest client in X-Forwarded-Client-Cert (Envoy's format), keys in lower case. Proxies append, so the last
- * element is the one that the trusted proxy itself has seen.
+ * @returns the pairs of the last element in X-Forwarded-Client-Cert (Envoy's format), keys in lower case. Proxies
+ * append, so the last element describes the client that the trusted proxy itself has seen.
  */
 function forwardedPairs(value: string): readonly (readonly [string, string])[] {
   if (value.length > maxForwardedLength) return [];
@@ -53,7 +53,7 @@ function forwardedPairs(value: string): readonly (readonly [string, string])[] {
   return [...pairs].map(([, key = "", text = ""]) => [key.toLowerCase(), text.replace(/^"|"$/g, "").trim()]);
 }
 
-/** URI and DNS names of that client. */
+/** @returns the URI and DNS names of that client's certificate */
 export function forwardedNames(value: string): readonly string[] {
   const names: string[] = [];
   let uris = 0;
@@ -64,7 +64,7 @@ export function forwardedNames(value: string): readonly string[] {
   return idsOf(names, uris);
 }
 
-/** SHA-256 of its certificate, base64url; undefined where it is not told, or twice. */
+/** @returns the SHA-256 of that client's certificate in base64url; undefined where it is missing or there twice */
 export function forwardedThumbprint(value: string): string | undefined {
   const [told, ...others] = forwardedPairs(value).filter(([key]) => key === "hash");
   const hex = told?.[1] ?? "";

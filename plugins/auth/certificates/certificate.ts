@@ -1,5 +1,5 @@
-// Client certificates as identities: of the connection itself, or as a trusted proxy tells of them in
-// X-Forwarded-Client-Cert. From anyone else that field is a claim without proof.
+// Identifies callers by client certificates: the connection's own, or the one that a trusted proxy describes in
+// X-Forwarded-Client-Cert. From anyone else that field proves nothing.
 import { hash, X509Certificate } from "node:crypto";
 import { boundedCache, type Clock, type Exchange, type Identity } from "../../../src/plugin-api/contract.ts";
 import { compileIds } from "../rules/conditions.ts";
@@ -12,7 +12,7 @@ export const forwardedField = "x-forwarded-client-cert";
 const ended = refused("certificate", "certificate: expired");
 const notListed = refused("certificate", "certificate: its id is not listed");
 const severalIds = refused("certificate", "certificate: a SPIFFE id beside another URI");
-/** Of whom no certificate is known. */
+/** The ids when there is no certificate. */
 const noIds: readonly string[] = [];
 
 interface Listed {
@@ -20,18 +20,18 @@ interface Listed {
   readonly identityOf: (id: string, expiresAt: number | undefined) => Identity;
 }
 
-/** Of a certificate that has ended while its connection goes on. */
+/** The ids of a certificate that has expired while its connection goes on. */
 const overIds: readonly string[] = [];
 
 interface Certificate {
   readonly ids: readonly string[];
   /** Epoch milliseconds. */
   readonly endsMs: number;
-  /** SHA-256 of it, base64url: `x5t#S256`. */
+  /** SHA-256 of the certificate in base64url: `x5t#S256`. */
   readonly thumbprint: string;
 }
 
-/** RFC 5280 section 4.1.2.5; one whose end cannot be read has ended. */
+/** Reads the end by RFC 5280 section 4.1.2.5. A certificate whose end cannot be read counts as expired. */
 function readCertificate(der: Buffer, thumbprint: string): Certificate {
   const { subjectAltName, validToDate } = new X509Certificate(der);
   const endsMs = validToDate.getTime();
@@ -41,15 +41,18 @@ function readCertificate(der: Buffer, thumbprint: string): Certificate {
 export class CertificateCheck {
   readonly #clock: Clock;
   readonly #forwarded: boolean;
-  /** undefined = it says nobody's name. */
+  /** undefined = certificates identify nobody. */
   readonly #listed: readonly Listed[] | undefined;
-  // One list of names for one certificate, however its bytes come: the result hangs on the list.
+  // Results are cached by the list of names, so each certificate has one list, whichever buffer its bytes are in.
   readonly #byBuffer = new WeakMap<Buffer, Certificate>();
   readonly #byDigest = boundedCache<Certificate>(4_096);
   readonly #byField = boundedCache<readonly string[]>(1_024);
   readonly #results = new WeakMap<readonly string[], AuthResult>();
 
-  /** @param options absent = certificates say nobody's name: rules may ask for them, and tokens be bound to them */
+  /**
+   * @param options undefined = certificates identify nobody, but rules may ask for them, and tokens may be bound to
+   * them
+   */
   constructor(options: CertificateOptions | undefined, clock: Clock) {
     this.#clock = clock;
     this.#forwarded = options?.forwarded ?? false;
@@ -68,7 +71,7 @@ export class CertificateCheck {
     }));
   }
 
-  /** Ids that the client's certificate proves; none when it showed none. */
+  /** @returns the ids that the client's certificate proves; empty when it showed none */
   ids(exchange: Exchange): readonly string[] {
     const value = this.#told(exchange);
     if (value === undefined) {
@@ -86,14 +89,17 @@ export class CertificateCheck {
   }
 
   /**
-   * Whether these are of a certificate that has ended, or that says to be several workloads: whatever else is presented,
-   * that is a bad credential, and no rule could tell whose it is.
+   * Whether the ids are of a certificate that has expired or claims to be several workloads. That is a bad credential
+   * whatever else the request shows, as no rule could tell whose certificate it is.
    */
   isBad(ids: readonly string[]): boolean {
     return ids === overIds || ids === ambiguousIds;
   }
 
-  /** `x5t#S256` (RFC 8705 section 3.1) of the client's certificate while it is valid; undefined = none was presented. */
+  /**
+   * @returns `x5t#S256` (RFC 8705 section 3.1) of the client's certificate; undefined = none was shown, or it has
+   * expired
+   */
   thumbprint(exchange: Exchange): string | undefined {
     const value = this.#told(exchange);
     if (value !== undefined) return forwardedThumbprint(value);
@@ -103,12 +109,18 @@ export class CertificateCheck {
     return this.#clock.now() < endsMs ? thumbprint : undefined;
   }
 
-  /** What a trusted proxy tells of its client: before its own certificate, which is that of the hop. */
+  /**
+   * @returns what a trusted proxy says of its client. It has precedence over the connection's certificate, which is the
+   * proxy's own.
+   */
   #told({ client, request }: Exchange): string | undefined {
     return this.#forwarded && client.viaTrustedProxy ? request.fields.get(forwardedField) : undefined;
   }
 
-  /** @param ids as `ids` gave them. @returns undefined when no certificate was presented, or it may say nobody's name */
+  /**
+   * @param ids as returned by `ids`
+   * @returns undefined when no certificate was shown, or certificates identify nobody
+   */
   check(ids: readonly string[], exchange: Exchange): AuthResult | undefined {
     if (ids === noIds) return undefined;
     if (ids === ambiguousIds) return severalIds;

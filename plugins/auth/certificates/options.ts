@@ -1,4 +1,4 @@
-// Options of client certificates: who shows which.
+// Options of client certificates: which certificate identifies whom.
 import { z } from "zod";
 import { certificateId } from "../option-fields.ts";
 

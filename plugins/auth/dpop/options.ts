@@ -1,12 +1,12 @@
-// Options of sender-constrained tokens: which issuers' are taken with a proof (RFC 9449), and what a proof must be.
+// Options of sender-constrained tokens (RFC 9449): which issuers' tokens need a proof, and what a proof must hold.
 import { z } from "zod";
 import { seconds } from "../../../src/language/duration.ts";
 import { safeUrl } from "../option-fields.ts";
 
-/** Only asymmetric ones: a proof shows that somebody holds a private key (RFC 9449 section 4.2). */
+/** Asymmetric algorithms only: a proof shows that the client holds a private key (RFC 9449 section 4.2). */
 const proofAlgorithms = ["ES256", "ES384", "ES512", "EdDSA", "Ed25519", "PS256", "RS256"] as const;
 
-/** Of an issuer of tokens, and of introspection. */
+/** The option `dpop` of a token issuer and of introspection. */
 export const dpopMode = z
   .enum(["off", "accept", "required"])
   .optional()

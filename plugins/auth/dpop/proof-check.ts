@@ -1,4 +1,4 @@
-// Checks that whoever shows a bound token holds its key: the proof beside it, by every step of RFC 9449 section 4.3.
+// Verifies the proof that the client holds the key of its bound token, by every step of RFC 9449 section 4.3.
 import { hash } from "node:crypto";
 import { compactVerify, importJWK, type CryptoKey } from "jose";
 import {
@@ -36,7 +36,7 @@ const cannotTell = unavailable("jwt", "dpop proof: redis is out of reach, so it 
 const tooManyKept = unavailable("jwt", "dpop proof: more of them than can be remembered", "overloaded");
 const tooMany = unavailable("jwt", "dpop proof: too many signatures to check", "overloaded");
 
-/** What came of the nonce: the answer brings a newer one. */
+/** Set when the answer is to bring a newer nonce. */
 const renewed = note<true>("dpop nonce");
 
 export class ProofCheck {
@@ -48,10 +48,10 @@ export class ProofCheck {
   readonly #modes: ReadonlyMap<string, DpopMode>;
   readonly #introspected: DpopMode;
   readonly #signatures: Semaphore;
-  /** Keys that proofs brought, by algorithm and thumbprint. */
+  /** Imported keys from proofs, by algorithm and thumbprint. */
   readonly #keys = boundedCache<CryptoKey>(maxKeys);
 
-  /** @throws Error when nonces are wanted and nothing seals them */
+  /** @throws Error when nonces are required and no key can seal them */
   constructor(jwt: JwtOptions, services: Services, replays: Replays) {
     this.#options = jwt.dpop;
     this.#services = services;
@@ -65,13 +65,13 @@ export class ProofCheck {
     this.#nonces = new ProofNonces(services.seals.of("auth:dpop-nonce"), services.clock);
   }
 
-  /** Whether tokens of this one's issuer are taken with a proof, or without. */
+  /** @returns whether the issuer of this identity's token has proofs off, accepted or required */
   modeOf({ method, issuer }: Identity): DpopMode {
     if (method === "introspection") return this.#introspected;
     return issuer === undefined ? undefined : this.#modes.get(issuer);
   }
 
-  /** For the next proof; undefined where none is asked for. */
+  /** The nonce for the next proof; undefined where none is required. */
   get nonce(): string | undefined {
     return this.#nonces?.current();
   }
@@ -82,15 +82,15 @@ export class ProofCheck {
 
   close(): void {}
 
-  /** The token of `Authorization: DPoP`. */
+  /** @returns the token of `Authorization: DPoP` */
   shown(request: ExchangeRequest): string | undefined {
     return shownWithProof(request);
   }
 
   /**
-   * @param jkt of the token, which is good otherwise
-   * @param again the exchange goes on: whether proof and request fit as they did, whatever the time
-   * @returns why it is not to be let in; undefined = the sender holds the key
+   * @param jkt the key that the token is bound to; the token itself has been found good
+   * @param again a check of an exchange that goes on: whether proof and request still fit, whatever the time
+   * @returns why the request is refused; undefined = the sender holds the key
    */
   check(
     exchange: Exchange,
@@ -109,13 +109,13 @@ export class ProofCheck {
     return this.#verify(exchange, text, proof, again);
   }
 
-  /** On the way out: a newer nonce for a client whose own is over soon (section 8.2). */
+  /** Adds a newer nonce to the answer when the client's own is over soon (section 8.2). */
   onResponse(exchange: Exchange, { fields }: ExchangeResponse): void {
     if (this.#nonces !== undefined && renewed.get(exchange) === true)
       fields.set("DPoP-Nonce", this.#nonces.current());
   }
 
-  /** Everything but the signature and whether it was seen before; the numbers are those of section 4.3. */
+  /** Checks everything but the signature and replay. The numbers are the steps of section 4.3. */
   #fault(
     proof: Proof,
     request: ExchangeRequest,
@@ -126,7 +126,7 @@ export class ProofCheck {
     const { htm, htu, iat, jti, ath, nonce } = proof.claims;
     // 5
     if (!(this.#options.algorithms as readonly string[]).includes(proof.algorithm)) return otherAlgorithm;
-    // 12: before the signature, so that only tokens of others' making cost one.
+    // 12: before the signature, so that nobody without a good token that is bound to this key causes a verification.
     if (proof.jkt !== jkt) return otherKey;
     if (ath !== hash("sha256", token, "base64url")) return bad("ath");
     // 8 and 9
@@ -146,7 +146,7 @@ export class ProofCheck {
     return { ...bad("nonce"), challenge: "nonce" };
   }
 
-  /** 7, and that it was not seen before (section 11.1). */
+  /** Step 7, and that the proof was not seen before (section 11.1). */
   async #verify(
     exchange: Exchange,
     text: string,
@@ -158,7 +158,7 @@ export class ProofCheck {
     if (!good) return badSignature;
     if (again) return undefined;
     const { maxAgeSeconds, clockToleranceSeconds, onStoreError } = this.#options;
-    // From the furthest future that is taken to the end of its life.
+    // From the most future `iat` that is accepted to the end of the proof's life.
     const lifeMs = (maxAgeSeconds + 2 * clockToleranceSeconds) * 1000;
     const shown = await this.#replays.show(["dpop", jkt], String(claims["jti"]), lifeMs, onStoreError);
     if (shown === "again") return seenBefore;

@@ -1,8 +1,8 @@
-// Nonces that proofs must hold (RFC 9449 section 8): so that none can be made long in advance. Nothing is kept: each
-// sidecar of the service knows its own kind by the seal.
+// Makes and checks the nonces that proofs must hold (RFC 9449 section 8), so that no proof can be made long in advance.
+// Nothing is stored: each sidecar of the service recognises a nonce by its seal.
 import type { Clock, StoreSeal } from "../../../src/plugin-api/contract.ts";
 
-/** Each is good for that long, and is handed out for the first half. */
+/** A nonce is good for this long, and is handed out during the first half. */
 const nonceLifetimeMs = 300_000;
 const purpose = "dpop-nonce";
 const nonceText = /^[\w-]{1,200}$/;
@@ -17,7 +17,7 @@ export class ProofNonces {
     this.#clock = clock;
   }
 
-  /** The one for the next proof; the same at every sidecar, for half of its life. */
+  /** @returns the nonce for the next proof, the same at every sidecar during the first half of its life */
   current(): string {
     const half = nonceLifetimeMs / 2;
     const untilMs = (Math.floor(this.#clock.now() / half) + 2) * half;

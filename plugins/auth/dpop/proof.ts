@@ -1,4 +1,4 @@
-// A DPoP proof as it stands (RFC 9449 section 4.2), read strictly before any signature is looked at.
+// Parses a DPoP proof (RFC 9449 section 4.2) strictly, before its signature is verified.
 import { hash } from "node:crypto";
 import { entryFault } from "../issuers/key-entries.ts";
 import { decodeToken, isJsonObject, type JsonObject } from "../tokens/token-parts.ts";
@@ -12,18 +12,18 @@ export interface Proof {
   readonly claims: JsonObject;
 }
 
-/** In the order of RFC 7638 section 3.3, so that JSON.stringify makes the text that is hashed. */
+/** Members in the order of RFC 7638 section 3.3, so that JSON.stringify gives the text to hash. */
 const thumbprintMembers: Readonly<Record<string, readonly string[]>> = {
   EC: ["crv", "kty", "x", "y"],
   OKP: ["crv", "kty", "x"],
   RSA: ["e", "kty", "n"],
 };
 const maxProofLength = 8_192;
-/** The key is the sender's choice: 4096 bits and an exponent of 24 are the dearest check that it can cause. */
+/** The sender chooses the key. 4096 bits and an exponent of 24 bits are the costliest verification it can cause. */
 const maxModulusLength = 683;
 const maxExponentLength = 4;
 
-/** @returns what is wrong with it */
+/** @returns the proof, or what is wrong with it */
 export function readProof(text: string): Proof | string {
   if (text.length > maxProofLength) return "too long";
   const parts = decodeToken(text);

@@ -1,8 +1,9 @@
-// Whether a proof is for this request's URL as the client knows it, which behind proxies may be another than ours.
+// Checks that a proof is for this request's URL as the client knows it. Behind proxies it can differ from the
+// sidecar's.
 import { normalisePath, PathError } from "../../../src/language/request-path.ts";
 import type { ExchangeRequest } from "../../../src/plugin-api/contract.ts";
 
-// The query and fragment are not looked at (RFC 9449 section 4.3); user info, backslashes and blanks are no URL's here.
+// Query and fragment are ignored (RFC 9449 section 4.3). User info, backslashes and blanks are refused.
 const targetText = /^(https?:\/\/[^\s\\/?#@]+)(\/[^\s\\?#]*)?(?:[?#]|$)/i;
 
 interface Target {
@@ -10,7 +11,7 @@ interface Target {
   readonly path: string;
 }
 
-/** Normalised by RFC 3986 sections 6.2.2 and 6.2.3: case, default port, escapes, dot segments, empty path. */
+/** Normalises by RFC 3986 sections 6.2.2 and 6.2.3: case, default port, escapes, dot segments, empty path. */
 function readTarget(text: string): Target | undefined {
   const [, authority, path = "/"] = targetText.exec(text) ?? [];
   const origin = authority === undefined ? undefined : URL.parse(authority)?.origin;
@@ -26,7 +27,7 @@ function readTarget(text: string): Target | undefined {
 export class PublicTargets {
   readonly #bases: readonly Target[];
 
-  /** @param publicUrls none = by the request's own scheme and Host */
+  /** @param publicUrls empty = the request's own scheme and Host count */
   constructor(publicUrls: readonly string[]) {
     this.#bases = publicUrls.map((text) => {
       const { origin, pathname } = new URL(text);
@@ -34,7 +35,7 @@ export class PublicTargets {
     });
   }
 
-  /** @param htu as the proof has it */
+  /** @param htu the target URL in the proof */
   holds(htu: string, { scheme, host, path }: ExchangeRequest): boolean {
     const target = readTarget(htu);
     if (target === undefined) return false;

@@ -1,4 +1,4 @@
-// OpenID Connect Discovery 1.0: what a provider says of itself, believed only when it names itself as asked for.
+// Fetches a provider's metadata (OpenID Connect Discovery 1.0), which count only if they name the issuer asked for.
 import { z } from "zod";
 import type { HttpClient } from "../../../src/plugin-api/contract.ts";
 import { parseJsonAnswer } from "./json-answer.ts";
@@ -18,12 +18,12 @@ const metadataShape = z.looseObject({
 export type ProviderMetadata = z.output<typeof metadataShape>;
 
 const maxBytes = 262_144;
-/** Of metadata and key sets, within their own origin: providers move a path now and then. */
+/** Redirects to follow for metadata and key sets, within their own origin: providers move a path now and then. */
 export const maxRedirects = 3;
-/** Whoever asks for keys tries again after pauses of its own. */
+/** The callers retry with pauses of their own. */
 export const ownRetries = { retries: 0, breaker: false } as const;
 
-/** @throws Error that names the fault; no credentials are sent or shown */
+/** @throws Error that names the fault. No credentials are sent or shown. */
 export async function discover(
   issuer: string,
   http: HttpClient,
@@ -46,7 +46,7 @@ export async function discover(
     const [issue] = parsed.error.issues;
     throw new Error(`discovery at ${url}: ${issue?.path.join(".")}: ${issue?.message}`);
   }
-  // Discovery 1.0 section 4.3: another issuer's document must not lend its keys.
+  // Discovery 1.0 section 4.3: keys in another issuer's document must not count for this one.
   if (parsed.data.issuer !== issuer) throw new Error(`discovery at ${url} names another issuer`);
   return parsed.data;
 }

@@ -1,4 +1,4 @@
-// A form posted to an authorization server as a client that shows who it is (RFC 6749 section 2.3.1).
+// Posts a form to an authorization server, with the client's authentication (RFC 6749 section 2.3.1).
 import type { HttpClient } from "../../../src/plugin-api/contract.ts";
 import { parseJsonAnswer } from "./json-answer.ts";
 
@@ -8,19 +8,22 @@ export interface FormPost {
   readonly clientId: string;
   /** undefined = a public client. */
   readonly clientSecret: string | undefined;
-  /** Where the secret goes: Authorization, or the form. */
+  /** Where the secret goes: into Authorization, or into the form. */
   readonly clientAuth: "basic" | "post";
   readonly timeoutMs: number;
   readonly maxBodyBytes: number;
-  /** Whether to leave a server that fails in peace; else it is asked each time: one that is back must not refuse logins and tokens until a pause ends. */
+  /**
+   * Whether a circuit breaker spares a failing server. Otherwise each call is sent: when the server is back, logins and
+   * tokens must not be refused until a pause ends.
+   */
   readonly breaker?: boolean;
 }
 
-/** Form-encoded before it is put into Basic, unlike RFC 7617 has it. */
+/** OAuth form-encodes the text before it goes into Basic, which plain RFC 7617 does not. */
 const formEncode = (text: string): string => new URLSearchParams({ v: text }).toString().slice(2);
 
 /**
- * @returns status and JSON of the answer; undefined for what is not JSON
+ * @returns status and JSON of the answer; the JSON is undefined where the body cannot be used (json-answer.ts)
  * Rejects with an Error that names host and cause, never the credentials.
  */
 export async function postForm(

@@ -1,4 +1,4 @@
-// One issuer: everything about a token that can be refused without cryptography, and then its signature.
+// Checks tokens of one issuer: first everything that needs no cryptography, then the signature.
 import { compactVerify, errors, type CryptoKey } from "jose";
 import type { Clock } from "../../../src/plugin-api/contract.ts";
 import { audienceFits, mapIdentity, missingClaim } from "../claims.ts";
@@ -19,7 +19,7 @@ import { profileFault } from "../tokens/access-token-profile.ts";
 import { claimedOtherUse } from "../tokens/token-use.ts";
 import type { JsonObject, TokenParts } from "../tokens/token-parts.ts";
 
-/** Where the keys are: published, in the policy, or one shared secret. */
+/** Where the keys are: published by the issuer, in the policy, or one shared secret. */
 export type KeyMaterial =
   | { readonly kind: "source"; readonly source: JwksSource }
   | { readonly kind: "set"; readonly set: KeySet }
@@ -31,11 +31,11 @@ export interface SignatureValid {
   readonly endsMs: number;
   readonly version: KeyVersion | undefined;
 }
-/** A refusal that holds as long as the issuer's keys stay as they are. */
+/** A refusal that holds as long as the issuer's keys stay the same. */
 export interface SignatureInvalid {
   readonly result: Refused;
   readonly version: KeyVersion | undefined;
-  /** Not to be remembered: another look may find what this one did not look for. */
+  /** Set when the refusal must not be cached: the key was not looked up, and the next check may find it. */
   readonly unremembered?: true;
 }
 export type SignatureVerdict = SignatureValid | SignatureInvalid | Unavailable;
@@ -44,19 +44,19 @@ export type SignatureVerdict = SignatureValid | SignatureInvalid | Unavailable;
 interface Look {
   readonly token: string;
   readonly header: JsonObject;
-  /** For when it is good. */
+  /** The result if the signature is good. */
   readonly result: Accepted;
   readonly endsMs: number;
   readonly semaphore: Semaphore | undefined;
-  /** This thread does none of it: who asks has asked for too much already. */
+  /** Keep this thread free: the caller has already made too many bad requests. */
   readonly elsewhere: boolean;
 }
 
-/** Headers that bring or point to a key: never believed, and no token of an honest issuer needs them. */
+/** Headers that contain or point to a key. They are never trusted, and no honest issuer's token needs them. */
 const keyHints = ["jwk", "jku", "x5u"];
-/** Required claims by which a policy asks for ID tokens. */
+/** Claims that show, when a policy requires one, that ID tokens are wanted. */
 const idTokenClaims = ["token_use", "typ", "token_type", "azp"];
-/** The end of the year 9999: later dates are nonsense. */
+/** The end of the year 9999. Later dates make no sense. */
 const lastSecond = 253_402_300_799;
 
 function isDate(value: unknown): value is number {
@@ -76,7 +76,7 @@ export class Issuer {
   readonly #noKey: Refused;
   readonly #tooMany: Unavailable;
 
-  /** @param method what its tokens are used for */
+  /** @param method the method of the identities that its tokens give */
   constructor(options: IssuerOptions, keys: KeyMaterial, clock: Clock, method: AuthMethod = "jwt") {
     this.#method = method;
     this.#outOfReach = unavailable(method, "token: the issuer's keys are out of reach");
@@ -94,11 +94,14 @@ export class Issuer {
     this.#types = new Set(options.typ.map(shortType));
   }
 
-  /** Everything but the signature. @returns why the token is refused */
+  /**
+   * Checks everything but the signature.
+   * @returns why the token is refused; undefined = it is not
+   */
   #fault({ header, claims }: TokenParts): string | undefined {
     const { options } = this;
     if (!this.#algorithms.includes(header["alg"] as string)) return "algorithm";
-    // We understand no critical header, so RFC 7515 section 4.1.11 says refuse; b64 (RFC 7797) is one of them.
+    // No critical header is understood here, so RFC 7515 section 4.1.11 demands a refusal. b64 (RFC 7797) is one, too.
     if (header["crit"] !== undefined || header["b64"] !== undefined) return "crit";
     if (keyHints.some((name) => header[name] !== undefined)) return "embedded key";
     const { kid, typ } = header;
@@ -130,7 +133,7 @@ export class Issuer {
     return isDate(iat) && iat + maxAgeSeconds + tolerance > now ? undefined : "too old";
   }
 
-  /** @returns Epoch milliseconds at which the claims end */
+  /** @returns when the claims end (epoch ms) */
   #endsMs(claims: JsonObject): number {
     const { exp, iat } = claims;
     const age = this.options.maxAgeSeconds;
@@ -138,7 +141,7 @@ export class Issuer {
     return (age !== undefined && isDate(iat) ? Math.min(ends, iat + age) : ends) * 1000;
   }
 
-  /** What can be said without cryptography: a refusal, or the identity that a good signature would give. */
+  /** @returns the result without cryptography: a refusal, or the identity that a good signature would give */
   inspect(parts: TokenParts): Refused | Accepted {
     const fault = this.#fault(parts);
     if (fault !== undefined) return refused(this.#method, `token: ${fault}`);
@@ -148,7 +151,7 @@ export class Issuer {
       : accepted(identity);
   }
 
-  /** Whether the key of this token is at hand, so that nobody need be asked. */
+  /** Whether the key of this token is in memory, so that no call is needed. */
   holdsKeyOf({ header }: TokenParts): boolean {
     const kid = header["kid"] as string | undefined;
     if (this.#keys.kind === "secret") return true;
@@ -156,9 +159,9 @@ export class Issuer {
   }
 
   /**
-   * Checks the signature of a token that `inspect` found nothing against; plainly when that takes a moment. Never rejects.
-   * @param semaphore bounds the cryptography alone: an issuer that keeps some waiting for its keys takes nobody's place
-   * @param elsewhere all of that is done by other threads
+   * Verifies the signature of a token that `inspect` has accepted; synchronously when that is quick. Never rejects.
+   * @param semaphore bounds only the cryptography: a token that waits for its issuer's keys takes no place
+   * @param elsewhere other threads do all of the cryptography
    */
   verify(
     token: string,
@@ -213,7 +216,7 @@ export class Issuer {
       return true;
     } catch (error) {
       if (!(error instanceof errors.JWKSMultipleMatchingKeys)) return false;
-      // Several keys fit (no kid, or one kid twice): any of them may have signed; a key set holds few.
+      // Several keys fit (no kid, or the same kid twice), and any of them may have signed. A key set holds few keys.
       for await (const key of error) if (await this.#verifies(token, key)) return true;
       return false;
     }
@@ -229,7 +232,7 @@ export class Issuer {
   }
 }
 
-/** @returns undefined when the semaphore turns it away */
+/** @returns undefined when the semaphore refuses */
 function passing(
   semaphore: Semaphore | undefined,
   verifies: () => Promise<boolean>,
@@ -237,7 +240,7 @@ function passing(
   return semaphore === undefined ? verifies() : semaphore.run(verifies);
 }
 
-/** Media type of RFC 7515 section 4.1.9: case-insensitive, `application/` may be left out. */
+/** @returns the media type (RFC 7515 section 4.1.9) in lower case and without `application/`, which may be left out */
 function shortType(typ: string): string {
   return typ.toLowerCase().replace(/^application\//, "");
 }

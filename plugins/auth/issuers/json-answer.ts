@@ -1,12 +1,12 @@
-// JSON of a server that speaks for callers, read as servers really send it: some put a byte order mark in front.
+// Parses JSON from authorization servers in the form they really send it: some put a byte order mark in front.
 import { hasDoubledMember } from "../../../src/language/doubled-members.ts";
 import { parseJson } from "../../../src/language/json.ts";
 
 const decoder = new TextDecoder("utf-8", { fatal: true });
 
 /**
- * @returns undefined for what is not JSON in UTF-8, is nested too deeply, or names a member twice: of an answer like
- * `{"active":false,"active":true}` the last would count. A byte order mark may be ignored (RFC 8259 section 8.1)
+ * @returns undefined for anything that is not JSON in UTF-8, is nested too deeply, or names a member twice: in
+ * `{"active":false,"active":true}` the last would count. A byte order mark may be ignored (RFC 8259 section 8.1).
  */
 export function parseJsonAnswer(body: Uint8Array): unknown {
   try {
@@ -18,12 +18,12 @@ export function parseJsonAnswer(body: Uint8Array): unknown {
   }
 }
 
-/** A number, or the same in digits: Microsoft's tenants answer `"expires_in": "3599"`. */
+/** @returns a number also for one that is written as a text: Microsoft's tenants answer `"expires_in": "3599"` */
 export function numberOf(value: unknown): unknown {
   return typeof value === "string" && /^\d{1,15}$/.test(value) ? Number(value) : value;
 }
 
-/** What an authorization server names as wrong (RFC 6749 section 5.2), short and plain enough for a log line. */
+/** @returns an authorization server's error code (RFC 6749 section 5.2), if short and plain enough for a log line */
 export function errorCodeOf(value: unknown): string | undefined {
   const { error } = Object(value) as { error?: unknown };
   return typeof error === "string" && /^[a-z0-9_.-]{1,64}$/i.test(error) ? error : undefined;

@@ -1,5 +1,6 @@
-// Keeps an issuer's public keys: fetched ahead of need, one fetch at a time, shared with the fleet, kept while the
-// issuer is down. jose's own remote set asks again on every request then, and keeps nothing.
+// Keeps an issuer's public keys. It fetches them before they are needed, one fetch at a time, shares them with the
+// fleet, and keeps them while the issuer is down. jose's own remote set asks a failing issuer on every request, and
+// keeps nothing.
 import { type Services, textOf } from "../../../src/plugin-api/contract.ts";
 import { discover, maxRedirects, ownRetries } from "./discovery.ts";
 import { parseJsonAnswer } from "./json-answer.ts";
@@ -12,7 +13,7 @@ export interface JwksSettings {
   readonly jwksUri: string | undefined;
   readonly refreshMs: number;
   readonly maxStaleMs: number;
-  /** Time after which unknown key ids may cause one more fetch. */
+  /** One more fetch for an unknown key id is allowed after each such time. */
   readonly cooldownMs: number;
   readonly timeoutMs: number;
   readonly share: boolean;
@@ -20,18 +21,18 @@ export interface JwksSettings {
 
 export const skippedEntries = "entries of an issuer's key set cannot be used and are passed over";
 
-/** An unknown key id that no fetch was made for, because the budget for such fetches is spent. */
+/** A key id is unknown and was not fetched, because the budget for such fetches is spent. */
 export const notLookedUp = Symbol("not looked up");
 export type Keys = KeySet | undefined | typeof notLookedUp;
 
 const maxBytes = 262_144;
-/** Fetches that unknown key ids may cause in a row: a rotation needs one, a flood gets no more. */
+/** Fetches that unknown key ids may cause in a row. A rotation needs one; a flood gets no more than these. */
 const unknownBurst = 3;
 const firstBackoffMs = 500;
 const maxBackoffMs = 30_000;
 const pollMs = 50;
 const leaseMs = 1_000;
-/** A copy from a clock further ahead than this is not believed. */
+/** A shared copy is ignored if its time is further in the future than this (clock skew). */
 const maxClockLeadMs = 60_000;
 
 export class JwksSource {
@@ -43,9 +44,9 @@ export class JwksSource {
   #running: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
   #failures = 0;
-  /** Of the last fetch, for people. */
+  /** What was wrong with the last fetch, for people. */
   #fault = "not fetched yet";
-  /** Entries passed over in the set that is here: told once, not by every fetch. */
+  /** Entries skipped in the current set. Kept so that they are logged once, not at every fetch. */
   #skipped = "";
   #startedMono = -Infinity;
   #retryMono = 0;
@@ -67,15 +68,16 @@ export class JwksSource {
     void this.refresh();
   }
 
-  /** Text of what is wrong; undefined = well. */
+  /** What is wrong, as a text; undefined = nothing. */
   health(): string | undefined {
     if (this.#failures === 0 && this.#current() !== undefined) return undefined;
     return `keys of ${this.#settings.issuer}: ${this.#current() ? "the last good ones are kept" : "none"}: ${this.#fault}`;
   }
 
   /**
-   * Keys to look for `kid` in; plainly when it is known. An unknown one may cause a fetch, within a budget.
-   * @returns undefined when nobody can tell now: no keys yet or too old ones, or a new key while the issuer is down
+   * Finds the keys among which `kid` may be; synchronously if they are in memory. An unknown kid may cause a fetch,
+   * within a budget.
+   * @returns undefined when nobody can tell now: no keys yet, too old ones, or an unknown kid while the issuer is down
    */
   keysFor(kid: string | undefined): Keys | Promise<Keys> {
     const set = this.#current();
@@ -86,12 +88,15 @@ export class JwksSource {
     return (this.#running ?? this.refresh(kid)).then(() => this.#verdictWithout(kid, askedMono));
   }
 
-  /** Whether `keysFor` would answer plainly with keys that `kid` may be among. */
+  /** Whether `keysFor` would answer synchronously with keys that may include `kid`. */
   holds(kid: string | undefined): boolean {
     return this.#current()?.mayHold(kid) === true;
   }
 
-  /** One fetch at a time; never rejects. @param kid the key id that is looked for */
+  /**
+   * Fetches the keys, one fetch at a time. Never rejects.
+   * @param kid the key id that is looked for
+   */
   refresh(kid?: string): Promise<void> {
     this.#running ??= this.#refresh(kid).finally(() => {
       this.#running = undefined;
@@ -112,12 +117,12 @@ export class JwksSource {
     return ageMs > this.#settings.maxStaleMs + this.#settings.refreshMs ? undefined : set;
   }
 
-  /** With the issuer answering, an unknown key id is a bad token; without, nobody knows. */
+  /** If the issuer answers, an unknown key id means a bad token. If it does not, the answer is unknown. */
   #verdictWithout(kid: string | undefined, askedMono: number): Keys {
     const set = this.#current();
     if (set === undefined || set.mayHold(kid)) return set;
     if (this.#failures > 0) return undefined;
-    // A fetch that was under way before may have been answered before the key was published.
+    // A fetch that was already running may have been answered before the key was published.
     return this.#startedMono >= askedMono ? set : notLookedUp;
   }
 
@@ -164,15 +169,15 @@ export class JwksSource {
       const { clock } = this.#services;
       const askedMs = clock.now();
       const endMono = clock.mono() + this.#settings.timeoutMs;
-      // Never given back: the lease also keeps the fleet from asking more than once in its time.
+      // The lease is never released, as it also keeps the fleet from asking again while it lasts.
       while (!(await share.lease(Math.min(leaseMs, this.#settings.timeoutMs)))) {
         if (this.#closed || clock.mono() > endMono) return false;
         await new Promise<void>((resolve) => setTimeout(resolve, pollMs).unref());
-        // A copy fetched before says nothing of a key id that was not in it: it may be the one from before a rotation.
+        // A copy that was fetched before this says nothing about a kid that it lacks: it may be from before a rotation.
         if (this.#adopt(await share.read(), kid) || (this.#set?.fetchedAtMs ?? 0) >= askedMs) return true;
       }
     } catch {
-      // Redis is no condition for asking the issuer.
+      // The issuer can be asked without Redis.
     }
     return false;
   }
@@ -181,11 +186,11 @@ export class JwksSource {
     try {
       this.#adopt(await this.#share?.read(), undefined);
     } catch {
-      // The next refresh looks again.
+      // The next refresh tries again.
     }
   }
 
-  /** @returns whether the copy is recent, and newer than what is here or enough to find `kid` in */
+  /** @returns whether the copy will do: it has `kid`, or without a `kid` it is recent */
   #adopt(copy: SharedKeys | undefined, kid: string | undefined): boolean {
     const nowMs = this.#services.clock.now();
     if (copy === undefined || copy.fetchedAtMs > nowMs + maxClockLeadMs) return false;
@@ -206,7 +211,10 @@ export class JwksSource {
     this.#services.logger.warn({ issuer, skipped: skipped.slice(0, 10) }, skippedEntries);
   }
 
-  /** Asks the issuer. @returns how long it says the answer holds, in milliseconds */
+  /**
+   * Fetches the key set from the issuer.
+   * @returns how long the answer may be kept (ms), if it says so
+   */
   async #fetch(): Promise<number | undefined> {
     const { http, clock } = this.#services;
     const { timeoutMs, issuer } = this.#settings;
@@ -216,7 +224,7 @@ export class JwksSource {
     const answer = await http
       .request({ url, timeoutMs, maxBodyBytes: maxBytes, maxRedirects, fields, ...ownRetries })
       .catch((error: unknown) => {
-        // The provider may have moved its keys: look at its metadata again next time.
+        // The provider may have moved its keys: read its metadata again next time.
         this.#jwksUri = this.#settings.jwksUri;
         throw error;
       });
@@ -225,7 +233,7 @@ export class JwksSource {
       throw new Error(`the key set at ${url} answered ${answer.status}`);
     }
     const fetchedAtMs = clock.now();
-    // An empty set is refused here and counts as a failure: some issuers answer one for a moment while they rotate.
+    // An empty set is refused and counts as a failure: some issuers serve one for a moment during a rotation.
     const parsed = parseJwks(parseJsonAnswer(answer.body));
     this.#take(parsed, fetchedAtMs);
     await this.#share?.write({ json: JSON.stringify(parsed.jwks), fetchedAtMs }).catch(() => undefined);

@@ -1,5 +1,5 @@
-// Which entries of a key set can be used. RFC 7517 section 5: what is not understood, lacks a member or is out of range
-// is passed over, so that one odd entry does not take its neighbours along.
+// Decides which entries of a key set can be used. RFC 7517 section 5: an entry that is not understood, lacks a member
+// or is out of range is skipped, so that one odd entry does not spoil the others.
 import { isJwkExponent } from "../../../src/language/rsa-exponent.ts";
 import { isJsonObject, type JsonObject } from "../tokens/token-parts.ts";
 
@@ -13,7 +13,7 @@ const required: ReadonlyMap<unknown, readonly string[]> = new Map([
 /** Members that no published key may have. */
 export const privateMembers: readonly string[] = ["d", "p", "q", "dp", "dq", "qi", "k"];
 
-/** More would be no issuer's rotation, and cost every token without a key id. */
+/** No issuer's rotation needs more, and a token without a key id is tried with every key. */
 const maxKeys = 100;
 
 export type PublicJwk = JsonObject & { readonly kty: string };
@@ -31,7 +31,7 @@ export function entryFault(entry: unknown): string | undefined {
   return kty === "RSA" && !isJwkExponent(entry["e"]) ? "e that makes no signatures" : undefined;
 }
 
-/** @returns the entries that can be used, and for each of the others its place and fault */
+/** @returns the entries that can be used, and the place and fault of each other entry */
 export function sortEntries(entries: readonly unknown[]): { keys: PublicJwk[]; skipped: string[] } {
   const keys: PublicJwk[] = [];
   const skipped: string[] = [];

@@ -1,4 +1,4 @@
-// One state of an issuer's public keys. Versions tie cached verdicts to the key that vouched for them.
+// Holds one state of an issuer's public keys. Versions tie cached verdicts to the key that verified them.
 import {
   createLocalJWKSet,
   type CryptoKey,
@@ -10,12 +10,12 @@ import { cheapCheckOf, pooledCheckOf, type CheapCheck, type PooledCheck } from "
 import { sortEntries } from "./key-entries.ts";
 import { isJsonObject } from "../tokens/token-parts.ts";
 
-/** Shared by everything that a key vouched for; true once that key is gone. */
+/** Shared by all verdicts that one key verified. `stale` becomes true once that key is gone. */
 export interface KeyVersion {
   stale: boolean;
 }
 
-/** A key set's keys that can be used, and what is wrong with each of the others. */
+/** The usable keys of a key set, and the fault of each other entry. */
 export interface ParsedJwks {
   readonly jwks: JSONWebKeySet;
   readonly skipped: readonly string[];
@@ -34,33 +34,35 @@ export function parseJwks(value: unknown): ParsedJwks {
   return { jwks: { keys }, skipped };
 }
 
-/** Algorithms have no blanks, so that no two pairs share a name. */
+/** A cache key. Algorithms contain no blanks, so that no two pairs get the same one. */
 const nameOf = (algorithm: string | undefined, kid: string | undefined): string => `${algorithm} ${kid}`;
 
 export class KeySet {
   readonly jwks: JSONWebKeySet;
-  /** Epoch milliseconds at which the issuer gave it. */
+  /** When the issuer sent the set (epoch ms). */
   readonly fetchedAtMs: number;
-  /** Retired with the set itself: for tokens without `kid`, and for refusals. */
+  /** Becomes stale when anything in the set changes. For tokens without `kid`, and for refusals. */
   readonly whole: KeyVersion;
   readonly #find: ReturnType<typeof createLocalJWKSet>;
-  /** Keys found before, by algorithm and key id; no more than there are keys and algorithms that fit. */
+  /** Imported keys, by algorithm and key id. There are no more than keys times fitting algorithms. */
   readonly #keys = new Map<string, CryptoKey>();
-  /** Of those of them whose signatures are cheap. */
+  /** Checks for those keys whose signatures are cheap to verify. */
   readonly #cheap = new Map<string, CheapCheck>();
-  /** Of those of them that need no WebCrypto. */
+  /** Checks for those keys that need no WebCrypto. */
   readonly #pooled = new Map<string, PooledCheck>();
   readonly #versions = new Map<string, KeyVersion>();
   readonly #texts = new Map<string, string>();
 
-  /** @param previous the set that this one replaces: versions of keys that stay are carried over, others become stale */
+  /**
+   * @param previous the set that this one replaces. Versions of unchanged keys are carried over, others become stale.
+   */
   constructor(jwks: JSONWebKeySet, fetchedAtMs: number, previous?: KeySet) {
     this.jwks = jwks;
     this.#find = createLocalJWKSet(jwks);
     this.fetchedAtMs = fetchedAtMs;
     for (const key of jwks.keys) {
       if (typeof key.kid !== "string") continue;
-      // Keys that share a kid stand and fall together.
+      // Keys with the same kid share one version.
       this.#texts.set(key.kid, (this.#texts.get(key.kid) ?? "") + JSON.stringify(key));
     }
     this.whole = { stale: false };
@@ -69,7 +71,7 @@ export class KeySet {
     } else this.whole = this.#succeed(previous);
   }
 
-  /** Takes over the versions of what stays as it was; the others become stale. */
+  /** Takes over the versions of unchanged keys. The others become stale. */
   #succeed(previous: KeySet): KeyVersion {
     for (const [kid, text] of this.#texts) {
       const kept = previous.#texts.get(kid) === text ? previous.#versions.get(kid) : undefined;
@@ -82,12 +84,12 @@ export class KeySet {
     return { stale: false };
   }
 
-  /** Whether a token with this `kid`, or with none, may find its key here. */
+  /** Whether the key for a token with this `kid`, or with none, may be in this set. */
   mayHold(kid: string | undefined): boolean {
     return kid === undefined ? this.jwks.keys.length > 0 : this.#versions.has(kid);
   }
 
-  /** For jose: rejects as its own local key set does. */
+  /** The key getter for jose. Rejects as jose's local key set does. */
   readonly resolve = (
     header?: JWSHeaderParameters,
     input?: FlattenedJWSInput,
@@ -108,14 +110,14 @@ export class KeySet {
   }
 
   /**
-   * For a token whose `kid` may be held here: how its signature is checked at once.
-   * @returns undefined when `resolve` has to find its key first, and for signatures that take long
+   * @returns how to verify, on this thread, a token whose `kid` may be in this set; undefined when `resolve` has to
+   * find its key first, or verifying takes too long
    */
   cheapCheck(algorithm: string, kid: string | undefined): CheapCheck | undefined {
     return kid === undefined ? undefined : this.#cheap.get(nameOf(algorithm, kid));
   }
 
-  /** Likewise, on another thread. */
+  /** The same on another thread. */
   pooledCheck(algorithm: string, kid: string | undefined): PooledCheck | undefined {
     return kid === undefined ? undefined : this.#pooled.get(nameOf(algorithm, kid));
   }

@@ -1,5 +1,5 @@
-// The issuers whose tokens are taken, found by `iss`. One that stands for many tenants is made tenant by tenant when
-// the first token comes, so that a long allow-list asks nobody for keys in vain.
+// Finds the issuer of a token by `iss`, among those the policy accepts. An entry for many tenants makes each tenant's
+// issuer when its first token comes, so that a long allow-list fetches no keys in vain.
 import type { Services } from "../../../src/plugin-api/contract.ts";
 import { Issuer, type KeyMaterial } from "./issuer.ts";
 import { JwksSource, skippedEntries } from "./jwks.ts";
@@ -38,7 +38,7 @@ export class KnownIssuers {
     return this.#made.size + this.#unmade.size === 0;
   }
 
-  /** @param iss as the token has it, unverified */
+  /** @param iss from the token, unverified */
   find(iss: unknown): Issuer | undefined {
     if (typeof iss !== "string") return undefined;
     const made = this.#made.get(iss);
@@ -63,7 +63,7 @@ export class KnownIssuers {
     for (const release of this.#releases) release();
   }
 
-  /** Keys that are in the policy or the environment; undefined = they are fetched. */
+  /** @returns keys from the policy or the environment; undefined = they have to be fetched */
   #fixedKeys(issuer: IssuerOptions): KeyMaterial | undefined {
     if (issuer.secret !== undefined) return { kind: "secret", secret: this.#secretOf(issuer, issuer.secret) };
     if (issuer.jwks === undefined) return undefined;
@@ -72,7 +72,7 @@ export class KnownIssuers {
     return { kind: "set", set: new KeySet(jwks, 0) };
   }
 
-  /** @param each of `entry`'s tenants; tenants whose keys lie at one place share them */
+  /** @param each one tenant of `entry`. Tenants with the same `jwksUri` share their keys. */
   #fetchedKeys(entry: IssuerOptions, each: IssuerOptions): KeyMaterial {
     const isShared = each.jwksUri !== undefined && each.jwksUri === entry.jwksUri;
     const settings = {
@@ -97,7 +97,7 @@ export class KnownIssuers {
     const secret = this.#services.secrets.get(name);
     if (secret === undefined) throw new Error(`jwt.issuers: OUTRIGGER_${name} is not set`);
     const bytes = new TextEncoder().encode(secret);
-    // RFC 7518 section 3.2: a key of at least the size of the hash.
+    // RFC 7518 section 3.2: the key must be at least as long as the hash.
     const needed = Math.max(
       ...(issuer.algorithms ?? ["HS256"]).map((algorithm) => Number(algorithm.slice(2)) / 8),
     );

@@ -1,5 +1,4 @@
-// What a provider says of itself, as long as it is fresh. However many ask, it is asked once at a time, and while it
-// does not answer once a second.
+// Caches a provider's metadata. Concurrent callers share one fetch, and a failing provider is asked once a second.
 import type { Services } from "../../../src/plugin-api/contract.ts";
 import { discover, type ProviderMetadata } from "./discovery.ts";
 
@@ -20,7 +19,7 @@ export class MetadataSource {
     this.#timeoutMs = timeoutMs;
   }
 
-  /** Rejects as `discover` does when there is nothing to go by, not even old. */
+  /** Rejects as `discover` does, but only when there are no metadata at all, not even old ones. */
   async get(): Promise<ProviderMetadata> {
     const now = this.#services.clock.mono();
     if (this.#known !== undefined && now < this.#known.untilMono) return this.#known.value;
@@ -44,7 +43,7 @@ export class MetadataSource {
     }
   }
 
-  /** What it said an hour ago is better than no login. */
+  /** Metadata that have expired are better than no login. */
   #stale(error: unknown): ProviderMetadata {
     if (this.#known === undefined) throw error;
     return this.#known.value;

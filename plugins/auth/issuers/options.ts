@@ -1,11 +1,11 @@
-// Options of one issuer of JWTs, or of an issuer a tenant.
+// Options of one issuer of JWTs, or of one issuer per tenant.
 import { z } from "zod";
 import { seconds } from "../../../src/language/duration.ts";
 import { dpopMode } from "../dpop/options.ts";
 import { privateMembers, sortEntries } from "./key-entries.ts";
 import { claimMapping, isSafeUrl, requiredClaims, secretName } from "../option-fields.ts";
 
-/** Signature algorithms that may be pinned; `none` is not among them (RFC 8725 section 3.1). */
+/** Signature algorithms that a policy may list. `none` is not among them (RFC 8725 section 3.1). */
 export const algorithmNames = [
   "RS256",
   "RS384",
@@ -23,7 +23,7 @@ export const algorithmNames = [
   "HS512",
 ] as const;
 
-// Keys of types that are not known here may stand beside good ones (RFC 7517 section 5).
+// Keys of unknown types may stand beside good ones (RFC 7517 section 5).
 const publicJwk = z
   .record(z.string(), z.unknown())
   .refine((jwk) => !privateMembers.some((name) => Object.hasOwn(jwk, name)), {
@@ -33,7 +33,7 @@ const publicJwk = z
 const placeholder = "{tenant}";
 const filled = (template: string, tenant: string): string => template.replaceAll(placeholder, tenant);
 
-/** A URL to which keys and tokens may be entrusted, whoever the tenant is. */
+/** A URL that is safe for keys and tokens with any tenant id in it. */
 const keysUrl = z.string().refine((text) => isSafeUrl(filled(text, "tenant")), {
   error: "must be an https URL without user info, of no link-local address",
 });
@@ -140,12 +140,12 @@ export const issuerOptions = issuerFields.superRefine((value, context) => {
 
 export type IssuerOptions = z.output<typeof issuerOptions>;
 
-/** Every value of `iss` that an entry stands for. */
+/** @returns every value of `iss` that an entry stands for */
 export function issuersOf({ issuer: template, tenants }: IssuerOptions): string[] {
   return tenants === undefined ? [template] : tenants.map((tenant) => filled(template, tenant));
 }
 
-/** The options of one issuer for each tenant; an entry without tenants is the only one. */
+/** @returns the options of each tenant's issuer, or the entry itself when it has no tenants */
 export function perTenant(options: IssuerOptions): IssuerOptions[] {
   const { tenants, ...rest } = options;
   if (tenants === undefined) return [options];

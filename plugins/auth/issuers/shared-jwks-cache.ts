@@ -1,5 +1,6 @@
-// An issuer's keys in Redis, so that one sidecar asks the issuer and the others of its service read. Whoever can write
-// there could put keys of his own in: a copy counts only under a seal, and without OUTRIGGER_STORE_KEYS there is none.
+// Caches an issuer's keys in Redis, so that one sidecar asks the issuer and the others of its service read them there.
+// Anyone with write access to Redis could plant keys, so a copy counts only under a seal. Without OUTRIGGER_STORE_KEYS
+// there is no cache.
 import { hash } from "node:crypto";
 import { z } from "zod";
 import type { Services, Store, StoreSeal } from "../../../src/plugin-api/contract.ts";
@@ -7,19 +8,19 @@ import type { Services, Store, StoreSeal } from "../../../src/plugin-api/contrac
 export interface SharedKeys {
   /** The key set's JSON. */
   readonly json: string;
-  /** Epoch milliseconds at which the issuer gave it. */
+  /** When the issuer sent the keys (epoch ms). */
   readonly fetchedAtMs: number;
 }
 
 const copyShape = z.strictObject({ url: z.string(), fetchedAtMs: z.number(), jwks: z.string() });
 
-/** Stores of which it was said that they are not used. */
+/** Stores for which a log line has said that keys are not shared. */
 const told = new WeakSet<Store>();
 
 /**
- * @param subject what the keys are of: one issuer's place of keys, with whatever else tells two apart
+ * @param subject identifies the key set: where the issuer's keys are, and anything else that tells two sets apart
  * @param keepMs how long after its fetch a copy counts
- * @returns undefined when there is nothing to share through
+ * @returns undefined without Redis or without a seal
  */
 export function openSharedJwksCache(
   services: Services,
@@ -54,7 +55,7 @@ export class SharedJwksCache {
     this.#keepMs = keepMs;
   }
 
-  /** @returns undefined when there is no copy, or none to believe. Rejects when Redis is out of reach. */
+  /** @returns undefined when there is no copy that can be trusted. Rejects when Redis is out of reach. */
   async read(): Promise<SharedKeys | undefined> {
     const { store, seal, clock } = this.#parts;
     const sealed = await store.getBytes(this.#key);
@@ -78,13 +79,16 @@ export class SharedJwksCache {
     await store.set(this.#key, sealed, { ttlMs: this.#keepMs });
   }
 
-  /** @returns whether this sidecar is the one to ask the issuer during the next `ttlMs` */
+  /** @returns whether this sidecar is the one that asks the issuer during the next `ttlMs` */
   async lease(ttlMs: number): Promise<boolean> {
     const { store, fleet } = this.#parts;
     return await store.set(this.#lease, fleet.instance, { ttlMs, ifAbsent: true });
   }
 
-  /** Calls back when another sidecar has written. */
+  /**
+   * Calls back when a sidecar has written the keys.
+   * @returns a function that stops it
+   */
   watch(onWrite: () => void): () => void {
     return this.#parts.store.watch("jwks:", (key) => {
       if (key === this.#key) onWrite();

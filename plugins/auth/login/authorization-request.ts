@@ -1,13 +1,13 @@
-// Where a browser goes for a login: to the provider's authorization endpoint, with the request in its query, or with the
-// name of one that the provider was given before (RFC 9126): then no browser sees it or changes it.
+// Builds the URL that sends a browser to the provider's authorization endpoint. The request is in the query, or was
+// pushed to the provider before (RFC 9126): then the browser carries only its name, and can neither read nor change it.
 import { hash } from "node:crypto";
 import type { LoginOptions } from "./options.ts";
 import type { PendingLogin } from "./pending-logins.ts";
 import type { Provider } from "./provider.ts";
 
 /**
- * @param state for the provider to give back
- * @param address whose login it is
+ * @param state the provider gives it back
+ * @param address of the client that logs in
  * Rejects with `ProviderDown`.
  */
 export async function authorizationUrl(
@@ -30,7 +30,7 @@ export async function authorizationUrl(
     code_challenge: hash("sha256", pending.verifier, "base64url"),
     code_challenge_method: "S256",
   };
-  // Made for this login alone: the provider takes a request_uri once (RFC 9126 section 2.2).
+  // Pushed anew for each login: the provider accepts a request_uri once (RFC 9126 section 2.2).
   const pushed = await provider.push(request, address);
   const sent = pushed === undefined ? request : { client_id: clientId, request_uri: pushed };
   const url = new URL(endpoint);

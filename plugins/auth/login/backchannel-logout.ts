@@ -1,5 +1,5 @@
-// The endpoint at which the provider says that somebody has logged out (OpenID Connect Back-Channel Logout 1.0): their
-// sessions end at every sidecar, in cookies as in Redis.
+// Serves the endpoint where the provider reports logouts (OpenID Connect Back-Channel Logout 1.0). The user's sessions
+// end at every sidecar, those in cookies as well as those in Redis.
 import {
   GatewayError,
   type Exchange,
@@ -66,10 +66,10 @@ export class BackchannelLogout {
 
   async #end(exchange: Exchange, { mark, jtiDigest }: Logout): Promise<Verdict> {
     const seen = `${endedPrefix}jti.${jtiDigest}`;
-    // A copied token must not end sessions that begin later.
+    // A replayed token must not end sessions that begin later.
     if ((await this.#store.get(seen)) !== null) return this.#refuse(exchange, "token: seen before");
     await this.#revoked.revoke(mark);
-    // Last: a provider that was told to come again may bring the same token.
+    // Last, because after a 503 the provider may send the same token again.
     await this.#store.set(seen, "1", { ttlMs: logoutMaxAgeSeconds * 2_000 });
     return done;
   }
@@ -85,7 +85,10 @@ export class BackchannelLogout {
   }
 }
 
-/** @returns undefined where no path is set. @throws Error when there is no Redis */
+/**
+ * @returns undefined where no path is set
+ * @throws Error when there is no Redis
+ */
 export function backchannelFor(
   options: LoginOptions,
   { store, clock, testRun }: Services,
@@ -93,7 +96,7 @@ export function backchannelFor(
   revoked: RevokedSessions,
 ): BackchannelLogout | undefined {
   if (options.backchannelLogoutPath === undefined || testRun !== undefined) return undefined;
-  // Others must hear of it: the provider tells one sidecar, once.
+  // The provider tells one sidecar, once, and Redis passes it on to the others.
   if (store === undefined) throw new Error("jwt.login.backchannelLogoutPath needs REDIS_URL");
   const tokens = new LogoutTokens(options, keys, clock);
   return new BackchannelLogout(tokens, store, revoked);

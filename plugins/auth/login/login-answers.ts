@@ -1,4 +1,4 @@
-// What the login's own pages answer.
+// Builds the answers of the login's own pages.
 import { GatewayError, type Verdict } from "../../../src/plugin-api/contract.ts";
 
 export const tooLarge: Verdict = {

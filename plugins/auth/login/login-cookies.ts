@@ -1,13 +1,16 @@
-// Names of the cookies of a login and of token cookies, as options have them: every sidecar keeps them from its service, also
-// where the route with the login is another service's.
+// Names the cookies of logins and the token cookies in a policy's options. Every sidecar hides them from its service,
+// even where the route with the login belongs to another service.
 import type { OwnedCookie } from "../../../src/plugin-api/contract.ts";
 import { chunkNames } from "../sessions/cookies.ts";
 import { compileTokenSources } from "../tokens/token-sources.ts";
 
-/** What waits in four tabs; a browser that restores forty must not end with more cookies than a head may have. */
+/**
+ * At most four logins (tabs) wait in one browser. One that restores forty tabs must not collect more cookies than a
+ * request head may hold.
+ */
 export const pendingPlaces = Array.from({ length: 4 }, (_, place) => place);
 
-/** The two cookies of a login under way. */
+/** @returns the names of the two cookies of a login under way */
 export function pendingNames(cookieName: string, place: number): { mark: string; flow: string } {
   // `__Host-` demands Path=/ (RFC 6265bis section 4.1.3.2).
   const stem = cookieName.replace(/^__Host-/i, "__Secure-");
@@ -16,7 +19,7 @@ export function pendingNames(cookieName: string, place: number): { mark: string;
 
 export const usualCookieName = "__Host-outrigger";
 
-/** @param options of one route or of all, as they are written in a policy and not yet checked */
+/** @param options of one route or of all, as written in a policy and not validated yet */
 export function cookiesOf(options: unknown): OwnedCookie[] {
   const { jwt } = Object(options) as { jwt?: unknown };
   const { login, from } = Object(jwt) as { login?: unknown; from?: unknown };

@@ -1,5 +1,5 @@
-// Browser login by the OpenID Connect authorization-code flow with PKCE (RFC 7636), state and nonce. All that has to be
-// remembered is in encrypted cookies, so any sidecar can end what another one began.
+// Logs browsers in by the OpenID Connect authorization-code flow with PKCE (RFC 7636), state and nonce. All state of a
+// login is in encrypted cookies, so any sidecar can finish what another one began.
 import {
   GatewayError,
   StoreUnavailable,
@@ -40,10 +40,10 @@ import { keepingFor, SessionTooLarge } from "../sessions/session-keeping.ts";
 import { overMsOf, SessionSeal, type Session } from "../sessions/session-seal.ts";
 
 const unreadable = refused("session", "session: cookie in parts or twice");
-/** A session that began within this time ago has just begun; what clocks differ by is in it. */
+/** A session younger than this has just begun. The time includes clock skew. */
 const justMs = 90_000;
 
-/** What it has in common with others. */
+/** Parts that several logins share. */
 export interface LoginShared {
   readonly keys: { readonly value: JwksSource; readonly release: () => void };
   readonly ended: EndedSessions;
@@ -53,10 +53,10 @@ export interface LoginShared {
 export class Login {
   readonly #options: LoginOptions;
   readonly #services: Services;
-  /** Its cookies: nobody else's to see or set. */
+  /** The login's cookies, which no service sees or sets. */
   readonly cookies: readonly OwnedCookie[];
   readonly #pendingLogins: PendingLogins;
-  /** Whose pages may act with a session. */
+  /** Whose pages may use a session. */
   readonly origin: OwnOrigin;
   readonly #provider: Provider;
   readonly #sessions: Sessions;
@@ -64,12 +64,12 @@ export class Login {
   readonly #backchannel: BackchannelLogout | undefined;
   readonly #cookie: CookieShape;
   readonly #releaseKeys: () => void;
-  /** `Set-Cookie` lines for answers on their way. */
+  /** `Set-Cookie` lines to add to the answers of these exchanges. */
   readonly #pending = new WeakMap<Exchange, readonly string[]>();
-  /** With a session that has just begun and is not enough: by another login the browser would only go in circles. */
+  /** Exchanges whose session has just begun and is not enough. Another login would only send the browser in circles. */
   readonly #inVain = new WeakSet<Exchange>();
 
-  /** @throws Error when a secret that the options name is not set or not as it must be */
+  /** @throws Error when a secret that the options name is not set or not valid */
   constructor(options: LoginOptions, services: Services, shared: LoginShared) {
     this.#options = options;
     this.#services = services;
@@ -100,7 +100,7 @@ export class Login {
     this.cookies = [...chunkNames(this.#cookie), ...this.#pendingLogins.cookies];
   }
 
-  /** Whether a path is one of the login's own. */
+  /** Whether the login itself serves a path. */
   owns(path: string): boolean {
     const { callbackPath, loginPath, logoutPath, backchannelLogoutPath } = this.#options;
     const pages = path === loginPath || path === callbackPath || path === logoutPath;
@@ -138,7 +138,7 @@ export class Login {
     }
   }
 
-  /** Sends a page navigation to the login; undefined for anything a script or program asked for. */
+  /** @returns a redirect to the login for a page navigation; undefined for requests of scripts and programs */
   redirect(exchange: Exchange): Verdict {
     const { path, query, fields } = exchange.request;
     if (!isNavigation(exchange) || isPrefetch(fields) || this.#inVain.has(exchange)) return undefined;
@@ -147,8 +147,8 @@ export class Login {
   }
 
   /**
-   * What the session cookie is worth; undefined = there is none.
-   * @param mayRefresh false = as it stands: nobody could be given a renewed one
+   * @param mayRefresh false = use the session as it is, because no answer could carry a renewed cookie
+   * @returns the result for the session cookie; undefined = there is none
    */
   session(exchange: Exchange, mayRefresh = true): AuthResult | undefined | Promise<AuthResult> {
     const { ownedCookies } = exchange.request;
@@ -158,7 +158,7 @@ export class Login {
     return this.#sessions.getCached(sealed) ?? this.#open(exchange, sealed, mayRefresh);
   }
 
-  /** The access token of a session's caller; undefined = it keeps none. */
+  /** @returns the access token of a session's caller; undefined = the session keeps none */
   accessTokenOf(exchange: Exchange, identity: Identity): string | undefined {
     const kept = this.#sessions.accessTokens.of(identity);
     if (kept !== undefined && kept.token === undefined) this.#isNotEnough(exchange, kept.startedMs);
@@ -169,7 +169,7 @@ export class Login {
     if (this.#services.clock.now() - startedMs < justMs) this.#inVain.add(exchange);
   }
 
-  /** Sets what the request's way has left to be set. */
+  /** Sets the cookies that the request phase has prepared. */
   onResponse(exchange: Exchange, response: ExchangeResponse): void {
     const cookies = this.#pending.get(exchange);
     if (cookies === undefined) return;
@@ -185,7 +185,7 @@ export class Login {
   async #open(exchange: Exchange, sealed: string, mayRefresh: boolean): Promise<AuthResult> {
     const opened = await this.#sessions.open(sealed, mayRefresh);
     if ("forget" in opened) {
-      // It would be refused again and again.
+      // Clear the cookie, or it would be refused again and again.
       if (opened.forget) this.#pending.set(exchange, clearChunks(this.#cookie));
       if (opened.startedMs !== undefined) this.#isNotEnough(exchange, opened.startedMs);
       return opened.result;
@@ -238,7 +238,10 @@ export class Login {
     }
   }
 
-  /** Another tab took its place, and may have ended well meanwhile; while that is under way, this one waits and begins once more. */
+  /**
+   * Another tab has taken the place of this login. If that tab has logged in, its session serves. While it still logs
+   * in, this tab waits and then begins once more.
+   */
   async #lost(exchange: Exchange, state: string): Promise<Verdict> {
     const lost = await this.#pendingLogins.lost(state);
     const session = await this.session(exchange);
@@ -250,7 +253,10 @@ export class Login {
     return waitingPage(`${loginPath}?again=1&return_to=${encodeURIComponent(lost.returnTo)}`);
   }
 
-  /** @returns the way back to the page that was asked for, with a session. Rejects with `GrantRefused` or `ProviderDown`. */
+  /**
+   * @returns a redirect to the page that was asked for, with a session. Rejects with `GrantRefused`, `ProviderDown` or
+   * `SessionTooLarge`, or as Redis does.
+   */
   async #end(query: URLSearchParams, pending: PendingLogin, address: string): Promise<Verdict> {
     await this.#provider.checkIssuer(single(query, "iss"));
     const code = single(query, "code");
@@ -283,13 +289,15 @@ export class Login {
   }
 }
 
-/** What kept a login from going on, for the log. */
+/** @returns why a login could not go on, for the log */
 function causeOf(error: unknown): string {
   if (error instanceof ProviderDown) return error.message;
   return error instanceof StoreUnavailable ? "redis is out of reach" : "it failed";
 }
 
-/** Throws for what is there twice (RFC 6749 section 3.1): two readers could take it for two things. */
+/**
+ * @throws GrantRefused for a parameter that is there twice (RFC 6749 section 3.1): two readers could differ about it
+ */
 function single(query: URLSearchParams, name: string): string | undefined {
   const values = query.getAll(name);
   if (values.length > 1) throw new GrantRefused(`${name} is there twice`);

@@ -1,4 +1,4 @@
-// Logout tokens (OpenID Connect Back-Channel Logout 1.0 section 2.4): the provider's word that somebody has logged out.
+// Verifies logout tokens (OpenID Connect Back-Channel Logout 1.0 section 2.4), in which the provider reports a logout.
 import { hash } from "node:crypto";
 import type { Clock } from "../../../src/plugin-api/contract.ts";
 import { Issuer } from "../issuers/issuer.ts";
@@ -8,18 +8,18 @@ import { providerSessionMark, subjectMark } from "../sessions/session-marks.ts";
 import { decodeToken, isJsonObject, type JsonObject } from "../tokens/token-parts.ts";
 
 const logoutEvent = "http://schemas.openid.net/event/backchannel-logout";
-/** It is sent when it is made; an older one is somebody's find. */
+/** The provider sends the token when it makes it. An older one may have been stolen. */
 export const logoutMaxAgeSeconds = 300;
 const clockToleranceSeconds = 10;
 
 export interface Logout {
-  /** Whose sessions end (session-marks.ts). */
+  /** Names the sessions that end (session-marks.ts). */
   readonly mark: string;
-  /** Names this token among the issuer's. */
+  /** Digest of the token's `jti`, with its issuer and client. */
   readonly jtiDigest: string;
 }
 
-/** Why a token does not count; the text is for the log. */
+/** Why a token is refused. The text is for the log. */
 export class BadLogoutToken extends Error {
   override readonly name = "BadLogoutToken";
 }
@@ -31,7 +31,7 @@ export class LogoutTokens {
   constructor(options: LoginOptions, keys: JwksSource, clock: Clock) {
     this.#options = options;
     const { issuer, algorithms, clientId } = options;
-    // A logout token may lack a subject: its issuer stands for it where an identity is asked for.
+    // A logout token may lack a subject. The issuer takes its place, as an identity needs a user id.
     const claims = { ...options.claims, userId: "iss" };
     this.#issuer = new Issuer(
       {
@@ -66,19 +66,19 @@ export class LogoutTokens {
     return logout;
   }
 
-  /** Section 2.6, steps 5 to 9, of claims that are not verified yet. */
+  /** Checks steps 5 to 9 of section 2.6. The claims are not verified yet. */
   #read({ sub, sid, events, nonce, jti }: JsonObject): Logout {
     const event =
       isJsonObject(events) && Object.hasOwn(events, logoutEvent) ? events[logoutEvent] : undefined;
     if (!isJsonObject(event)) throw new BadLogoutToken("token: events");
-    // An ID token must not pass for one.
+    // Keeps an ID token from passing for a logout token.
     if (nonce !== undefined) throw new BadLogoutToken("token: nonce");
     if (typeof jti !== "string" || jti === "") throw new BadLogoutToken("token: jti");
     if (sub !== undefined && typeof sub !== "string") throw new BadLogoutToken("token: sub");
     if (sid !== undefined && typeof sid !== "string") throw new BadLogoutToken("token: sid");
     const { issuer, clientId } = this.#options;
     const jtiDigest = hash("sha256", JSON.stringify([issuer, clientId, jti]), "base64url");
-    // With a session named, that one alone; else every session of the subject (section 2.7).
+    // If a session is named, only that one ends; else all sessions of the subject (section 2.7).
     if (sid !== undefined) return { mark: providerSessionMark(this.#options, sid), jtiDigest };
     if (sub === undefined) throw new BadLogoutToken("token: neither sub nor sid");
     return { mark: subjectMark(this.#options, sub), jtiDigest };

@@ -1,5 +1,5 @@
-// What a logout takes. A link must not log anybody out by itself: a page of a sibling host, or an image in a text that
-// users write, could follow it for them.
+// Decides whether a logout may happen. A link alone must not log a user out: a page of a sibling host, or an image in
+// text that users write, could make the browser follow it.
 import { GatewayError, type Exchange, type Verdict } from "../../../src/plugin-api/contract.ts";
 import { isNavigation } from "./navigation.ts";
 import type { OwnOrigin } from "./own-origin.ts";
@@ -16,7 +16,7 @@ const notAllowed: Verdict = {
   error: new GatewayError("method_not_allowed", "A logout is a POST.", { fields: ["Allow", "POST"] }),
 };
 
-/** The browser is out all the same, by cookies that the caller clears; other sidecars are told as soon as it is possible. */
+/** The browser is logged out anyway, as the caller clears its cookies. Other sidecars are told as soon as possible. */
 export const logoutIncomplete: Verdict = {
   action: "reject",
   error: new GatewayError(
@@ -26,7 +26,7 @@ export const logoutIncomplete: Verdict = {
   ),
 };
 
-/** What a request for a logout gets instead; undefined = the user wants it. */
+/** @returns the answer to a logout that must not happen yet; undefined = the user wants it */
 export function logoutRefusal(exchange: Exchange, origin: OwnOrigin): Verdict {
   const { request } = exchange;
   if (request.method === "POST") {
@@ -38,7 +38,7 @@ export function logoutRefusal(exchange: Exchange, origin: OwnOrigin): Verdict {
   return isClicked(exchange) ? undefined : logoutPage;
 }
 
-/** A user's own click on the own origin, through no other (Fetch Metadata: redirects count). */
+/** Whether the user clicked on a page of the own origin, without a redirect elsewhere (Fetch Metadata shows both). */
 function isClicked({ request: { fields, method } }: Exchange): boolean {
   return (
     method === "GET" &&
@@ -48,7 +48,7 @@ function isClicked({ request: { fields, method } }: Exchange): boolean {
   );
 }
 
-/** Where the browser goes next: to the provider that takes part (OpenID Connect RP-Initiated Logout 1.0 section 2). */
+/** @returns where the browser goes next: the provider, if it takes part (OpenID RP-Initiated Logout 1.0 section 2) */
 export function afterLogoutAt(
   { afterLogout, publicUrl, clientId }: LoginOptions,
   endpoint: string | undefined,

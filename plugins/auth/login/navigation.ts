@@ -1,7 +1,7 @@
-// Who is asking: a person who loads a page, or a script, a program, a browser that loads ahead?
+// Tells people who load a page from scripts, programs and browsers that load ahead.
 import type { Exchange, Fields } from "../../../src/plugin-api/contract.ts";
 
-/** Whether a browser loads a page: only then can somebody log in. */
+/** Whether a browser loads a page. Only then can a user log in. */
 export function isNavigation({ request }: Exchange): boolean {
   const { fields, method, upgrade } = request;
   if ((method !== "GET" && method !== "HEAD") || upgrade !== undefined) return false;
@@ -16,7 +16,7 @@ export function isNavigation({ request }: Exchange): boolean {
 
 const purposes = ["sec-purpose", "purpose", "x-purpose", "x-moz"];
 
-/** Whether a browser loads it in case somebody wants it later. */
+/** Whether a browser loads the page ahead, in case the user wants it later. */
 export function isPrefetch(fields: Fields): boolean {
   return purposes.some((name) => /prefetch|prerender|preview/i.test(fields.get(name) ?? ""));
 }

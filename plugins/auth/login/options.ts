@@ -7,7 +7,7 @@ import { claimMapping, origin, requiredClaims, safeUrl, secretName } from "../op
 import { usualCookieName } from "./login-cookies.ts";
 import { localReference } from "./return-address.ts";
 
-/** It becomes the Path of a cookie, in which a semicolon ends it. */
+/** The path becomes the Path attribute of a cookie, which a semicolon would end. */
 const ownPath = pathPattern.refine((text) => !/[*;]/.test(text), {
   error: "must be one path, without * and ;",
 });

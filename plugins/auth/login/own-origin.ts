@@ -1,13 +1,16 @@
-// Whose page asks? Browsers send a session's cookies whoever asks, so what changes something, and WebSockets, which no
-// CORS guards, are for the application's own pages alone.
+// Decides whose page sent a request. Browsers send a session's cookies with requests of any page. So only the
+// application's own pages may send requests that change something, or open WebSockets, which CORS does not guard.
 import type { ExchangeRequest } from "../../../src/plugin-api/contract.ts";
 
-/** These promise to change nothing (RFC 9110 section 9.2.1), and links of others must work. A preflight brings no cookies. */
+/**
+ * Safe methods change nothing (RFC 9110 section 9.2.1), and links from other sites must work. OPTIONS is not needed: a
+ * preflight carries no cookies.
+ */
 function isSafe({ method, upgrade }: ExchangeRequest): boolean {
   return (method === "GET" || method === "HEAD") && upgrade === undefined;
 }
 
-/** Programs need not say where they come from; browsers do (Fetch standard). */
+/** Whether a browser sent the request. Browsers say where it comes from (Fetch standard); programs need not. */
 export function isByBrowser({ fields }: ExchangeRequest): boolean {
   return fields.has("origin") || fields.has("sec-fetch-site");
 }
@@ -17,8 +20,9 @@ export class OwnOrigin {
   readonly #byHost: boolean;
 
   /**
-   * @param publicUrl undefined = the origin that the request was sent to: a page cannot make a browser lie in Host
-   * @param more origins that count as the own one
+   * @param publicUrl undefined = the origin that the request was sent to counts, as a page cannot forge a browser's
+   * Host
+   * @param more further origins that count as the own one
    */
   constructor(publicUrl: string | undefined, more: readonly string[]) {
     this.#byHost = publicUrl === undefined;
@@ -30,13 +34,13 @@ export class OwnOrigin {
     return isSafe(request) || this.sent(request);
   }
 
-  /** Whether a page of the own origin surely sent it. */
+  /** Whether a page of the own origin certainly sent the request. */
   sent({ fields, scheme, host }: ExchangeRequest): boolean {
     const origin = fields.get("origin");
     if (origin !== undefined && origin !== "null")
       return this.#origins.has(origin) || (this.#byHost && origin === `${scheme}://${host}`);
-    // Without Origin, or with that of a page whose policy hides it: Fetch Metadata, which no script can set. A browser
-    // that sends neither with these is older than both, and a program can send Origin.
+    // There is no Origin, or the page's policy hides it: use Fetch Metadata, which no script can set. A browser that
+    // sends neither for such requests is older than both, and a program can send Origin.
     return fields.get("sec-fetch-site") === "same-origin";
   }
 }

@@ -1,4 +1,4 @@
-// The pages that people see of the login: small, without script or style, and never within another page.
+// Builds the pages that users see during login and logout: small, without scripts or styles, never inside another page.
 import type { RespondVerdict } from "../../../src/plugin-api/contract.ts";
 
 function page(title: string, content: string, ...fields: string[]): RespondVerdict {
@@ -11,7 +11,7 @@ ${content}
 </html>
 `;
   const all = ["Content-Type", "text/html; charset=utf-8", "Cache-Control", "no-store"];
-  // `form-action` is left open: it would also stop the redirect to the provider that a form leads to.
+  // `form-action` is not set, as it would also stop the redirect to the provider after the form is sent.
   all.push("Content-Security-Policy", "default-src 'none'; base-uri 'none'; frame-ancestors 'none'");
   all.push("X-Frame-Options", "DENY", ...fields);
   return { action: "respond", status: 200, fields: all, body };
@@ -22,7 +22,10 @@ export const logoutPage = page(
   '<form method="post"><p>Do you want to log out?</p><button autofocus>Log out</button></form>',
 );
 
-/** Waits for another tab's login. @param address path where it goes on, percent-encoded */
+/**
+ * @returns a page that waits for another tab's login
+ * @param address path to go on to, percent-encoded
+ */
 export function waitingPage(address: string): RespondVerdict {
   return page(
     "Logging in",

@@ -1,6 +1,7 @@
-// Logins under way in a browser: few at a time, each in a place of its own with two cookies. What has to be remembered
-// is sealed in one that goes to the callback alone; a small mark, under the session cookie's own prefix, says when the
-// place was taken and binds it to this browser, for a sibling host can set `__Secure-` cookies but no `__Host-` ones.
+// Keeps the logins under way in a browser: a few at a time, each in a place of its own with two cookies. The first
+// cookie, sealed, holds the login and goes only to the callback. The second, a small mark under the session cookie's
+// prefix, says when the place was taken and binds the login to this browser: a sibling host can set `__Secure-` cookies
+// but no `__Host-` ones.
 import { randomBytes, randomInt, timingSafeEqual } from "node:crypto";
 import { z } from "zod";
 import type { Clock, OwnedCookie } from "../../../src/plugin-api/contract.ts";
@@ -12,11 +13,11 @@ import { GrantRefused } from "./provider.ts";
 import { loginId } from "../sessions/session-seal.ts";
 
 const shape = z.strictObject({
-  /** `loginId` of the login that it was begun at. */
+  /** `loginId` of the login where it began. */
   login: z.string(),
   redirectUri: z.string(),
   mark: z.string(),
-  /** Begins the state that the provider gives back. */
+  /** The first part of the state that the provider gives back. */
   state: z.string(),
   nonce: z.string(),
   verifier: z.string(),
@@ -28,23 +29,23 @@ export type PendingLogin = z.output<typeof shape>;
 const lostShape = z.strictObject({
   login: z.string(),
   returnTo: z.string(),
-  /** It was lost before. */
+  /** Whether it had been lost before. */
   again: z.boolean(),
   endsMs: z.number(),
 });
-/** A login whose place another one took: the way to its page is in the state itself. */
+/** A login whose place another one has taken. The state itself holds the page to return to. */
 export type LostLogin = z.output<typeof lostShape>;
 
 const seconds = 600;
-/** What some providers take as state is not much more than 1,000 characters. */
+/** Some providers accept a state of little more than 1,000 characters. */
 const maxReturn = 256;
 const markText = /^([0-9a-z]{1,10})\.[\w-]{43}$/;
-/** A ticket (its place and a random part), and what is sealed for when that is lost. */
+/** A ticket (its place and a random part), and the sealed `LostLogin` in case the cookies are lost. */
 const stateText = /^(([0-3])\.[\w-]{43})\.([\w.-]{1,2000})$/;
 const random = (): string => randomBytes(32).toString("base64url");
 
 export class PendingLogins {
-  /** Names of all its cookies, and how they are ended. */
+  /** Names of all its cookies, with the `Set-Cookie` lines that end them. */
   readonly cookies: readonly OwnedCookie[];
   readonly redirectUri: string;
   readonly #login: string;
@@ -75,10 +76,10 @@ export class PendingLogins {
   }
 
   /**
-   * Begins a login in a free place, or else in that of the oldest, which is ended by it.
+   * Begins a login in a free place, or else in the place of the oldest login, which ends.
    * @param cookies of the request
-   * @param again it was lost before
-   * @returns what was begun, the state for the provider, and the `Set-Cookie` values that remember it
+   * @param again whether the login had been lost before
+   * @returns the login, the state for the provider, and the `Set-Cookie` values that hold the login
    */
   async begin(
     cookies: string | undefined,
@@ -106,14 +107,17 @@ export class PendingLogins {
     return { pending, state, cookies: [flow, mark] };
   }
 
-  /** What is left of a login that `find` does not: nothing that lets anybody in. */
+  /** @returns what the state holds of a login that `find` does not find. Nothing in it lets anybody in. */
   async lost(state: string): Promise<LostLogin | undefined> {
     const sealed = stateText.exec(state)?.[3] ?? "";
     const lost = lostShape.safeParse(await this.#sealer.open("return", sealed)).data;
     return lost?.login === this.#login && this.#clock.now() < lost.endsMs ? lost : undefined;
   }
 
-  /** The login that an answer of the provider belongs to; undefined = none that this browser has. Rejects with `GrantRefused`. */
+  /**
+   * @returns the login that the provider's answer belongs to; undefined = this browser has none. Rejects with
+   * `GrantRefused`.
+   */
   async find(cookies: string | undefined, state: string): Promise<PendingLogin | undefined> {
     const [, ticket, number] = stateText.exec(state) ?? [];
     if (ticket === undefined) return undefined;
@@ -129,12 +133,12 @@ export class PendingLogins {
     return pending;
   }
 
-  /** Whether this browser has any. */
+  /** Whether this browser has any login under way. */
   any(cookies: string | undefined): boolean {
     return this.#marks.some(({ name }) => readCookie(cookies, name) !== undefined);
   }
 
-  /** `Set-Cookie` values for when it is over. */
+  /** @returns the `Set-Cookie` values that end a login */
   ended({ state }: PendingLogin): string[] {
     return this.#ended(Number(state[0]));
   }
@@ -146,7 +150,7 @@ export class PendingLogins {
     ];
   }
 
-  /** By chance among the free ones: tabs that begin at once know nothing of each other. */
+  /** Picks a random free place, as tabs that begin at once do not see each other's cookies. */
   #placeIn(cookies: string | undefined): number {
     const nowMs = this.#clock.now();
     const free: number[] = [];

@@ -1,7 +1,7 @@
-// Keeps an answer that brings a session's cookies out of every shared cache.
+// Keeps an answer that sets session cookies out of shared caches.
 import type { Fields } from "../../../src/plugin-api/contract.ts";
 
-/** What caches of content networks and servers obey in place of Cache-Control (RFC 9213 and those before it). */
+/** Fields that caches of content networks and servers obey instead of Cache-Control (RFC 9213 and its predecessors). */
 function isTargeted(name: string): boolean {
   return (
     name.endsWith("-cache-control") ||

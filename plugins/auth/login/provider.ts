@@ -1,4 +1,4 @@
-// The OpenID provider of a browser login: metadata, authorization address, token endpoint, ID tokens.
+// Talks to the OpenID provider of a login: metadata, authorization address, token endpoint, ID tokens.
 import { z } from "zod";
 import type { Services } from "../../../src/plugin-api/contract.ts";
 import type { ProviderMetadata } from "../issuers/discovery.ts";
@@ -28,14 +28,14 @@ export interface Tokens {
   readonly endsMs: number | undefined;
 }
 
-/** RFC 9126 section 2.2. */
+/** The answer of a pushed authorization request (RFC 9126 section 2.2). */
 const pushedShape = z.looseObject({ request_uri: z.string().min(1).max(2048) });
 
-/** The provider says no: the code or the refresh token is not good. */
+/** The provider refuses: the code or the refresh token is not good. */
 export class GrantRefused extends Error {
   override readonly name = "GrantRefused";
 }
-/** Nobody can tell: the provider does not answer, or not as it should. */
+/** The result is unknown: the provider does not answer, or not as it should. */
 export class ProviderDown extends Error {
   override readonly name = "ProviderDown";
 }
@@ -45,9 +45,9 @@ const maxBodyBytes = 262_144;
 /** Codes that are exchanged at the same time, and those that wait. */
 const maxExchanges = 16;
 const maxWaiting = 256;
-/** Of them from one address: anybody can begin logins, and end them with codes of his own making. */
+/** Waiting exchanges from one client network: anybody can begin logins and end them with made-up codes. */
 const maxWaitingOfOne = 32;
-/** From the ID token's making to its look here; what clocks differ by is in it. */
+/** Longest time from when an ID token is made to its check here, clock skew included. */
 const maxAgeSeconds = 900;
 
 export class Provider {
@@ -58,7 +58,7 @@ export class Provider {
   readonly #exchanges = new Semaphore(maxExchanges, maxWaiting, maxWaitingOfOne);
   readonly #pushes = new Semaphore(maxExchanges, maxWaiting, maxWaitingOfOne);
 
-  /** @throws Error when the client's secret is named and not set, or not bound to the issuer's host */
+  /** @throws Error when the client's secret is named but not set, or not bound to the issuer's host */
   constructor(options: LoginOptions, services: Services, keys: JwksSource) {
     this.#options = options;
     this.#services = services;
@@ -96,10 +96,10 @@ export class Provider {
   }
 
   /**
-   * Gives the provider an authorization request (RFC 9126 section 2). Never in the query instead when that fails: whoever
-   * can make it fail would choose how requests travel.
-   * @param address whose login it is
-   * @returns its `request_uri`; undefined = it goes in the query. Rejects with `ProviderDown`.
+   * Pushes an authorization request to the provider (RFC 9126 section 2). If that fails, the request never goes into
+   * the query instead: an attacker who can make it fail would choose how requests travel.
+   * @param address of the client that logs in
+   * @returns the `request_uri`; undefined = the request goes into the query. Rejects with `ProviderDown`.
    */
   async push(request: Record<string, string>, address: string): Promise<string | undefined> {
     const { pushedRequests } = this.#options;
@@ -124,7 +124,10 @@ export class Provider {
     return pushed;
   }
 
-  /** Nobody's refresh waits for these. @param address whose login it is */
+  /**
+   * Refreshes of sessions do not wait behind these exchanges.
+   * @param address of the client that logs in
+   */
   async exchangeCode(
     code: string,
     { verifier, redirectUri }: { readonly verifier: string; readonly redirectUri: string },
@@ -146,7 +149,7 @@ export class Provider {
   }
 
   /**
-   * Who answered at the callback (RFC 9207): another provider's answer must not be taken for this one's.
+   * Checks who answered at the callback (RFC 9207): another provider's answer must not count as this one's.
    * Rejects with `GrantRefused` or `ProviderDown`.
    */
   async checkIssuer(issuer: string | undefined): Promise<void> {
@@ -158,8 +161,8 @@ export class Provider {
 
   /**
    * Verifies an ID token (OpenID Connect Core section 3.1.3.7).
-   * @param nonce what the login was started with; undefined for a refresh
-   * @returns its claims. Rejects with `GrantRefused` or `ProviderDown`.
+   * @param nonce of the login; undefined for a refresh
+   * @returns its claims and when they end (epoch ms). Rejects with `GrantRefused` or `ProviderDown`.
    */
   async verifyIdToken(
     idToken: string,
@@ -171,10 +174,10 @@ export class Provider {
     if (claims["iss"] !== this.#options.issuer) throw new GrantRefused("ID token: issuer");
     if (nonce !== undefined && claims["nonce"] !== nonce) throw new GrantRefused("ID token: nonce");
     const { azp, aud, iat } = claims;
-    // Of several audiences it must say for whom it was made.
+    // With several audiences, the token must name the client for which it was made.
     if (azp === undefined ? Array.isArray(aud) && aud.length > 1 : azp !== this.#options.clientId)
       throw new GrantRefused("ID token: authorized party");
-    // It has just been made (sections 3.1.3.7 and 12.2); an old one is somebody's find.
+    // The token must have just been made (sections 3.1.3.7 and 12.2). An old one may have been stolen.
     if (typeof iat !== "number" || this.#services.clock.now() / 1000 - iat > maxAgeSeconds)
       throw new GrantRefused("ID token: too old");
     const inspected = this.#idTokens.inspect(parts);
@@ -185,7 +188,7 @@ export class Provider {
     return { claims, endsMs: verdict.endsMs };
   }
 
-  /** The token endpoint is where the provider's metadata say, and may be on a host of its own. */
+  /** @throws Error when the secret may not go to that URL: the metadata may put the token endpoint on another host */
   #secretFor(url: string): string | undefined {
     const { clientSecret } = this.#options;
     return clientSecret === undefined ? undefined : this.#services.secrets.sentTo(clientSecret, url);
@@ -226,7 +229,7 @@ export class Provider {
   #tokens({ status, value }: { status: number; value: unknown }): Tokens {
     if (status === 400 || status === 401) {
       const code = errorCodeOf(value);
-      // Only these two say that the grant is bad (RFC 6749 section 5.2); the others are a fault of the configuration.
+      // Only these two mean that the grant is bad (RFC 6749 section 5.2). Other codes mean a wrong configuration.
       if (code === "invalid_grant" || code === "invalid_request")
         throw new GrantRefused(`token endpoint: ${code}`);
     }

@@ -1,15 +1,15 @@
-// Conditions of rules, compiled once into named tests.
+// Compiles the conditions of rules into named tests.
 import { claimAt } from "../../../src/language/claim-path.ts";
 import { compileNetworks } from "../../../src/language/network.ts";
 import type { Exchange, Identity } from "../../../src/plugin-api/contract.ts";
 import { claimHolds } from "../claims.ts";
 import type { ConditionOptions } from "./options.ts";
 
-/** What a rule looks at. */
+/** What a rule is checked against. */
 export interface Subject {
   readonly exchange: Exchange;
   readonly identity: Identity | undefined;
-  /** Ids of the client certificate, whichever credential the identity came from. */
+  /** Ids of the client certificate, whichever credential gave the identity. */
   readonly certificateIds: readonly string[];
 }
 
@@ -18,7 +18,7 @@ export interface NamedTest {
   holds(subject: Subject): boolean;
 }
 
-/** All tests must hold; none = any known caller. */
+/** All tests must hold. An empty list is any known caller. */
 export type Condition = readonly NamedTest[];
 
 type Membership = NonNullable<ConditionOptions["scopes"]>;
@@ -36,19 +36,21 @@ function claimMatcher(test: ClaimTest): (value: unknown) => boolean {
   return (value) => typeof value === "string" && value.startsWith(prefix as string);
 }
 
-/** A URI has a colon and a DNS name none: neither passes for the other. */
+/** A URI has a colon and a DNS name has none, so that neither passes for the other. */
 function hasPrefix(id: string, prefix: string): boolean {
   return id.startsWith(prefix) && (prefix === "" || prefix.includes(":") === id.includes(":"));
 }
 
-/** @param patterns ids; a trailing * makes a prefix, of URIs when it has a colon, else of DNS names; alone, of both */
+/**
+ * @param patterns ids. A trailing * makes a prefix: of URIs if it has a colon, else of DNS names; a * alone, of both.
+ */
 export function compileIds(patterns: readonly string[]): (id: string) => boolean {
   const exact = new Set(patterns.filter((pattern) => !pattern.endsWith("*")));
   const prefixes = patterns.filter((pattern) => pattern.endsWith("*")).map((pattern) => pattern.slice(0, -1));
   return (id) => exact.has(id) || prefixes.some((prefix) => hasPrefix(id, prefix));
 }
 
-/** Tests in a fixed order, whatever the order in the policy: the first that fails is the one named. */
+/** Compiles the tests in a fixed order, whatever the order in the policy. The first that fails is the one reported. */
 export function compileCondition(options: ConditionOptions): Condition {
   const { scopes, roles, plan, claims, certificate, client } = options;
   const tests: NamedTest[] = [];
@@ -79,12 +81,14 @@ export function compileCondition(options: ConditionOptions): Condition {
   return tests;
 }
 
-/** Whether one of the conditions holds whole. */
+/** Whether all tests of at least one condition hold. */
 export function anyHolds(conditions: readonly Condition[], subject: Subject): boolean {
   return conditions.some((tests) => tests.every((test) => test.holds(subject)));
 }
 
-/** @returns undefined when one of them holds, else the name of the first test of the first one that fails */
+/**
+ * @returns undefined when one of the conditions holds, else the name of the first failing test of the first condition
+ */
 export function firstFailure(conditions: readonly Condition[], subject: Subject): string | undefined {
   let first: string | undefined;
   for (const tests of conditions) {

@@ -1,5 +1,5 @@
-// Paths that auth leaves alone. An exclusion lets pass, so it holds only for what it spells out, on the path that the
-// client sent and on the one that the service gets.
+// Decides which paths auth lets pass without a check. An exclusion matches exactly what it spells out and nothing else,
+// both on the path that the client sent and on the one that the service gets.
 import { compileMethods } from "../../../src/language/methods.ts";
 import { compilePaths, type PathSet } from "../../../src/language/path-pattern.ts";
 import type { ExchangeRequest, RouteInfo } from "../../../src/plugin-api/contract.ts";
@@ -13,7 +13,7 @@ export type Exclusion =
       readonly forwardCredentials?: boolean | undefined;
     };
 
-/** Those of the exclusions where the service gets the caller's credential. */
+/** @returns the exclusions for which the service gets the caller's credential */
 export function forwarding(exclusions: readonly Exclusion[], otherwise: boolean): readonly Exclusion[] {
   const known = otherwise ? forwardedUnlessSaid : forwardedIfSaid;
   let forwarded = known.get(exclusions);
@@ -26,18 +26,18 @@ export function forwarding(exclusions: readonly Exclusion[], otherwise: boolean)
   return forwarded;
 }
 
-/** Found before, of the same options: routes share what is made of them. */
+/** Earlier results for the same options. Returning the same list lets routes share what is compiled from it. */
 const forwardedUnlessSaid = new WeakMap<readonly Exclusion[], readonly Exclusion[]>();
 const forwardedIfSaid = new WeakMap<readonly Exclusion[], readonly Exclusion[]>();
 
 interface Part {
   readonly methods: ReadonlySet<string> | undefined;
   readonly paths: PathSet;
-  /** Whether it names paths within what the route's `stripPrefix` takes off, not merely all of it. */
+  /** Whether it names particular paths under the route's `stripPrefix`, and not just everything under it. */
   readonly withinStripped: boolean;
 }
 
-/** Of thousands of routes most have the same exclusions from the policy's top: what is made of them is made once. */
+/** Most of thousands of routes have the same exclusions, from the top of the policy. Those are compiled once. */
 const made = new WeakMap<readonly Exclusion[], Map<string, readonly Part[]>>();
 
 function partsOf(exclusions: readonly Exclusion[], route: RouteInfo): readonly Part[] {
@@ -56,7 +56,7 @@ function compile(exclusions: readonly Exclusion[], within: readonly boolean[], f
     ...(typeof each === "string" ? { path: each, methods: undefined } : each),
     withinStripped: within[index] === true,
   }));
-  // Few sets for all of them: a request is held against each.
+  // Few path sets for all exclusions, as every request is tested against each set.
   const groups = Map.groupBy(parts, ({ methods, withinStripped }) => {
     return `${withinStripped} ${methods?.join() ?? ""}`;
   });
@@ -78,7 +78,7 @@ export class Exclusions {
     this.#parts = partsOf(exclusions, route);
   }
 
-  /** Whether there are none. */
+  /** Whether there are no exclusions. */
   get none(): boolean {
     return this.#parts.length === 0;
   }
@@ -89,8 +89,8 @@ export class Exclusions {
       if (methods?.has(method) === false || !paths.spells(path)) continue;
       if (this.#rules.concernBased(request)) return false;
       if (strippedPath === path) return true;
-      // Whoever wrote both stripPrefix and the exclusion meant the path below the prefix, if no rule is about it. Where
-      // a service's layer strips under a locked auth, the shared policy meant no such thing.
+      // Whoever wrote both stripPrefix and the exclusion meant the path below the prefix, unless a rule concerns that
+      // path. If a service's layer strips under a locked auth, the shared policy did not mean that.
       if (withinStripped && !this.#overLock && !this.#rules.concern(method, strippedPath)) return true;
       if (
         this.#parts.some((other) => other.methods?.has(method) !== false && other.paths.spells(strippedPath))

@@ -1,4 +1,4 @@
-// Options of rules: who may do what where, and paths where nothing is asked.
+// Options of rules (who may do what where) and of exclusions (paths without a check).
 import { z } from "zod";
 import { claimPath } from "../../../src/language/claim-path.ts";
 import { methodList } from "../../../src/language/methods.ts";

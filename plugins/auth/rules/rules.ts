@@ -1,5 +1,5 @@
-// Rules: every rule that takes a request's path and method must let the caller pass, and a deny rule that holds refuses
-// whatever the others say. So their order never matters, and one more rule can only narrow.
+// Checks rules: every rule that matches a request's path and method must let the caller pass, and a deny rule that
+// holds refuses whatever the others say. So the order of rules never matters, and one more rule can only restrict more.
 import { compileMethods } from "../../../src/language/methods.ts";
 import { compilePaths, type PathSet, type RequestPaths } from "../../../src/language/path-pattern.ts";
 import { compileSpiffePatterns } from "../../../src/language/spiffe-id.ts";
@@ -21,11 +21,11 @@ interface Rule {
   readonly deny: boolean;
   readonly dryRun: boolean;
   readonly conditions: readonly Condition[];
-  /** Which SPIFFE ids the client's certificate may have; undefined = not asked. */
+  /** Whether a SPIFFE id of a client certificate is accepted; undefined = the rule has no `peer`. */
   readonly isPeer: ((id: string) => boolean) | undefined;
-  /** Whether it asks what the client's certificate is. */
+  /** Whether it has a condition on the client's certificate. */
   readonly readsCertificate: boolean;
-  /** Whether callers must be known: not where the rule asks for the peer alone. */
+  /** Whether callers must be known. False for a rule that has only `peer`. */
   readonly asksIdentity: boolean;
 }
 
@@ -33,20 +33,20 @@ const dryRunLogMs = 1_000;
 
 const alone = (path: string): RequestPaths => ({ path, strippedPath: path, upstreamPath: path });
 
-/** Whether it is one of them, on this very connection, and its certificate has not ended meanwhile. */
+/** Whether the client of this connection has an accepted SPIFFE id, and its certificate has not expired meanwhile. */
 function comesFrom(isPeer: (id: string) => boolean, { exchange }: Subject, nowMs: number): boolean {
   const svid = exchange.client.tls?.svid;
   return svid !== undefined && nowMs < svid.endsMs && isPeer(svid.id);
 }
 
-/** @returns why a rule refuses; undefined = it lets pass */
+/** @returns why a rule refuses; undefined = it lets the caller pass */
 function judge(rule: Rule, subject: Subject, clock: Clock): RuleFailure | undefined {
   if (rule.deny)
     return anyHolds(rule.conditions, subject) ? { rule: rule.name, condition: "deny" } : undefined;
   if (rule.isPeer !== undefined && !comesFrom(rule.isPeer, subject, clock.now()))
     return { rule: rule.name, condition: "peer" };
   if (!rule.asksIdentity) return undefined;
-  // Any allow rule asks for a known caller, also one without conditions.
+  // Every allow rule needs a known caller, even one without conditions.
   if (subject.identity === undefined) return { rule: rule.name, condition: "identity" };
   const condition = firstFailure(rule.conditions, subject);
   return condition === undefined ? undefined : { rule: rule.name, condition };
@@ -57,7 +57,7 @@ const made = {
   folded: new WeakMap<object, readonly Rule[]>(),
 };
 
-/** Of thousands of routes most have the same rules from the policy's top: what is made of them is made once. */
+/** Most of thousands of routes have the same rules, from the top of the policy. Those are compiled once. */
 function compiled(options: readonly RuleOptions[], foldsCase: boolean): readonly Rule[] {
   const known = foldsCase ? made.folded : made.exact;
   let rules = known.get(options);
@@ -87,32 +87,34 @@ export class Rules {
   #loggedMono = -Infinity;
   #unlogged = 0;
 
-  /** @param foldsCase whether the route's service takes paths that differ in case alone for the same one */
+  /** @param foldsCase whether the route's service treats paths that differ only in case as the same */
   constructor(options: readonly RuleOptions[], services: Services, foldsCase: boolean) {
     this.#services = services;
     this.#refused = ruleRefusals(services.metrics);
     const rules = compiled(options, foldsCase);
-    // Deny rules first: the reason that is logged does not depend on the order in the policy.
+    // Deny rules first, so that the logged reason does not depend on the order in the policy.
     this.#rules = [...rules.filter((rule) => rule.deny), ...rules.filter((rule) => !rule.deny)];
   }
 
-  /** Whether there is anything to check. */
+  /** Whether there is any rule to check. */
   get any(): boolean {
     return this.#rules.length > 0;
   }
 
-  /** Whether one of them asks what the client's certificate is. */
+  /** Whether any rule has a condition on the client's certificate. */
   get readCertificates(): boolean {
     return this.#rules.some(({ readsCertificate }) => readsCertificate);
   }
 
-  /** Whether a rule could be about a path. */
+  /** Whether any rule could concern a path. */
   concern(method: string, path: string): boolean {
     const paths = alone(path);
     return this.#rules.some((rule) => rule.methods?.has(method) !== false && rule.paths.couldBe(paths));
   }
 
-  /** Whether a rule could be about what the service gets by its upstream's base path, and not about the path without it. */
+  /**
+   * Whether a rule could concern the path that the service gets with its upstream's base path, but not the bare path.
+   */
   concernBased({ method, strippedPath, upstreamPath }: ExchangeRequest): boolean {
     if (upstreamPath === strippedPath) return false;
     const [based, bare] = [alone(upstreamPath), alone(strippedPath)];
@@ -121,7 +123,7 @@ export class Rules {
     );
   }
 
-  /** Whether it depends on how the service reads an encoded slash which rules hold. */
+  /** Whether the rules that hold depend on how the service reads an encoded slash. */
   disputed(request: ExchangeRequest): boolean {
     if (!request.path.includes("%2F")) return false;
     return this.#rules.some(
@@ -131,8 +133,8 @@ export class Rules {
   }
 
   /**
-   * @param again the exchange goes on: what is in dry run was told of when it came
-   * @returns the first refusal; dry runs are logged and counted on the way
+   * @param again a check of an exchange that goes on: its dry runs were reported at the start
+   * @returns the first refusal. Dry runs are logged and counted on the way.
    */
   check(subject: Subject, again = false): RuleFailure | undefined {
     const { request } = subject.exchange;
@@ -148,7 +150,7 @@ export class Rules {
     return undefined;
   }
 
-  /** At most a line a second: a rule tried out on busy traffic must not flood the log. */
+  /** Logs at most one line a second, as a rule that is tried out on busy traffic must not flood the log. */
   #logDryRun(failure: RuleFailure, { exchange, identity }: Subject): void {
     const now = this.#services.clock.mono();
     if (now - this.#loggedMono < dryRunLogMs) {

@@ -1,26 +1,29 @@
-// The access tokens of sessions, where a policy has them exchanged for the service's.
+// Keeps the access tokens of sessions, for policies that exchange them for the service's token.
 import type { Identity } from "../../../src/plugin-api/contract.ts";
 import type { LoginOptions } from "../login/options.ts";
 import { ProviderDown, type Tokens } from "../login/provider.ts";
 import type { Session } from "./session-seal.ts";
 
 export interface KeptToken {
-  /** undefined = the session began where none is kept. */
+  /** undefined = the session began at a route that keeps none. */
   readonly token: string | undefined;
-  /** Epoch milliseconds at which the session began. */
+  /** When the session began (epoch ms). */
   readonly startedMs: number;
 }
 
 export class AccessTokens {
   readonly #isKept: boolean;
-  // Identities live as long as the session is remembered.
+  // An identity lives as long as its session is cached.
   readonly #known = new WeakMap<Identity, KeptToken>();
 
   constructor({ keepAccessToken }: LoginOptions) {
     this.#isKept = keepAccessToken;
   }
 
-  /** What a session is to keep of the provider's answer. @throws ProviderDown when it should and there is none */
+  /**
+   * @returns the access token for a session to keep, if the policy wants one
+   * @throws ProviderDown when it wants one and the answer has none
+   */
   kept({ accessToken }: Tokens): string | undefined {
     if (!this.#isKept) return undefined;
     if (accessToken === undefined) throw new ProviderDown("the token endpoint gave no access token");

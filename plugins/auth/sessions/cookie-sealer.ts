@@ -1,15 +1,16 @@
-// Encrypts what browsers and Redis keep for us: JWE `dir` with A256GCM (RFC 7516), the first key encrypts, all decrypt.
+// Encrypts what browsers and Redis keep for the sidecar: JWE `dir` with A256GCM (RFC 7516). All keys decrypt, and the
+// first one encrypts.
 import { createHmac, hash, hkdfSync, timingSafeEqual } from "node:crypto";
 import { CompactEncrypt, compactDecrypt } from "jose";
 import { readSessionKeys } from "./session-keys.ts";
 
-/** What a sealed text is for: one must not pass for the other (RFC 8725 section 2.8). */
+/** What a sealed text is for. A text for one purpose must not pass for another (RFC 8725 section 2.8). */
 export type Purpose = "session" | "login" | "return" | "refreshed" | "stored";
 
 interface VaultKey {
   readonly id: string;
   readonly bytes: Uint8Array;
-  /** For marks, not for encryption. */
+  /** For marks only, not for encryption. */
   readonly marking: Uint8Array;
 }
 
@@ -19,7 +20,7 @@ export class CookieSealer {
   /**
    * @param secret keys as base64url of 32 bytes, separated by commas
    * @param name of the secret, for the error
-   * @throws Error when there is none, or one of another length
+   * @throws Error when there is no key, or one of another length
    */
   constructor(secret: string | undefined, name: string) {
     const keys = readSessionKeys(secret ?? "");
@@ -39,7 +40,7 @@ export class CookieSealer {
       .encrypt(key.bytes);
   }
 
-  /** Says that a text is from here, without hiding it. */
+  /** @returns a MAC that proves a text comes from here, without hiding the text */
   mark(text: string): string {
     const [key] = this.#keys as [VaultKey];
     return markOf(key, text).toString("base64url");
@@ -53,7 +54,7 @@ export class CookieSealer {
     });
   }
 
-  /** @returns undefined for whatever was not sealed here for this purpose */
+  /** @returns the value; undefined for anything that was not sealed here for this purpose */
   async open(purpose: Purpose, sealed: string): Promise<unknown> {
     try {
       const { plaintext, protectedHeader } = await compactDecrypt(

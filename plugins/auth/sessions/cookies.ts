@@ -1,11 +1,11 @@
-// Cookies of the login: reading and writing single ones, and values that need several.
+// Reads and writes the cookies of the login: single ones, and values that need several.
 import type { OwnedCookie } from "../../../src/plugin-api/contract.ts";
 
-/** Below the 4096 bytes that browsers grant a cookie with its name and attributes (RFC 6265 section 6.1). */
+/** Less than the 4096 bytes that browsers allow for a cookie with its name and attributes (RFC 6265 section 6.1). */
 const chunkLength = 3_600;
-/** More would not pass the listener's limit on a request's head. */
+/** More would exceed the listener's limit on a request head. */
 const maxChunks = 3;
-/** Longest value that `writeChunks` takes. */
+/** The longest value that `writeChunks` takes. */
 export const maxValueLength = chunkLength * maxChunks;
 
 export interface CookieShape {
@@ -14,7 +14,7 @@ export interface CookieShape {
 }
 
 /**
- * Whether there is one of that very name: another login's may end in it.
+ * Whether there is a cookie of exactly that name. Another login's name may end in it.
  * @param cookies `name=value` pairs joined by "; "
  */
 export function holdsCookie(cookies: string, name: string): boolean {
@@ -22,8 +22,8 @@ export function holdsCookie(cookies: string, name: string): boolean {
 }
 
 /**
- * Value of one cookie; two of one name (which only another host's script can cause) count as none.
  * @param cookies `name=value` pairs joined by "; "
+ * @returns the value of one cookie. Two of the same name count as none: only a script of another host can cause that.
  */
 export function readCookie(cookies: string | undefined, name: string): string | undefined {
   if (cookies === undefined || !cookies.includes(name)) return undefined;
@@ -35,7 +35,7 @@ export function readCookie(cookies: string | undefined, name: string): string | 
   return values.length === 1 ? values[0] : undefined;
 }
 
-/** A value that was written in chunks; undefined when there is none. */
+/** @returns a value that was written in chunks; undefined when there is none */
 export function readChunks(cookies: string | undefined, name: string): string | undefined {
   const first = readCookie(cookies, `${name}.0`);
   if (first === undefined) return undefined;
@@ -48,7 +48,7 @@ export function readChunks(cookies: string | undefined, name: string): string | 
   return value;
 }
 
-/** @returns one `Set-Cookie` value; without seconds, the one that ends the cookie */
+/** @returns one `Set-Cookie` value; with 0 seconds it deletes the cookie */
 export function writeCookie(
   { name, secure }: CookieShape,
   path: string,
@@ -58,7 +58,7 @@ export function writeCookie(
   return `${name}=${value}; Path=${path}; Max-Age=${maxAgeSeconds}; HttpOnly; SameSite=Lax${secure ? "; Secure" : ""}`;
 }
 
-/** @returns `Set-Cookie` values that also clear chunks of a longer value before */
+/** @returns `Set-Cookie` values, which also delete the chunks of an earlier, longer value */
 export function writeChunks(shape: CookieShape, value: string, maxAgeSeconds: number): string[] {
   if (value.length > maxValueLength) throw new Error("a value is too long for cookies");
   return chunkNames(shape).map(({ name }, i) => {

@@ -1,34 +1,34 @@
-// Which sessions were ended before their time: told to all sidecars through Redis; without it, to the workers of this
-// one, and to itself after a restart, through its state folder.
+// Remembers which sessions were ended early. All sidecars learn it through Redis. Without Redis, the state folder tells
+// the workers of this sidecar, and the sidecar itself after a restart.
 import type { LRUCache } from "lru-cache";
 import { boundedCache, type KeptLines, type Services } from "../../../src/plugin-api/contract.ts";
 import { OwedEnds } from "./owed-ends.ts";
 import { endedPrefix as prefix } from "./session-marks.ts";
 
 const maxEnded = 65_536;
-/** How often the folder is looked at, at most. */
+/** The least time between two reads of the folder. */
 const lookMs = 500;
 const idText = /^[\w-]{1,64}$/;
 
 export class EndedSessions {
   readonly #services: Services;
-  /** Monotonic milliseconds at which an end was heard of. */
+  /** When this process heard of an end (monotonic ms). */
   readonly #ended: LRUCache<string, number>;
-  /** Those of them that are known here alone. */
+  /** Ends that are known only here. */
   readonly #untold = boundedCache<true>(maxEnded);
-  /** When the latest of those that are no longer remembered was heard of. */
+  /** The latest hearing time of any end that has been evicted from the cache. */
   #forgottenMono = -Infinity;
   readonly owed: OwedEnds;
   readonly #kept: KeptLines | undefined;
   readonly #several: boolean;
   readonly #doubters = new Set<() => void>();
-  /** The last look into the folder; `good` once it told all that was there. */
+  /** The last read of the folder. `good` once it has succeeded. */
   #look: { readonly mono: number; readonly done: Promise<void>; good: boolean } | undefined;
 
-  /** Hears of no more ends. */
+  /** Stops watching for ends. */
   readonly close: () => void;
 
-  /** One a process: logins come and go with policies, what was ended stays so. */
+  /** One for the process: logins come and go with policies, but an ended session stays ended. */
   constructor(services: Services) {
     this.#services = services;
     this.owed = new OwedEnds(services);
@@ -56,24 +56,27 @@ export class EndedSessions {
     }
   }
 
-  /** @param doubt some session may have ended unheard: forget what is known. @returns takes it back */
+  /**
+   * @param doubt is called when a session may have ended unheard: it must forget what is cached
+   * @returns a function that unregisters it
+   */
   onDoubt(doubt: () => void): () => void {
     this.#doubters.add(doubt);
     return () => this.#doubters.delete(doubt);
   }
 
-  /** Others may end sessions unheard: what is known must be asked for again soon. */
+  /** Whether other processes may end sessions unheard. Cached sessions then need a new look-up soon. */
   get unheard(): boolean {
     const { store } = this.#services;
     return store === undefined ? this.#kept !== undefined && this.#several : !store.watching;
   }
 
-  /** From memory. */
+  /** Whether memory has the end of a session. */
   has(id: string): boolean {
     return this.#ended.has(id);
   }
 
-  /** Rejects with `StoreUnavailable`, or as the folder does. */
+  /** Whether a session was ended. Rejects with `StoreUnavailable`, or as reading the folder does. */
   async lookUp(id: string): Promise<boolean> {
     if (this.#ended.has(id)) return true;
     const { store } = this.#services;
@@ -83,12 +86,14 @@ export class EndedSessions {
     return this.#ended.has(id);
   }
 
-  /** An end that was heard of after that moment may be remembered no more: to be asked about again. */
+  /** Whether an end that was heard after that moment may have been evicted. If so, look the session up again. */
   forgottenSince(mono: number): boolean {
     return this.#forgottenMono >= mono;
   }
 
-  /** Here at once. Rejects where it could not be told to others, or be kept. */
+  /**
+   * Ends a session, here at once. Rejects when the end could not be told to others, or not be written to the folder.
+   */
   async end(id: string, ttlMs: number): Promise<void> {
     if (this.#ended.has(id) && !this.#untold.has(id)) return;
     this.#hear(id);
@@ -103,11 +108,11 @@ export class EndedSessions {
     if (!this.#ended.has(id)) this.#ended.set(id, this.#services.clock.mono());
   }
 
-  /** Simultaneous looks are one. */
+  /** Reads the folder. Simultaneous reads share one. */
   async #lookInto(kept: KeptLines): Promise<void> {
     const { clock, logger } = this.#services;
     const last = this.#look;
-    // Where nobody else writes, one good look has told all.
+    // If no other process writes there, one successful read is enough.
     const enough = last?.good === true && !this.#several;
     if (last !== undefined && (enough || clock.mono() - last.mono < lookMs)) return await last.done;
     const done = kept.fresh().then((ids) => {

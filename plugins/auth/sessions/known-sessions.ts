@@ -1,4 +1,4 @@
-// Sessions that were opened not long ago, so that most requests need no decryption and no Redis.
+// Caches sessions that were opened recently, so that most requests need no decryption and no Redis.
 import { hash } from "node:crypto";
 import { LRUCache } from "lru-cache";
 import type { Clock } from "../../../src/plugin-api/contract.ts";
@@ -7,30 +7,30 @@ import type { Accepted } from "../auth-result.ts";
 import type { RevokedSessions } from "./revoked-sessions.ts";
 import type { Session } from "./session-seal.ts";
 
-/** What is remembered of a session that was opened. */
+/** The cache entry of an opened session. */
 export interface KnownSession {
   readonly result: Accepted;
   readonly id: string;
   readonly marks: readonly string[];
-  /** Epoch milliseconds from which it has to be looked at again. */
+  /** When the session has to be opened again (epoch ms). */
   readonly dueMs: number;
-  /** Monotonic milliseconds at which it was looked at. */
+  /** When the session was opened (monotonic ms). */
   readonly openedMono: number;
 }
 
-/** Some 16,384 sessions of the usual size. */
+/** About 16,384 sessions of usual size. */
 const knownBytes = 33_554_432;
 const entryBytes = 1_500;
 const unwatchedMs = 900;
 
-/** What stands for a cookie in memory. */
+/** @returns the cache key of a cookie */
 export const cookieDigest = (cookie: string): string => hash("sha256", cookie, "hex");
 
 export class KnownSessions {
   readonly #clock: Clock;
   readonly #ended: EndedSessions;
   readonly #revoked: RevokedSessions;
-  /** Ends what `onDoubt` began. */
+  /** Unregisters from `onDoubt`. */
   readonly close: () => void;
   readonly #known = new LRUCache<string, KnownSession>({ maxSize: knownBytes });
 
@@ -41,11 +41,11 @@ export class KnownSessions {
     this.close = ended.onDoubt(() => this.#known.clear());
   }
 
-  /** undefined = it has to be opened. */
+  /** @returns undefined when the session has to be opened */
   get(cookie: string): Accepted | undefined {
     const digest = cookieDigest(cookie);
     const known = this.#known.get(digest);
-    // A look that was under way at the logout may have remembered it.
+    // An `open` that was under way at the logout may have cached the session after it.
     if (known === undefined || this.#ended.has(known.id) || this.#ended.owed.has(digest)) return undefined;
     const { openedMono, marks } = known;
     if (this.#revoked.heardSince(marks, openedMono) || this.#ended.forgottenSince(openedMono))
@@ -54,7 +54,7 @@ export class KnownSessions {
     return this.#clock.now() < known.dueMs ? known.result : undefined;
   }
 
-  /** @param session whose claims may be large: groups of a directory by the hundred */
+  /** @param session gives the entry's size: its claims may be large, such as hundreds of directory groups */
   set(cookie: string, known: KnownSession, { claims, accessToken = "" }: Session): void {
     const size = entryBytes + JSON.stringify(claims).length + accessToken.length;
     this.#known.set(cookieDigest(cookie), known, { size });

@@ -1,5 +1,5 @@
-// Logouts that could not be told to the fleet, or written down: told again until it works, so that Redis being away for
-// a moment does not leave a session alive that its user has ended. Here such a session is good no more at once.
+// Retries logouts that could not be told to the fleet, or not be written down. So a short outage of Redis does not keep
+// a session alive that its user has ended. In this process such a session is refused at once.
 import type { Services } from "../../../src/plugin-api/contract.ts";
 
 const maxOwed = 1_024;
@@ -7,9 +7,9 @@ const firstWaitMs = 250;
 const maxWaitMs = 10_000;
 
 interface OwedEnd {
-  /** Epoch milliseconds from which the session is over anyhow. */
+  /** When the session is over anyway (epoch ms). */
   readonly untilMs: number;
-  /** Rejects while it cannot be told. */
+  /** Rejects while the logout cannot be told. */
   readonly tell: () => Promise<void>;
 }
 
@@ -29,7 +29,7 @@ export class OwedEnds {
   }
 
   add(cookieDigest: string, end: OwedEnd): void {
-    // A logout of the same cookie again: what is owed stays owed.
+    // Moves a repeated logout of the same cookie to the end.
     this.#owed.delete(cookieDigest);
     this.#owed.set(cookieDigest, end);
     const [oldest] = this.#owed.keys();
@@ -57,7 +57,7 @@ export class OwedEnds {
     this.#timer ??= setTimeout(() => void this.#tellAll(), this.#waitMs).unref();
   }
 
-  /** Never rejects. One that fails ends the round: the others would fail, too. */
+  /** Tells all logouts, in order. Never rejects. The first failure ends the round, as the others would fail, too. */
   async #tellAll(): Promise<void> {
     const { clock, logger } = this.#services;
     try {
@@ -68,7 +68,7 @@ export class OwedEnds {
       this.#waitMs = firstWaitMs;
       logger.info({}, "logouts that were waiting for Redis or the state folder have been told");
     } catch {
-      // Said when the logout came.
+      // Not logged here: the logout itself logged it.
       this.#waitMs = Math.min(this.#waitMs * 2, maxWaitMs);
     }
     this.#timer = undefined;

@@ -1,17 +1,17 @@
-// Ends of all sessions of somebody that began before a moment, told through Redis (see session-marks.ts). A session that
-// begins afterwards is not concerned, so a mark says when, and what is known from memory is asked about again.
+// Ends all of a user's sessions that began before a moment, through Redis (session-marks.ts). Sessions that begin later
+// stay good. So a mark holds the time of the end, and cached sessions are looked up again.
 import { boundedCache, type Script, type Services, type Store } from "../../../src/plugin-api/contract.ts";
 import { endedPrefix } from "./session-marks.ts";
 
 const maxHeard = 65_536;
-/** Other services may take the same sessions for longer than any login here. */
+/** At least this long, as other services may accept the same sessions for longer than any login here. */
 const minLifeMs = 30 * 86_400_000;
 
-/** By which clocks may differ: a Redis that is further off is not asked what time it is. */
+/** Largest clock skew. If the time of Redis differs more from this sidecar's, it is not used. */
 const clockSlackMs = 60_000;
 
-// The server's clock, for ends and beginnings alike: by their own, a sidecar or an operator who is seconds behind would
-// let sessions live on that began meanwhile, and one who is ahead would end those that begin anew.
+// Ends and beginnings both use the clock of the Redis server. With local clocks, a sidecar or operator that is seconds
+// slow would spare sessions that began meanwhile, and one that is fast would end those that begin afterwards.
 const time = "local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000)";
 export const endNow: Script = {
   name: "sessions-end-now",
@@ -26,45 +26,45 @@ export class RevokedSessions {
   #maxMs = minLifeMs;
   readonly #mono: () => number;
   readonly #now: () => number;
-  /** Monotonic milliseconds at which a mark was heard of. */
+  /** When a mark was heard of (monotonic ms). */
   readonly #heard = boundedCache<number>(maxHeard, (heardMono) => {
     this.#forgottenMono = Math.max(this.#forgottenMono, heardMono);
   });
-  /** When the latest of those that are no longer remembered was heard of. */
+  /** The latest hearing time of any mark that has been evicted from the cache. */
   #forgottenMono = -Infinity;
 
-  /** Hears of no more ends. */
+  /** Stops watching for ends. */
   readonly close: () => void;
 
-  /** One a process. */
+  /** One for the process. */
   constructor({ store, clock }: Services) {
     this.#store = store;
     this.#mono = () => clock.mono();
     this.#now = () => clock.now();
     const unwatch = store?.watch(endedPrefix, (key) => {
-      // Lost messages are EndedSessions' matter, which hears the same and makes everything known be forgotten.
+      // Lost messages are handled by EndedSessions, which watches the same keys and has all cached sessions forgotten.
       if (key?.includes(".") === true) this.#heard.set(key.slice(endedPrefix.length), clock.mono());
     });
     this.close = unwatch ?? (() => {});
   }
 
-  /** Whether one of these may have been ended since: to be asked about again. */
+  /** Whether one of these marks may have been heard since that time. If so, the session has to be looked up again. */
   heardSince(marks: readonly string[], mono: number): boolean {
     if (this.#heard.size === 0) return false;
     if (this.#forgottenMono >= mono) return true;
     return marks.some((mark) => (this.#heard.get(mark) ?? -Infinity) >= mono);
   }
 
-  /** Whether a session that began then has been ended by one of these. Rejects with `StoreUnavailable`. */
+  /** Whether one of these marks ended a session that began at `startedMs`. Rejects with `StoreUnavailable`. */
   async lookUp(marks: readonly string[], startedMs: number): Promise<boolean> {
     const store = this.#store;
     if (store === undefined) return false;
     const ends = await Promise.all(marks.map((mark) => store.get(endedPrefix + mark)));
-    // What cannot be read was written by nobody who means well: it ends them, too.
+    // An end that cannot be parsed was written with bad intent, so it also ends the sessions.
     return ends.some((end) => end !== null && !(Number(end) < startedMs));
   }
 
-  /** Epoch milliseconds at which a session begins, as ends are told. Never rejects. */
+  /** @returns the beginning of a new session (epoch ms), by the same clock as ends. Never rejects. */
   async startMs(): Promise<number> {
     const hereMs = this.#now();
     try {
@@ -75,12 +75,15 @@ export class RevokedSessions {
     }
   }
 
-  /** Some login has sessions that live so long. */
+  /** Some login has sessions that live this long. */
   expectLives(ms: number): void {
     this.#maxMs = Math.max(this.#maxMs, ms);
   }
 
-  /** Ends all that have begun by now, for as long as any of them could live. Rejects with `StoreUnavailable`. */
+  /**
+   * Ends all sessions of a mark that have begun by now. The mark stays as long as any of them could live. Rejects with
+   * `StoreUnavailable`, or with an Error without Redis.
+   */
   async revoke(mark: string): Promise<void> {
     if (this.#store === undefined) throw new Error("sessions of somebody cannot be ended without Redis");
     await this.#store.run(endNow, [endedPrefix + mark], [this.#maxMs]);

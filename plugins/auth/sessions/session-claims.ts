@@ -1,10 +1,10 @@
-// What a session keeps of an ID token's claims.
+// Selects the claims of an ID token that a session keeps.
 import type { LoginOptions } from "../login/options.ts";
 import type { JsonObject } from "../tokens/token-parts.ts";
 
 type Kept = Record<string, unknown>;
 
-/** Claims that say something about the ID token and not about the user. */
+/** Claims about the ID token and not about the user. */
 const tokenClaims = new Set([
   "nonce",
   "at_hash",
@@ -24,7 +24,7 @@ export function userClaims(claims: JsonObject, { requiredClaims }: LoginOptions)
   return Object.fromEntries(Object.entries(claims).filter(([name]) => isKept(name)));
 }
 
-/** A refreshed ID token may leave out `sid`, by which the provider will tell of the logout. */
+/** A refreshed ID token may lack `sid`, which the provider will name in a logout. So the session keeps its own. */
 export function renewedClaims({ sid }: Readonly<Kept>, claims: JsonObject, options: LoginOptions): Kept {
   return { ...(sid !== undefined && { sid }), ...userClaims(claims, options) };
 }

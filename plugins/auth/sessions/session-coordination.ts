@@ -1,10 +1,10 @@
-// What sidecars tell each other through Redis about the refresh of sessions. A refresh token that rotates may be used
-// once, so one sidecar uses it under a short lease and the others take over what it got.
+// Coordinates through Redis the refresh of a session among sidecars. A rotating refresh token may be used only once, so
+// one sidecar uses it under a short lease and the others take over the result.
 import { LRUCache } from "lru-cache";
 import type { Services } from "../../../src/plugin-api/contract.ts";
 import { refreshDigest, type Session, type SessionSeal } from "./session-seal.ts";
 
-/** How long requests that still carry the old cookie find the new session. */
+/** How long requests with the old cookie find the new session. */
 const keepMs = 60_000;
 const pollMs = 50;
 const maxRefreshed = 8_192;
@@ -12,7 +12,7 @@ const maxRefreshed = 8_192;
 export class SessionCoordination {
   readonly #services: Services;
   readonly #seal: SessionSeal;
-  /** Two calls to the provider (tokens, keys) end within it. */
+  /** Long enough for two calls to the provider (tokens, keys). */
   readonly #leaseMs: number;
   readonly #refreshed = new LRUCache<string, Session>({ max: maxRefreshed, ttl: keepMs });
   readonly #running = new Map<string, Promise<Session>>();
@@ -24,9 +24,10 @@ export class SessionCoordination {
   }
 
   /**
-   * Refreshes a session once in the fleet.
+   * Refreshes a session once in the whole fleet.
    * @param renew asks the provider
-   * @returns the new session, from here or elsewhere. Rejects as `renew` does, or with `StoreUnavailable`.
+   * @returns the new session, from here or from another sidecar. Rejects as `renew` does, with `StoreUnavailable`, or
+   * when another sidecar takes too long.
    */
   async once(session: Session, refreshToken: string, renew: () => Promise<Session>): Promise<Session> {
     const digest = refreshDigest(session, refreshToken);
@@ -45,7 +46,7 @@ export class SessionCoordination {
     if (store === undefined) return this.#keep(digest, await renew());
     const resultKey = `session-refreshed:${digest}`;
     const leaseKey = `session-lease:${digest}`;
-    // Others can write there: what this refresh did not give counts as nothing.
+    // Others can write to Redis, so only a result that is sealed for this refresh counts.
     const resultOf = async (): Promise<Session | undefined> => {
       const sealed = await store.get(resultKey);
       return sealed === null ? undefined : await this.#seal.fromFleet(sealed, digest, session);
@@ -70,7 +71,10 @@ export class SessionCoordination {
     }
   }
 
-  /** Never rejects: the old refresh token is spent, so the new session must reach the browser whoever hears of it. */
+  /**
+   * Tells other sidecars the result. Never rejects: the old refresh token is spent, so the new session must reach the
+   * browser even if nobody else hears of it.
+   */
   async #tell(resultKey: string, sealed: string): Promise<void> {
     try {
       await this.#services.store?.set(resultKey, sealed, { ttlMs: keepMs });

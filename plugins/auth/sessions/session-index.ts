@@ -1,9 +1,9 @@
-// What operators may see of sessions in Redis: an entry a session beside the sealed one, without tokens and claims.
+// Describes the entry that operators see of a session in Redis: beside the sealed session, without tokens and claims.
 import { z } from "zod";
 
-/** Entries, by the session's id. */
+/** Prefix of entries. The session's id follows. */
 export const indexPrefix = "session-index:";
-/** Sealed sessions, by the digest of the browser's ticket. */
+/** Prefix of sealed sessions. The digest of the browser's ticket follows. */
 export const storedPrefix = "session:";
 
 export const indexEntry = z.object({
@@ -11,12 +11,12 @@ export const indexEntry = z.object({
   userId: z.string(),
   issuer: z.string(),
   clientId: z.string(),
-  /** Service at whose sidecar it began. */
+  /** Service whose sidecar began it. */
   service: z.string(),
   /** ISO 8601. */
   startedAt: z.iso.datetime(),
   expiresAt: z.iso.datetime(),
-  /** Digest of the ticket: where the sealed session lies. It cannot be used as a cookie. */
+  /** Digest of the ticket: the place of the sealed session. Nobody can use it as a cookie. */
   at: z.string(),
 });
 export type IndexEntry = z.output<typeof indexEntry>;

@@ -1,4 +1,4 @@
-// Where sessions are kept: sealed in the browser's cookies, or sealed in Redis under a ticket that the cookie holds.
+// Keeps sessions: sealed in the browser's cookies, or sealed in Redis under a ticket that the cookie holds.
 import { hash, randomBytes } from "node:crypto";
 import type { Services, Store } from "../../../src/plugin-api/contract.ts";
 import { mapIdentity } from "../claims.ts";
@@ -7,21 +7,27 @@ import type { LoginOptions } from "../login/options.ts";
 import { indexPrefix, storedPrefix, type IndexEntry } from "./session-index.ts";
 import { overMsOf, type OtherSession, type Session, type SessionSeal } from "./session-seal.ts";
 
-/** What may be read of a cookie; "gone" = it was one, and is over or was ended. */
+/** What a cookie gives; "gone" = its session is over or was ended; undefined = it cannot be read. */
 export type Read = Session | OtherSession | "gone" | undefined;
 
 export interface SessionKeeping {
-  /** Keeps a new session. @returns value of the cookie. Rejects with `StoreUnavailable`, as the others do. */
+  /**
+   * Keeps a new session.
+   * @returns the cookie's value. Rejects with `StoreUnavailable`, as the other methods do, or with `SessionTooLarge`.
+   */
   begin(session: Session): Promise<string>;
-  /** @returns undefined for what is no session that can be read here; a key may be on its way */
+  /** @returns undefined for a cookie that is no session, or cannot be read here yet because a new key is on its way */
   read(cookie: string): Promise<Read>;
-  /** Keeps a session whose tokens were refreshed. @returns the cookie's new value; undefined = it stays as it is */
+  /**
+   * Keeps a session whose tokens were refreshed.
+   * @returns the cookie's new value; undefined = it does not change
+   */
   renew(cookie: string, session: Session): Promise<string | undefined>;
-  /** Lets go of one that has ended. */
+  /** Deletes a session that has ended. */
   forget(cookie: string, session: Session): Promise<void>;
 }
 
-/** The login succeeded, and nothing is wrong but the size; the text is for the operator. */
+/** The login succeeded, but its session is too large to keep. The text is for the operator. */
 export class SessionTooLarge extends Error {
   override readonly name = "SessionTooLarge";
 }
@@ -36,7 +42,7 @@ class CookieKeeping implements SessionKeeping {
   async begin(session: Session): Promise<string> {
     const sealed = await this.#seal.forBrowser(session);
     if (sealed.length <= maxValueLength) return sealed;
-    // The ID token only saves the user a question at logout.
+    // Drop the ID token, which only saves the user a question at logout.
     const smaller = await this.#seal.forBrowser({ ...session, idToken: undefined });
     if (smaller.length <= maxValueLength) return smaller;
     throw new SessionTooLarge(
@@ -57,9 +63,9 @@ class CookieKeeping implements SessionKeeping {
   }
 }
 
-/** A random part, and the mark that says it was given out here. */
+/** A random part, and the mark that proves it was issued here. */
 const ticketText = /^[A-Za-z0-9_-]{43}\.[A-Za-z0-9_-]{43}$/;
-/** Redis holds the ticket's digest: who reads there cannot use what is found as a cookie. */
+/** Redis holds only the ticket's digest: nobody who reads there can use it as a cookie. */
 const digestOf = (ticket: string): string => hash("sha256", ticket, "hex");
 
 class RedisKeeping implements SessionKeeping {
@@ -82,7 +88,7 @@ class RedisKeeping implements SessionKeeping {
   }
 
   async read(ticket: string): Promise<Read> {
-    // Before Redis is asked: made-up tickets must cost it nothing.
+    // Checked before Redis is asked, so that made-up tickets cost it nothing.
     if (!ticketText.test(ticket) || !this.#seal.isMarked(ticket)) return undefined;
     const at = digestOf(ticket);
     const sealed = await this.#store.get(storedPrefix + at);
@@ -113,16 +119,16 @@ class RedisKeeping implements SessionKeeping {
       expiresAt: new Date(endsMs).toISOString(),
       at,
     };
-    // The entry first: what can be used can be listed and revoked.
+    // The entry first, so that every session that can be used can be listed and revoked.
     await this.#store.set(indexPrefix + session.id, JSON.stringify(entry), { ttlMs });
     await this.#store.set(storedPrefix + at, await this.#seal.forStore(session, at), { ttlMs });
   }
 }
 
-/** @throws Error when Redis is needed and there is none */
+/** @throws Error when sessions are kept in Redis and there is none */
 export function keepingFor(options: LoginOptions, services: Services, seal: SessionSeal): SessionKeeping {
   const { store, testRun } = services;
-  // No test has a session: where one would be kept makes no difference.
+  // No test of a policy has a session, so it does not matter where one would be kept.
   if (options.sessions === "cookie" || testRun !== undefined) return new CookieKeeping(seal);
   if (store === undefined) throw new Error('jwt.login.sessions: "redis" needs REDIS_URL');
   return new RedisKeeping(options, { ...services, store }, seal);

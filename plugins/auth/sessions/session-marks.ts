@@ -1,11 +1,11 @@
-// Names for all sessions of somebody, under which an end is told that reaches those it does not know one by one: of a
-// subject, of a session at the provider (`sid`), of a user id. They are digests: keys in Redis hold no names.
+// Makes marks: names for all sessions of a subject, of a session at the provider (`sid`), or of a user id. An end under
+// a mark reaches sessions whose ids nobody knows. Marks are digests, so that keys in Redis hold no names.
 import { hash } from "node:crypto";
 import type { LoginOptions } from "../login/options.ts";
 
 type Client = Pick<LoginOptions, "issuer" | "clientId">;
 
-/** Where ends are told, with ids of sessions and with these marks. */
+/** Prefix for ends in Redis. The id of a session or one of these marks follows. */
 export const endedPrefix = "session-ended:";
 
 const digest = (...facts: readonly string[]): string => hash("sha256", JSON.stringify(facts), "base64url");
@@ -18,12 +18,12 @@ export function providerSessionMark({ issuer, clientId }: Client, sid: string): 
   return `sid.${digest(issuer, clientId, sid)}`;
 }
 
-/** Whatever issuer the user came from. */
+/** Covers the user's sessions from all issuers. */
 export function userMark(userId: string): string {
   return `user.${digest(userId)}`;
 }
 
-/** @param userId as rules and the service know it */
+/** @param userId as rules and the service see it */
 export function marksOf(
   client: Client,
   claims: Readonly<Record<string, unknown>>,

@@ -1,4 +1,4 @@
-// Sessions as an operator works on them: those in Redis can be listed, all can be ended. Every step can be run again.
+// Lets an operator list the sessions in Redis and end any session. Every step can be run again.
 import { endNow } from "./revoked-sessions.ts";
 import { endedPrefix, userMark } from "./session-marks.ts";
 import { indexEntry, indexPrefix, storedPrefix, type IndexEntry } from "./session-index.ts";
@@ -8,14 +8,14 @@ import { type Store, StoreUnavailable } from "../../../src/plugin-api/contract.t
 const limitMs = 5_000;
 const maxSessions = 200_000;
 const page = 200;
-/** The longest that browsers keep a cookie: no session in one lives longer. */
+/** Browsers keep no cookie longer than this, so no session in a cookie lives longer. */
 const maxMs = 400 * 86_400_000;
 
 export interface Sessions {
   readonly entries: readonly IndexEntry[];
-  /** There may be more than were looked at. */
+  /** Whether there may be more sessions than were read. */
   readonly cut: boolean;
-  /** Keys among them that hold no such entry: whoever takes a sidecar over can write there. */
+  /** Keys that hold no valid entry. Whoever takes over a sidecar can write such keys. */
   readonly odd: readonly string[];
 }
 
@@ -26,7 +26,10 @@ export class SessionRing {
     this.#store = store;
   }
 
-  /** Those in Redis, oldest first. @param userId undefined = everybody's */
+  /**
+   * Lists the sessions in Redis, oldest first.
+   * @param userId undefined = sessions of all users
+   */
   async list(userId: string | undefined): Promise<Sessions> {
     const keys = await this.#store.scan(indexPrefix, maxSessions);
     const entries: IndexEntry[] = [];
@@ -44,7 +47,7 @@ export class SessionRing {
     return { entries, cut: keys.length >= maxSessions, odd };
   }
 
-  /** undefined = it has gone meanwhile. */
+  /** @returns undefined when the entry has gone meanwhile */
   async #entryAt(key: string): Promise<IndexEntry | "odd" | undefined> {
     try {
       const text = await this.#store.get(key, limitMs);
@@ -57,7 +60,7 @@ export class SessionRing {
     }
   }
 
-  /** @returns the session that was ended; undefined = Redis knows of none */
+  /** @returns the session that was ended; undefined = Redis has no such session */
   async revoke(id: string): Promise<IndexEntry | undefined> {
     const entry = await this.#entryAt(indexPrefix + id);
     if (entry === undefined || entry === "odd") return undefined;
@@ -65,9 +68,12 @@ export class SessionRing {
     return entry;
   }
 
-  /** Ends every session of a user, in cookies too. @returns those that were in Redis */
+  /**
+   * Ends every session of a user, also those in cookies.
+   * @returns those that were in Redis
+   */
   async revokeUser(userId: string): Promise<Sessions> {
-    // First: it also ends what is not listed, and what begins while the list is made.
+    // First, as it also ends sessions that are not listed, or begin while the list is read.
     await this.#store.run(endNow, [endedPrefix + userMark(userId)], [maxMs], limitMs);
     const found = await this.list(userId);
     for (const entry of found.entries) await this.#end(entry);
@@ -92,7 +98,9 @@ function read(text: string): IndexEntry | undefined {
 
 const maxNamed = 5;
 
-/** Said beside what a command prints; undefined = nothing is odd. Names come from whoever wrote there: they are quoted. */
+/**
+ * @returns a warning about odd keys; undefined = there are none. Their names may be an attacker's, so it quotes them.
+ */
 export function oddText({ odd }: Sessions): string | undefined {
   if (odd.length === 0) return undefined;
   const named = odd.slice(0, maxNamed).map((key) => JSON.stringify(key.slice(0, 200)));

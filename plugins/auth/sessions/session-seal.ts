@@ -1,5 +1,5 @@
-// Sessions as they lie elsewhere: sealed for the browser, or sealed for other sidecars in Redis. Each seal says what it
-// is for and whose it is, and whatever does not fit is no session.
+// Seals sessions for the browser, and for other sidecars in Redis. Each seal says what it is for and whose session it
+// is. A text that does not fit is no session.
 import { hash } from "node:crypto";
 import { z } from "zod";
 import type { CookieSealer } from "./cookie-sealer.ts";
@@ -11,9 +11,9 @@ const sessionShape = z.strictObject({
   id: z.string(),
   /** Epoch milliseconds. */
   startedMs: z.number(),
-  /** Epoch milliseconds at which it is over on every route, whatever is refreshed; absent in those of earlier versions. */
+  /** When it is over on every route, even if refreshed (epoch ms); undefined in sessions of earlier versions. */
   overMs: z.number().optional(),
-  /** Epoch milliseconds at which the tokens end. */
+  /** When the tokens end (epoch ms). */
   endsMs: z.number(),
   refreshToken: z.string().optional(),
   idToken: z.string().optional(),
@@ -22,7 +22,7 @@ const sessionShape = z.strictObject({
 });
 export type Session = z.output<typeof sessionShape>;
 
-/** One that counts elsewhere. */
+/** A session of another login, which counts there. */
 export interface OtherSession {
   readonly ofAnotherLogin: true;
   /** Epoch milliseconds. */
@@ -33,20 +33,20 @@ const storedShape = z.strictObject({ at: z.string(), session: sessionShape });
 const refreshedShape = z.strictObject({ refresh: z.string(), session: sessionShape });
 
 /**
- * Tells logins apart: what was sealed at one must not count at another (RFC 8725 section 2.8, OpenID Connect Core
- * section 3.1.3.7). Routes that agree on all of this share their sessions.
+ * @returns an id that tells logins apart: what was sealed at one login must not count at another (RFC 8725 section 2.8,
+ * OpenID Connect Core section 3.1.3.7). Routes that agree on all these facts share their sessions.
  */
 export function loginId({ issuer, clientId, publicUrl, cookieName }: LoginOptions): string {
   const facts = [issuer, clientId, new URL(publicUrl).origin, cookieName];
   return hash("sha256", JSON.stringify(facts), "base64url");
 }
 
-/** Epoch milliseconds at which a session is over everywhere: as long must its end be remembered. */
+/** @returns when a session is over everywhere (epoch ms). Its end must be remembered that long. */
 export function overMsOf({ overMs, startedMs }: Session, { sessionSeconds }: LoginOptions): number {
   return overMs ?? startedMs + sessionSeconds * 1000;
 }
 
-/** Names one use of one session's refresh token. */
+/** @returns a name for one use of one session's refresh token */
 export function refreshDigest({ id }: Session, refreshToken: string): string {
   return hash("sha256", `${id}\n${refreshToken}`, "hex");
 }
@@ -60,7 +60,9 @@ export class SessionSeal {
     this.#login = loginId(options);
   }
 
-  /** A ticket that is worth a look into Redis: anybody can write down a random one. */
+  /**
+   * Marks a ticket as issued here. Anybody can make up a random ticket, and only a marked one is looked up in Redis.
+   */
   marked(ticket: string): string {
     return `${ticket}.${this.#sealer.mark(this.#marking(ticket))}`;
   }
@@ -78,18 +80,18 @@ export class SessionSeal {
     return await this.#sealer.seal("session", session);
   }
 
-  /** @returns undefined for what was not sealed here for a browser */
+  /** @returns undefined for a text that was not sealed here for a browser */
   async fromBrowser(sealed: string): Promise<Session | OtherSession | undefined> {
     const session = sessionShape.safeParse(await this.#sealer.open("session", sealed)).data;
     return session && this.#ownOf(session);
   }
 
-  /** @param at where it will lie: moved elsewhere, it is no session */
+  /** @param at the place in Redis. If the text is moved to another place, it is no session. */
   async forStore(session: Session, at: string): Promise<string> {
     return await this.#sealer.seal("stored", { at, session });
   }
 
-  /** @returns undefined for what was not sealed here for that place */
+  /** @returns undefined for a text that was not sealed here for that place */
   async fromStore(sealed: string, at: string): Promise<Session | OtherSession | undefined> {
     const stored = storedShape.safeParse(await this.#sealer.open("stored", sealed)).data;
     if (stored === undefined || stored.at !== at) return undefined;
@@ -101,12 +103,12 @@ export class SessionSeal {
     return { ofAnotherLogin: true, startedMs: session.startedMs };
   }
 
-  /** @param refresh digest of the refresh that gave it */
+  /** @param refresh digest of the refresh that gave the session */
   async forFleet(session: Session, refresh: string): Promise<string> {
     return await this.#sealer.seal("refreshed", { refresh, session });
   }
 
-  /** @returns undefined for all that is not what this refresh of this session gave */
+  /** @returns the session that this refresh of session `of` gave; undefined for any other text */
   async fromFleet(sealed: string, refresh: string, of: Session): Promise<Session | undefined> {
     const result = refreshedShape.safeParse(await this.#sealer.open("refreshed", sealed)).data;
     if (result === undefined || result.refresh !== refresh) return undefined;

@@ -1,5 +1,5 @@
-// Sessions: what the cookie holds, how it becomes an identity, when it ends, and how its tokens are refreshed once in
-// the whole fleet even while refresh tokens rotate.
+// Begins, opens, refreshes and ends sessions: what the cookie holds, and how it becomes an identity. Tokens are
+// refreshed once in the whole fleet, even with rotating refresh tokens.
 import { randomUUID } from "node:crypto";
 import type { Services } from "../../../src/plugin-api/contract.ts";
 import { AccessTokens } from "./access-tokens.ts";
@@ -30,19 +30,19 @@ import type { JsonObject } from "../tokens/token-parts.ts";
 export interface OpenSession {
   readonly session: Session;
   readonly result: Accepted;
-  /** Set when the tokens were refreshed: what the cookie is to hold from now on. */
+  /** The cookie's new value. Set when the tokens were refreshed and the cookie changes. */
   readonly renewed: string | undefined;
 }
 
-/** What became of a logout. */
+/** The result of a logout. */
 export interface Logout {
-  /** undefined = none of this login, or one that cannot be read now */
+  /** undefined = no session of this login, or one that cannot be read now */
   readonly session: Session | undefined;
-  /** Whether every sidecar knows of it, or will on asking. */
+  /** Whether every sidecar knows of the end, or learns of it when it asks. */
   readonly complete: boolean;
 }
 
-/** By which clocks of sidecars may differ. */
+/** Largest clock skew between sidecars. */
 const clockSlackMs = 60_000;
 
 export interface SessionParts {
@@ -79,7 +79,10 @@ export class Sessions {
     this.#known = new KnownSessions(services.clock, parts.ended, parts.revoked);
   }
 
-  /** From the first tokens of a login; it starts before those were asked for: an end that was told meanwhile is its own. */
+  /**
+   * Makes a session from the first tokens of a login.
+   * @param startedMs taken before the tokens were requested, so that an end told meanwhile also ends this session
+   */
   begin(tokens: Tokens, claims: JsonObject, idTokenEndsMs: number, startedMs: number): Session {
     return {
       login: loginId(this.#options),
@@ -94,17 +97,17 @@ export class Sessions {
     };
   }
 
-  /** @returns what the cookie is to hold. Rejects with `SessionTooLarge` or `StoreUnavailable`. */
+  /** @returns the cookie's value. Rejects with `SessionTooLarge` or `StoreUnavailable`. */
   async keep(session: Session): Promise<string> {
     return await this.#keeping.begin(session);
   }
 
-  /** From memory; undefined = `open` it. */
+  /** @returns the result from memory; undefined = `open` the session */
   getCached(cookie: string): Accepted | undefined {
     return this.#known.get(cookie);
   }
 
-  /** Reads a session, asks whether it was ended, refreshes it when it is time. Never rejects. */
+  /** Reads a session, checks whether it was ended, and refreshes it when due. Never rejects. */
   async open(cookie: string, mayRefresh = true): Promise<OpenSession | ShutSession> {
     const opened = await this.#open(cookie, mayRefresh);
     if ("forget" in opened) this.#known.delete(cookie);
@@ -113,7 +116,7 @@ export class Sessions {
 
   async #open(cookie: string, mayRefresh: boolean): Promise<OpenSession | ShutSession> {
     if (this.#ended.owed.has(cookieDigest(cookie))) return ended;
-    // What is told from now on may come too late for the answers below.
+    // An end that is told after this moment may be missing from the answers below.
     const openedMono = this.#services.clock.mono();
     const nowMs = this.#services.clock.now();
     let session: Session;
@@ -135,7 +138,7 @@ export class Sessions {
         : session;
     if ("forget" in current) return current;
     if (nowMs >= current.endsMs) return over;
-    // At every look: a policy that asks for more asks it of sessions that run, too.
+    // Checked each time the session is opened, so that new requirements of a policy also apply to running sessions.
     const missing = missingClaim(current.claims, this.#options.requiredClaims);
     if (missing !== undefined) return goodElsewhere(`claim ${missing}`, current.startedMs);
     const identity = this.#identityOf(current);
@@ -152,7 +155,7 @@ export class Sessions {
       if (renewed === undefined) this.#remember(cookie, current, { result, openedMono });
       return { session: current, result, renewed };
     } catch (error) {
-      // Good for this request; not remembered, so that the next one tries again.
+      // Good for this request, but not cached, so that the next one tries again.
       this.#services.logger.warn({ err: error }, "a session that was refreshed could not be kept");
       return { session: current, result, renewed: undefined };
     }
@@ -186,7 +189,7 @@ export class Sessions {
     return session === undefined || session === "gone" || "ofAnotherLogin" in session ? undefined : session;
   }
 
-  /** Both, even where one of them fails: a full Redis still deletes. */
+  /** Tells of the end and deletes the session, even if one of the two fails: a full Redis can still delete. */
   async #end(cookie: string, session: Session): Promise<void> {
     const told = this.#ended.end(session.id, this.#leftMs(session));
     const [end, forgotten] = await Promise.allSettled([told, this.#keeping.forget(cookie, session)]);
@@ -194,7 +197,9 @@ export class Sessions {
     if (forgotten.status === "rejected") throw forgotten.reason;
   }
 
-  /** How long its end must be remembered: other routes with this login may take it for longer than this one. */
+  /**
+   * How long the end must be remembered (ms): other routes with this login may accept the session longer than this one.
+   */
   #leftMs(session: Session): number {
     return Math.max(0, overMsOf(session, this.#options) - this.#services.clock.now()) + clockSlackMs;
   }
@@ -216,7 +221,7 @@ export class Sessions {
     return marksOf(this.#options, session.claims, typeof identity === "string" ? "" : identity.userId);
   }
 
-  /** Rejects with `StoreUnavailable`. */
+  /** Whether a session was ended. Rejects with `StoreUnavailable`. */
   async #wasEnded(session: Session): Promise<boolean> {
     const { id, startedMs } = session;
     const marks = this.#marksOf(session);
@@ -224,9 +229,9 @@ export class Sessions {
     return answers.includes(true);
   }
 
-  /** A logout may have come while it was refreshed: it took away what was there then. Never rejects. */
+  /** Whether a logout came during the refresh: it deleted only what was stored then. Never rejects. */
   async #endedMeanwhile(cookie: string, session: Session): Promise<boolean> {
-    // Out of reach: what was refreshed must reach the browser all the same, and the next look asks.
+    // If Redis is out of reach, the refreshed session must still reach the browser. The next request asks again.
     const wasEnded = await this.#wasEnded(session).catch(() => false);
     if (wasEnded) await this.#keeping.forget(cookie, session).catch(() => {});
     return wasEnded;
@@ -237,13 +242,13 @@ export class Sessions {
     this.#known.set(cookie, known, session);
   }
 
-  /** Epoch milliseconds from which a session has to be looked at again. */
+  /** @returns when a session has to be opened again (epoch ms) */
   #dueMs(session: Session): number {
     const early = session.refreshToken === undefined ? 0 : this.#options.refreshBeforeSeconds * 1000;
     return Math.min(session.endsMs - early, this.#overHereMs(session));
   }
 
-  /** Epoch milliseconds at which it is over on this route, which may take it for less time than where it began. */
+  /** @returns when a session is over on this route (epoch ms), which may accept it for less time than where it began */
   #overHereMs(session: Session): number {
     const here = session.startedMs + this.#options.sessionSeconds * 1000;
     return Math.min(here, overMsOf(session, this.#options));
@@ -255,7 +260,7 @@ export class Sessions {
     } catch (error) {
       if (error instanceof GrantRefused) return refreshRefused;
       this.#services.logger.warn({ err: error }, "a session could not be refreshed");
-      // Its tokens are still good for a moment: no reason to stop anybody.
+      // Its tokens are still good for a moment, so let the caller go on.
       return this.#services.clock.now() < session.endsMs ? session : outOfReach;
     }
   }

@@ -1,4 +1,4 @@
-// `outrigger sessions list [--user U]`: the browser sessions that lie in Redis; never a ticket, token or claim.
+// `outrigger sessions list [--user U]`: lists the browser sessions in Redis, but never a ticket, token or claim.
 import type { CommandContext } from "../../../src/plugin-api/contract.ts";
 import { durationText } from "../../../src/language/duration.ts";
 import { oddText } from "./session-ring.ts";

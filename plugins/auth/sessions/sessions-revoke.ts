@@ -8,7 +8,10 @@ export interface RevokeOptions {
   readonly user: string | undefined;
 }
 
-/** Running it again does no harm. @returns the exit code */
+/**
+ * A second run does no harm.
+ * @returns the exit code
+ */
 export async function revokeSessions(context: CommandContext, { id, user }: RevokeOptions): Promise<number> {
   if ((id === undefined) === (user === undefined)) {
     context.err("give the id of a session, or --user\n");

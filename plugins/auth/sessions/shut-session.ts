@@ -1,11 +1,11 @@
-// Sessions that let nobody in, and why.
+// The reasons why a session lets nobody in.
 import { refused, unavailable, type Accepted, type AuthResult } from "../auth-result.ts";
 
 export interface ShutSession {
   readonly result: Exclude<AuthResult, Accepted>;
-  /** It is good nowhere: the browser is to forget it. */
+  /** Whether it is good nowhere, so that the browser should forget it. */
   readonly forget: boolean;
-  /** Epoch milliseconds at which it began, of one that is good elsewhere: another login may bring the same. */
+  /** When it began (epoch ms). Set for a session that is good elsewhere: another login may give the same. */
   readonly startedMs?: number;
 }
 
@@ -13,7 +13,7 @@ const shut = (because: string, forget: boolean): ShutSession => ({
   result: refused("session", `session: ${because}`),
   forget,
 });
-// Perhaps sealed by a sidecar that got a new key first.
+// Possibly sealed by a sidecar that has got a new key first.
 export const unreadable = shut("not readable", false);
 export const gone = shut("over or logged out", true);
 export const over = shut("over", true);
@@ -24,7 +24,7 @@ export const outOfReach: ShutSession = {
   forget: false,
 };
 
-/** Its own login, or another route of it, may still take it. */
+/** The session's own login, or another route of it, may still accept it. */
 export const goodElsewhere = (because: string, startedMs: number): ShutSession => ({
   ...shut(because, false),
   startedMs,

@@ -3,8 +3,8 @@ import type { CommandContext } from "../../../src/plugin-api/contract.ts";
 import { SessionRing } from "./session-ring.ts";
 
 /**
- * @param work does the command's part; its result is the exit code
- * @returns that, 1 when Redis cannot be used, 2 without REDIS_URL
+ * @param work the command's own part; its result is the exit code
+ * @returns the exit code of `work`; 1 when Redis cannot be used; 2 without REDIS_URL
  */
 export async function withSessionRing(
   context: CommandContext,

@@ -1,11 +1,13 @@
-// Content-Digest (RFC 9530): whether a body is the one whose digest was signed.
+// Checks Content-Digest (RFC 9530): whether a body has the digest that was signed.
 import { hash } from "node:crypto";
 import { parseDictionary } from "structured-headers";
 
-/** Section 5: those that are not broken. */
+/** The algorithms of section 5 that are not broken. */
 const algorithms: Readonly<Record<string, string>> = { "sha-256": "sha256", "sha-512": "sha512" };
 
-/** @returns what is wrong; every digest of an algorithm that is known must be right, and there must be one */
+/**
+ * @returns what is wrong; undefined = nothing. Every digest by a known algorithm must be right, and there must be one.
+ */
 export function digestFault(field: string, body: Buffer): string | undefined {
   let members: ReturnType<typeof parseDictionary>;
   try {

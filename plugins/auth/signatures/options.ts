@@ -21,7 +21,7 @@ const minModulusBits = 2048;
 
 /** @throws Error for anything but a public key */
 export function readPublicKey(text: string): KeyObject {
-  // createPublicKey would take a private one and make the public one of it.
+  // createPublicKey would accept a private key and derive the public one.
   if (/PRIVATE KEY/.test(text)) throw new Error("a private key");
   if (!text.trimStart().startsWith("{")) return createPublicKey(text);
   const jwk = JSON.parse(text) as webcrypto.JsonWebKey;
@@ -42,7 +42,7 @@ function fits(
   );
 }
 
-/** @returns what is wrong with the key */
+/** @returns what is wrong with the key; undefined = nothing */
 function keyFault(publicKey: string, algorithm: string): string | undefined {
   try {
     return fits(readPublicKey(publicKey), algorithm) ? undefined : `does not fit ${algorithm}`;

@@ -1,25 +1,28 @@
-// What a signature is over (RFC 9421 section 2.5): the covered components of the request, each as the RFC writes it, and
-// what the signature says of itself.
+// Builds the text that is signed (RFC 9421 section 2.5): the covered components of the request, each as the RFC writes
+// it, and the parameters of the signature.
 import { serializeInnerList, serializeItem, type InnerList, type Item } from "structured-headers";
 import type { ExchangeRequest } from "../../../src/plugin-api/contract.ts";
 import { strictMember, strictValue, structuredFields, type StructuredFields } from "./structured-fields.ts";
 
 const maxComponents = 64;
-/** Section 2.5: the base is ASCII. */
+/** Section 2.5: the signature base is ASCII. */
 const ascii = /^[\x20-\x7e\t]*$/;
 
 type Component = readonly [name: string, parameters: Item[1]];
 
 const registeredOnly = structuredFields();
 
-/** A component that is not there, is there twice, or that we do not know how to write. */
+/** A component that is missing, there twice, or of an unknown kind. */
 export class BadComponent extends Error {
   override readonly name = "BadComponent";
 }
 
 const ownPort = { http: /:80$/, https: /:443$/ } as const;
 
-/** Section 2.2.3: without the scheme's own port, and otherwise as it came: a parser of URLs would read `%61` and `0x7f.1` into it. */
+/**
+ * @returns the host in lower case without the scheme's default port (section 2.2.3), otherwise as sent: a URL parser
+ * would change `%61` and `0x7f.1`
+ */
 function authority({ scheme, host }: ExchangeRequest): string {
   return host.replace(ownPort[scheme], "").toLowerCase();
 }
@@ -31,11 +34,11 @@ const derived: Readonly<Record<string, (request: ExchangeRequest) => string>> = 
   "@scheme": ({ scheme }) => scheme,
   "@request-target": ({ path, query }) => path + query,
   "@path": ({ path }) => path,
-  // Section 2.2.7: a question mark alone where there is none.
+  // Section 2.2.7: only a question mark when there is no query.
   "@query": ({ query }) => (query === "" ? "?" : query),
 };
 
-/** Section 2.2.8: percent-encoded anew, by the rules of forms but for the blank. */
+/** Section 2.2.8: percent-encodes again, by the rules for forms, except for the blank. */
 function encoded(text: string): string {
   const parameters = new URLSearchParams([["", text]]).toString();
   return parameters.slice(1).replaceAll("+", "%20");
@@ -49,7 +52,7 @@ function queryParameter({ query }: ExchangeRequest, name: unknown): string {
   return encoded(found[1]);
 }
 
-/** Why parameters of fields are not for a request that is checked before its body came. */
+/** Why some parameters of fields cannot be used in requests, which are checked before their bodies have come. */
 const notForRequests: Readonly<Record<string, string>> = {
   // Section 2.4.
   req: "req is for responses",
@@ -64,7 +67,7 @@ function parameterFault(parameters: Item[1]): string {
 
 const isBlank = (letter: string | undefined): boolean => letter === " " || letter === "\t";
 
-/** Section 2.1: without blanks around it, which are those of HTTP alone: other bytes the service sees. */
+/** Strips the blanks around a value (section 2.1): only space and tab, as the service sees any other byte. */
 function withoutBlanks(value: string): string {
   let [start, end] = [0, value.length];
   while (start < end && isBlank(value[start])) start += 1;
@@ -81,13 +84,13 @@ function fieldValue(
   if (values.length === 0) throw new BadComponent(`${name}: not in the request`);
   if (parameters.size === 0) return values.join(", ");
   if (parameters.size > 1) throw new BadComponent(`${name}: ${parameterFault(parameters)}`);
-  // Section 2.1.3: each line as bytes.
+  // Section 2.1.3: each line as a byte sequence.
   if (parameters.get("bs") === true)
     return values.map((value) => `:${Buffer.from(value, "latin1").toString("base64")}:`).join(", ");
   const key = parameters.get("key");
   const isStrict = parameters.get("sf") === true;
   if (!isStrict && typeof key !== "string") throw new BadComponent(`${name}: ${parameterFault(parameters)}`);
-  // What a field is cannot be seen from its text.
+  // The text of a field does not show its type.
   const type = typeof key === "string" ? "dictionary" : types.get(name);
   if (type === undefined) throw new BadComponent(`${name}: not known as a structured field`);
   let value: string | undefined;

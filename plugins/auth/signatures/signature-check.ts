@@ -1,5 +1,5 @@
-// Who a signed request is from (RFC 9421 section 3.2): the one signature by a key of the policy, over all that the policy
-// asks for, made lately, with a nonce that was not seen before, and over the body that came.
+// Authenticates signed requests (RFC 9421 section 3.2). There must be one signature by a key of the policy. It must
+// cover all that the policy wants and the body that came, be recent, and have a nonce that was not seen before.
 import { parseDictionary, type Dictionary, type InnerList, type Item } from "structured-headers";
 import type { Exchange, ExchangeRequest, Services } from "../../../src/plugin-api/contract.ts";
 import { refused, unavailable, type AuthResult, type Refused } from "../auth-result.ts";
@@ -26,7 +26,7 @@ const cannotTell = unavailable(
 );
 const tooManyKept = unavailable("signature", "signature: more nonces than can be remembered", "overloaded");
 
-/** Whether the whole of a field is signed, whichever way it is written. */
+/** Whether the signature covers the whole of a field, in any of its encodings. */
 function isWhole(parameters: Item[1]): boolean {
   return parameters.size === 0 || (parameters.size === 1 && (parameters.has("bs") || parameters.has("sf")));
 }
@@ -70,8 +70,8 @@ export class SignatureCheck implements SchemeCheck {
     if (fault !== undefined) return fault;
     const verified = await this.#verify(request, shown, doubtful ? this.#doubtful : this.#semaphore);
     if (verified.kind !== "accepted") return verified;
-    // Only who holds a key has nonces remembered, and bodies read. The nonce first: a copy whose body comes slowly would
-    // otherwise be looked for once the nonce is forgotten.
+    // Only holders of a key get here, and can have nonces stored or bodies read. The nonce comes first: otherwise a
+    // replay with a slow body would be checked after the nonce is forgotten.
     return (await this.#replayFault(shown)) ?? (await this.#bodyFault(exchange, shown)) ?? verified;
   }
 
@@ -104,7 +104,7 @@ export class SignatureCheck implements SchemeCheck {
     const key = typeof keyId === "string" ? this.#keys.get(keyId) : undefined;
     if (key === undefined || typeof keyId !== "string") return bad("unknown keyid");
     const algorithm = input[1].get("alg");
-    // Section 3.3.7: what the message says may not choose.
+    // Section 3.3.7: the message must not choose the algorithm.
     if (algorithm !== undefined && algorithm !== key.algorithm) return bad("alg is not the key's", keyId);
     return { key, keyId, input: input as InnerList, signature: Buffer.from(signature) };
   }

@@ -1,4 +1,4 @@
-// A key whose signatures count, with the one algorithm that it is used with (RFC 9421 section 3.3).
+// Verifies signatures by one key of the policy, with the one algorithm that it is used with (RFC 9421 section 3.3).
 import { constants, createHmac, timingSafeEqual, verify } from "node:crypto";
 import type { Identity, Services } from "../../../src/plugin-api/contract.ts";
 import { accepted, refused, type Accepted, type Refused } from "../auth-result.ts";
@@ -7,7 +7,7 @@ import { readPublicKey, type SigningKeyOptions } from "./options.ts";
 const minSecretBytes = 32;
 const padded = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
 
-/** @throws Error, without anything of the secret, when it is not set, not base64 or too short */
+/** @throws Error when the secret is not set, not base64 or too short. It quotes no part of the secret. */
 function secretOf({ secret = "", secretEncoding, keyId }: SigningKeyOptions, services: Services): Buffer {
   const text = services.secrets.get(secret)?.trim();
   const where = `signatures.keys ${keyId}: OUTRIGGER_${secret}`;
@@ -23,7 +23,7 @@ type Verify = (base: string, signature: Buffer) => boolean | Promise<boolean>;
 function asymmetric(hash: string | null, key: Parameters<typeof verify>[2] & object): Verify {
   return (base, signature) =>
     new Promise((resolve) => {
-      // On a thread of the pool. An error means that it is none.
+      // On libuv's thread pool. An error means that the signature is bad.
       verify(hash, Buffer.from(base), key, signature, (error, good) => resolve(error === null && good));
     });
 }
@@ -54,7 +54,7 @@ export class SigningKey {
   readonly #ended: Refused;
   readonly badSignature: Refused;
 
-  /** @throws Error when its secret is not set, or too short */
+  /** @throws Error when its secret is not set, not base64 or too short */
   constructor(options: SigningKeyOptions, services: Services) {
     const { keyId, userId, plan, scopes, roles, claims, expiresAt, disabled } = options;
     this.algorithm = options.algorithm;
@@ -75,7 +75,7 @@ export class SigningKey {
     this.badSignature = refused("signature", "signature: does not verify", keyId);
   }
 
-  /** Whom it stands for, while it counts. */
+  /** @returns whom the key identifies, or why it does not count now */
   holder(nowMs: number): Accepted | Refused {
     if (this.#over !== undefined) return this.#over;
     const { expiresAt } = this.#accepted.identity;

@@ -1,5 +1,5 @@
-// Fields whose values are structured (RFC 9651), and how those are written strictly, which is what `sf` and `key` sign
-// (RFC 9421 sections 2.1.1 and 2.1.2).
+// Writes structured fields (RFC 9651) in their strict form, which is what the parameters `sf` and `key` sign (RFC 9421
+// sections 2.1.1 and 2.1.2).
 import { randomBytes } from "node:crypto";
 import {
   parseDictionary,
@@ -16,7 +16,7 @@ import {
 export const structuredTypes = ["dictionary", "list", "item"] as const;
 export type StructuredType = (typeof structuredTypes)[number];
 
-/** Those that requests may have of IANA's registry. */
+/** Structured fields of requests in IANA's registry. */
 const registered: Readonly<Record<string, StructuredType>> = {
   "accept-signature": "dictionary",
   "available-dictionary": "item",
@@ -39,21 +39,21 @@ const registered: Readonly<Record<string, StructuredType>> = {
 
 export type StructuredFields = ReadonlyMap<string, StructuredType>;
 
-/** @param own of the policy, by name in any case: they count before what is registered */
+/** @param own types from the policy, by name in any case; they have precedence over registered ones */
 export function structuredFields(own: Readonly<Record<string, StructuredType>> = {}): StructuredFields {
   const named = Object.entries(own).map(([name, type]) => [name.toLowerCase(), type] as const);
   return new Map([...Object.entries(registered), ...named]);
 }
 
-// The parser makes numbers of decimals, and of 1.0 an integer, which is written otherwise (section 4.1.5). So a token stands
-// for it meanwhile, by a name that nobody outside can know.
+// The parser turns decimals into numbers, and 1.0 into an integer, which would be written as 1 (section 4.1.5). So a
+// token replaces it meanwhile. Nobody outside can know the token's name.
 const whole = `*${randomBytes(16).toString("hex")}:`;
 const wholeDecimal = /-?\d{1,12}\.0{1,3}(?=[,;) \t]|$)/y;
 const standIn = new RegExp(`\\${whole}(-?\\d+)`, "g");
-/** What a value may come after; names of members and tokens hold digits and points, too. */
+/** Characters that may precede a value. Names of members and tokens can contain digits and points, too. */
 const beforeValues = "=,( \t";
 
-/** @returns where the text goes on after the string that begins at `opening`; in display strings a backslash is a letter */
+/** @returns the index after the string that begins at `opening`. In display strings a backslash escapes nothing. */
 function endOfString(text: string, opening: number): number {
   const isDisplay = text[opening - 1] === "%";
   for (let at = opening + 1; at < text.length; at += 1) {
@@ -79,7 +79,7 @@ function withStandIns(text: string): string {
 
 const restored = (text: string): string => text.replace(standIn, "$1.0");
 
-/** @throws Error when it is not of that type */
+/** @throws Error when the field is not of that type */
 export function strictValue(field: string, type: StructuredType): string {
   const text = withStandIns(field);
   if (type === "item") return restored(serializeItem(parseItem(text)));
@@ -88,7 +88,10 @@ export function strictValue(field: string, type: StructuredType): string {
   );
 }
 
-/** @returns undefined when the dictionary lacks it. @throws Error when it is none */
+/**
+ * @returns undefined when the dictionary lacks the key
+ * @throws Error when the field is not a dictionary
+ */
 export function strictMember(field: string, key: string): string | undefined {
   const member = parseDictionary(withStandIns(field)).get(key);
   if (member === undefined) return undefined;

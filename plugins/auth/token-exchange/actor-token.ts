@@ -1,5 +1,5 @@
-// The token by which the sidecar says who acts for a caller (RFC 8693 section 1.1): one from a file, or one that it gets by
-// the client's own credentials (RFC 6749 section 4.4), once for all callers and as long as that is good.
+// Provides the actor token, with which the sidecar says who acts for a caller (RFC 8693 section 1.1): a secret, or a
+// token that the client gets with its own credentials (RFC 6749 section 4.4). All callers share it while it is good.
 import { z } from "zod";
 import type { Services } from "../../../src/plugin-api/contract.ts";
 import { errorCodeOf } from "../issuers/json-answer.ts";
@@ -7,7 +7,7 @@ import { tokenTypes, type TokenExchangeOptions } from "./options.ts";
 import { endOf, expiresIn, faultOf, oneToken, usedMs } from "./token-answer.ts";
 import { askTokenEndpoint } from "./token-endpoint.ts";
 
-/** The least between two that are asked for since the server took the last one for bad. */
+/** After the server refused a token, the least time between two requests for a new one. */
 const renewalMs = 10_000;
 
 const answerShape = z.looseObject({
@@ -46,7 +46,7 @@ export class ActorToken {
     }
   }
 
-  /** What a request for an exchange says of it (section 2.1). Rejects where there is none to be had. */
+  /** @returns the actor's parameters of an exchange request (section 2.1). Rejects when no token can be obtained. */
   async parameters(url: string): Promise<Record<string, string>> {
     const { token, tokenType } = this.#actor;
     return {
@@ -56,19 +56,21 @@ export class ActorToken {
   }
 
   /**
-   * The server took it for bad, or the caller's: it does not say which (section 2.2.2).
-   * @returns whether another one is to be had
+   * Drops a token after the server refused it, or the caller's: the server does not say which (section 2.2.2).
+   * @returns whether another token can be obtained
    */
   drop(token: string | undefined): boolean {
     if (this.#actor.token !== undefined) return false;
-    // Another exchange has got a newer one meanwhile, or is about to.
+    // Another exchange has already got a newer token, or is about to.
     if (this.#kept?.token !== token) return true;
     if (this.#services.clock.now() - (this.#kept?.madeMs ?? 0) < renewalMs) return false;
     this.#kept = undefined;
     return true;
   }
 
-  /** @throws Error when it is a secret that has ended, by what it says of itself: then nothing was said of the caller */
+  /**
+   * @throws Error when the token is a secret with an `exp` that is past: then the refusal says nothing about the caller
+   */
   checkEnd(nowMs: number): void {
     const { token: name } = this.#actor;
     const token = name === undefined ? undefined : this.#services.secrets.get(name);

@@ -1,4 +1,4 @@
-// Tokens for the service by the SHA-256 of the caller's, bounded in bytes; and for a moment, which were refused.
+// Caches tokens for the service by the SHA-256 of the caller's, bounded in bytes. Remembers refusals for a moment, too.
 import { LRUCache } from "lru-cache";
 import { boundedCache } from "../../../src/plugin-api/contract.ts";
 
@@ -8,21 +8,21 @@ interface Kept {
   readonly untilMs: number;
 }
 
-/** Digest, entry and what the map needs for them. */
+/** Size of the digest, the entry, and the map's overhead. */
 const entryBytes = 300;
 const maxDenied = 4_096;
 const deniedMs = 10_000;
 
 export class ExchangedTokens {
   readonly #tokens: LRUCache<string, Kept>;
-  /** Until when, epoch milliseconds. */
+  /** Until when each refusal is remembered (epoch ms). */
   readonly #denied = boundedCache<number>(maxDenied);
 
   constructor(maxBytes: number) {
     this.#tokens = new LRUCache({ maxSize: maxBytes });
   }
 
-  /** @returns false when it was refused a moment ago */
+  /** @returns the token; false when it was refused a moment ago; undefined = not known */
   get(digest: string, nowMs: number): string | false | undefined {
     const kept = this.#tokens.get(digest);
     if (kept !== undefined && nowMs < kept.untilMs) return kept.token;

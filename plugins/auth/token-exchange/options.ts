@@ -1,4 +1,4 @@
-// Options of the token that the service gets in place of the caller's.
+// Options of token exchange: the token that the service gets in place of the caller's.
 import { z } from "zod";
 import { byteSize } from "../../../src/language/byte-size.ts";
 import { milliseconds, seconds } from "../../../src/language/duration.ts";

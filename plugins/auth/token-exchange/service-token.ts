@@ -1,4 +1,4 @@
-// The token that the service gets with a request, in place of its caller's.
+// Gets the token that goes to the service with a request, in place of the caller's.
 import type { Exchange, Identity, Services } from "../../../src/plugin-api/contract.ts";
 import { refused, type Refused } from "../auth-result.ts";
 import { readCredentials, type CredentialOptions } from "../credentials.ts";
@@ -14,13 +14,13 @@ interface Parts {
 
 export type ServiceToken = Exchanged | Refused;
 
-/** The service takes tokens that were exchanged alone, and there is none: nothing of the caller's may stand for it. */
+/** There is no token. The service accepts only exchanged ones, so nothing of the caller's may take its place. */
 export const noToken = "";
 const nothing: Given = { kind: "given", token: noToken };
-// Begun before the policy asked for it: another login mends it.
+// The session began before the policy asked for access tokens. Another login fixes that.
 const keepsNone = refused("session", "session: keeps no access token to exchange");
 
-/** By key, by certificate, or unknown: a caller without a token has none to exchange. */
+/** Gives `noToken` to callers without a token to exchange: those with a key or certificate, and unknown ones. */
 export function serviceToken(
   exchange: Exchange,
   identity: Identity | undefined,

@@ -1,14 +1,14 @@
-// What token endpoints answer (RFC 6749 section 5.1): a token that can be a field, and how long it is good.
+// Reads answers of token endpoints (RFC 6749 section 5.1): a token that may go into a field, and how long it is good.
 import { z } from "zod";
 import { numberOf } from "../issuers/json-answer.ts";
 import { decodeToken } from "../tokens/token-parts.ts";
 
-/** Where neither the answer nor the token says when it ends. */
+/** Lifetime to assume when neither the answer nor the token gives one. */
 const unknownLifeMs = 60_000;
-/** A service may look at it a moment later, by another clock. */
+/** Margin before a token's end: the service may check it a moment later, by another clock. */
 const spareMs = 10_000;
 
-/** What becomes a field must be one token (RFC 6750 section 2.1). */
+/** A value that goes into a field must be exactly one token (RFC 6750 section 2.1). */
 export const oneToken = z
   .string()
   .max(16_384)
@@ -16,7 +16,7 @@ export const oneToken = z
 
 export const expiresIn = z.preprocess(numberOf, z.number().positive().optional());
 
-/** How long a token is used that was just made. */
+/** @returns how long to use a token that was just made (ms) */
 export function usedMs(token: string, seconds: number | undefined, nowMs: number): number {
   const lifeMs = seconds === undefined ? lifeOf(token, nowMs) : seconds * 1000;
   return lifeMs - Math.min(spareMs, lifeMs / 10);
@@ -28,8 +28,8 @@ function lifeOf(token: string, nowMs: number): number {
 }
 
 /**
- * By what the token says of itself; it is not verified, and nobody is let in by it.
- * @returns epoch milliseconds; Infinity where it does not say
+ * Reads the token's own `exp`, unverified: nobody is let in because of it.
+ * @returns epoch milliseconds; Infinity where it has none
  */
 export function endOf(token: string): number {
   const parts = decodeToken(token.trim());
@@ -37,7 +37,7 @@ export function endOf(token: string): number {
   return typeof exp === "number" ? exp * 1000 : Infinity;
 }
 
-/** Names the member alone: a message could quote the token. */
+/** Names only the member, as a message could quote the token. */
 export function faultOf({ issues: [issue] }: z.ZodError): string {
   return issue === undefined || issue.path.length === 0
     ? "is no JSON object"

@@ -1,4 +1,4 @@
-// A request to the token endpoint as the sidecar's own client: for a caller's token, and for the actor's.
+// Sends a request to the token endpoint as the sidecar's own client, for a caller's token or the actor's.
 import type { Services } from "../../../src/plugin-api/contract.ts";
 import { postForm, type FormPost } from "../issuers/form-post.ts";
 import type { TokenExchangeOptions } from "./options.ts";
@@ -6,9 +6,9 @@ import type { TokenExchangeOptions } from "./options.ts";
 const maxBodyBytes = 65_536;
 
 /**
- * @param url whose host the client's secret is bound to
- * @returns status and JSON of the answer; undefined for what is not JSON
- * Rejects where there is no answer, with an Error that never names the credentials.
+ * @param url the client's secret must be bound to its host
+ * @returns status and JSON of the answer; the JSON is undefined where the body cannot be used (json-answer.ts)
+ * Rejects when there is no answer, with an Error that never names the credentials.
  */
 export async function askTokenEndpoint(
   { clientId, clientSecret, clientAuth, timeoutMs }: TokenExchangeOptions,

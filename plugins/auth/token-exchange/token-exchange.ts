@@ -1,5 +1,5 @@
-// Gets the service a token made for it (RFC 8693), so that it never holds one with which it could act elsewhere as the
-// caller. One is asked for once for each token of a caller, and used as long as both are good.
+// Gets a token made for the service (RFC 8693), so that the service never holds one with which it could act elsewhere
+// as the caller. It asks once for each token of a caller, and reuses the result while both are good.
 import { hash } from "node:crypto";
 import { z } from "zod";
 import { HttpError, type Counter, type Services } from "../../../src/plugin-api/contract.ts";
@@ -28,7 +28,7 @@ export type Exchanged = Given | Denied | Unavailable;
 const grantType = "urn:ietf:params:oauth:grant-type:token-exchange";
 const maxWaiting = 1_024;
 
-/** Section 2.2.1. */
+/** The answer (section 2.2.1). */
 const answerShape = z.looseObject({
   access_token: oneToken,
   issued_token_type: z.enum([tokenTypes.access_token, tokenTypes.jwt]),
@@ -36,7 +36,9 @@ const answerShape = z.looseObject({
   expires_in: expiresIn,
 });
 
-/** About this caller and this target (sections 2.2.2, and RFC 6749 section 5.2); the others are a fault of the configuration. */
+/**
+ * Error codes about this caller and target (section 2.2.2, RFC 6749 section 5.2). Others mean a wrong configuration.
+ */
 const denials = new Set([
   "invalid_request",
   "invalid_grant",
@@ -45,10 +47,10 @@ const denials = new Set([
   "access_denied",
 ]);
 
-/** What is said of a bad actor token, too. */
+/** Error codes that may also mean a bad actor token. */
 const doubtful = new Set(["invalid_request", "invalid_grant"]);
 
-/** To come again, whatever name the server has for that. */
+/** Statuses that mean "try again later", whatever error code the server sends. */
 const later = new Set([408, 425, 429]);
 
 function denialOf(status: number, value: unknown): string | undefined {
@@ -59,7 +61,7 @@ function denialOf(status: number, value: unknown): string | undefined {
 interface Answered {
   readonly status: number;
   readonly value: unknown;
-  /** The token that was sent as the actor's. */
+  /** The actor token that was sent. */
   readonly actor: string | undefined;
 }
 
@@ -97,7 +99,7 @@ export class TokenExchange {
   /**
    * Never rejects.
    * @param subject the caller's token, which was found good
-   * @param endsMs when it ends, epoch milliseconds
+   * @param endsMs when it ends (epoch ms)
    */
   exchange(subject: string, endsMs: number | undefined): Exchanged | Promise<Exchanged> {
     const digest = hash("sha256", subject, "base64url");
@@ -112,7 +114,7 @@ export class TokenExchange {
     return running;
   }
 
-  /** Nothing to end. */
+  /** Nothing to release. */
   close(): void {}
 
   async #once(digest: string, subject: string, endsMs: number): Promise<Exchanged> {
@@ -120,7 +122,7 @@ export class TokenExchange {
       const exchanged = await this.#semaphore.run(() => this.#ask(digest, subject, endsMs));
       return exchanged ?? tooMany;
     } catch (error) {
-      // An open breaker has said so before, and would fill the log.
+      // An open circuit breaker has logged this before, and would flood the log.
       if (!(error instanceof HttpError && error.reason === "breaker_open"))
         this.#services.logger.warn({ err: error }, "a caller's token could not be exchanged");
       this.#count("unavailable").inc();
@@ -130,12 +132,12 @@ export class TokenExchange {
     }
   }
 
-  /** Rejects where nobody can tell. */
+  /** Rejects when the result cannot be known. */
   async #ask(digest: string, subject: string, endsMs: number): Promise<Exchanged> {
     const url = await this.#endpoint();
     let { status, value, actor } = await this.#post(url, subject);
     let code = denialOf(status, value);
-    // It may be the sidecar's own token that is good no more: callers are not to be denied for that.
+    // The bad token may be the sidecar's own. Callers must not be denied because of that.
     if (code !== undefined && doubtful.has(code) && this.#actor?.drop(actor) === true) {
       ({ status, value, actor } = await this.#post(url, subject));
       code = denialOf(status, value);
@@ -152,7 +154,7 @@ export class TokenExchange {
     const parsed = answerShape.safeParse(value);
     if (!parsed.success) throw new Error(`the token endpoint's answer: ${faultOf(parsed.error)}`);
     const { access_token: token, expires_in: seconds } = parsed.data;
-    // Whatever it is good for, it is the caller's or the sidecar's, which the service must not have.
+    // Such a token is the caller's or the sidecar's own, and the service must get neither.
     if (token === subject) throw new Error("the token endpoint gave the caller's own token back");
     if (token === actor) throw new Error("the token endpoint gave the actor's token back");
     this.#keep(digest, token, { seconds, endsMs, nowMs });
@@ -174,7 +176,7 @@ export class TokenExchange {
     return url;
   }
 
-  /** Section 2.1. */
+  /** @returns the parameters of section 2.1 */
   #parameters(subject: string): Record<string, string | readonly string[]> {
     const { audience, resource, scopes, requestedTokenType } = this.#options;
     return {

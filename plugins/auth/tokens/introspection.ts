@@ -1,4 +1,4 @@
-// Opaque tokens: asks the authorization server (RFC 7662) and believes the answer for a bounded time.
+// Checks opaque tokens: asks the authorization server (RFC 7662), and its answer counts for a bounded time.
 import { z } from "zod";
 import type { Services } from "../../../src/plugin-api/contract.ts";
 import { audienceFits, mapIdentity, missingClaim } from "../claims.ts";
@@ -24,7 +24,7 @@ const answerShape = z.looseObject({
 
 export interface IntrospectionVerdict {
   readonly result: Accepted | Refused;
-  /** Epoch milliseconds until which it is believed. */
+  /** Until when the answer counts (epoch ms). */
   readonly untilMs: number;
 }
 
@@ -48,7 +48,7 @@ export class Introspection {
     }
   }
 
-  /** Never rejects. */
+  /** Asks about a token. Never rejects. */
   async lookUp(token: string): Promise<IntrospectionVerdict | Unavailable> {
     const { endpoint: url, clientId, clientAuth, timeoutMs } = this.#options;
     const parameters = { token, token_type_hint: "access_token" };

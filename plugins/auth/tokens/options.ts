@@ -1,4 +1,4 @@
-// Options of tokens: issuers of JWTs, introspection of opaque tokens, and the login that brings some.
+// Options of tokens: issuers of JWTs, introspection of opaque tokens, and browser login.
 import { z } from "zod";
 import { byteSize } from "../../../src/language/byte-size.ts";
 import { milliseconds, seconds } from "../../../src/language/duration.ts";
@@ -87,7 +87,7 @@ export const jwtOptions = z
 export type JwtOptions = z.output<typeof jwtOptions>;
 export type IntrospectionOptions = z.output<typeof introspectionOptions>;
 
-/** Whether tokens are taken with a proof somewhere. */
+/** Whether any issuer or the introspection accepts tokens with a DPoP proof. */
 export const takesProofs = ({ issuers, introspection }: JwtOptions): boolean =>
   [...issuers, ...(introspection === undefined ? [] : [introspection])].some(
     ({ dpop = "off" }) => dpop !== "off",

@@ -1,4 +1,4 @@
-// Tokens that are bound to a key of their sender: whoever has one without that key has nothing.
+// Checks tokens that are bound to a key of their sender: without that key such a token is worthless.
 import type { Exchange, Identity } from "../../../src/plugin-api/contract.ts";
 import type { ProofCheck } from "../dpop/proof-check.ts";
 import type { CertificateCheck } from "../certificates/certificate.ts";
@@ -15,15 +15,16 @@ const mustBeBound = refused("jwt", "token: bound to no key (cnf jkt), as its iss
 
 export interface ConstraintParts {
   readonly bound: CertificateCheck;
-  /** Absent = tokens with a proof are taken nowhere on the route. */
+  /** undefined = no token with a DPoP proof is accepted on the route. */
   readonly proofs: ProofCheck | undefined;
 }
 
 /**
- * RFC 8705 section 3: a token with `cnf` `x5t#S256` is good with that client certificate alone. RFC 9449 section 7: one with
- * `jkt` with a proof alone, never as a bearer (7.2). Ways that are not known here make it nobody's (RFC 7800 section 3.1).
- * @param again the exchange goes on: its proof was new once
- * @returns why the token of this identity is not taken
+ * RFC 8705 section 3: a token with `cnf` `x5t#S256` is good only with that client certificate. RFC 9449 section 7: a
+ * token with `jkt` is good only with a proof, never as a bearer token (7.2). A token with any other confirmation method
+ * is refused (RFC 7800 section 3.1).
+ * @param again a check of an exchange that goes on: its proof was new at the start
+ * @returns why the token of this identity is refused; undefined = it is not
  */
 export function constraintFault(
   exchange: Exchange,

@@ -1,4 +1,4 @@
-// Verdicts on tokens under the SHA-256 of the token, bounded in bytes; no token is kept.
+// Caches verdicts on tokens by the SHA-256 of the token, bounded in bytes. It keeps no token.
 import { boundedCache } from "../../../src/plugin-api/contract.ts";
 import { LRUCache } from "lru-cache";
 import type { Accepted, Refused } from "../auth-result.ts";
@@ -7,14 +7,14 @@ import type { KeyVersion } from "../issuers/key-set.ts";
 interface Verdict<Found> {
   readonly digest: string;
   readonly result: Found;
-  /** Epoch milliseconds, never past the token's own end. */
+  /** Until when the verdict counts (epoch ms), never past the token's own end. */
   readonly untilMs: number;
   readonly version: KeyVersion | undefined;
 }
 
 /**
- * The first 32 bits of a digest. V8 finds a number at once and has to hash and intern every fresh string; of two
- * tokens that meet here, the later one pushes the other out.
+ * @returns the first 32 bits of a digest, as the cache key. V8 finds a number at once, but has to hash and intern every
+ * fresh string. If two tokens have the same number, the later one replaces the other.
  */
 function placeOf(digest: string): number {
   return (
@@ -55,22 +55,22 @@ export class TokenCache {
     return this.#verified?.size ?? 0;
   }
 
-  /** @param digest SHA-256, a character a byte */
+  /** @param digest SHA-256, one character for each byte */
   get(digest: string, nowMs: number): Accepted | Refused | undefined {
     const verified = this.#verified && find(this.#verified, digest, nowMs);
     return verified ?? find(this.#refused, digest, nowMs);
   }
 
   /**
-   * @param length characters of the token, or of its claims: for what those weigh
-   * @param version stale once the key that vouched for it is no longer the issuer's
+   * @param length characters of the token or of its claims, for the entry's size
+   * @param version becomes stale once the key that verified the token is no longer the issuer's
    */
   accept(digest: string, result: Accepted, untilMs: number, length: number, version?: KeyVersion): void {
     const size = entryBytes + length * bytesPerCharacter;
     this.#verified?.set(placeOf(digest), { digest, result, untilMs, version }, { size });
   }
 
-  /** @param version stale once the issuer's keys change, after which the verdict may be another */
+  /** @param version becomes stale once the issuer's keys change, as the verdict may then be another */
   refuse(digest: string, result: Refused, untilMs: number, version?: KeyVersion): void {
     this.#refused.set(placeOf(digest), { digest, result, untilMs, version });
   }

@@ -1,4 +1,4 @@
-// Takes a compact JWS apart and reads its JSON strictly, before any signature is looked at.
+// Splits a compact JWS and parses its JSON strictly, before any signature is verified.
 import { isUtf8 } from "node:buffer";
 import { LRUCache } from "lru-cache";
 import { hasDoubledMember } from "../../../src/language/doubled-members.ts";
@@ -17,7 +17,10 @@ export interface TokenParts {
 
 const compact = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$/;
 
-/** @returns undefined for what is no object in UTF-8 or is nested too deeply; "doubled" for one that names a member twice (RFC 8725 section 2.4, RFC 7519 section 4) */
+/**
+ * @returns undefined for anything that is not an object in UTF-8 or is nested too deeply; "doubled" for an object that
+ * names a member twice (RFC 8725 section 2.4, RFC 7519 section 4)
+ */
 function parseObject(part: string): JsonObject | "doubled" | undefined {
   const bytes = Buffer.from(part, "base64url");
   if (!isUtf8(bytes)) return undefined;
@@ -32,7 +35,7 @@ function parseObject(part: string): JsonObject | "doubled" | undefined {
   return hasDoubledMember(json, value) ? "doubled" : value;
 }
 
-// Tokens of one issuer share their header to the letter.
+// Tokens of one issuer have the same header, character for character.
 const headers = new LRUCache<string, JsonObject>({ max: 256 });
 
 function parseHeader(part: string): ReturnType<typeof parseObject> {
@@ -44,15 +47,15 @@ function parseHeader(part: string): ReturnType<typeof parseObject> {
 }
 
 /**
- * @returns header and claims as they stand, unverified; "opaque" for what is no JWT by its form or its header;
- * "unreadable" for a JWT whose JSON is not to be relied on
+ * @returns header and claims, unverified; "opaque" for a token whose form or header is not a JWT's; "unreadable" for a
+ * JWT whose JSON cannot be relied on
  */
 export function decodeToken(token: string): TokenParts | "opaque" | "unreadable" {
   if (!compact.test(token)) return "opaque";
   const first = token.indexOf(".");
   const second = token.indexOf(".", first + 1);
   const header = parseHeader(token.slice(0, first));
-  // Two dots make no JWT: a JOSE header is an object that names the algorithm (RFC 7515 section 4.1.1).
+  // Two dots do not make a JWT: a JOSE header is an object that names the algorithm (RFC 7515 section 4.1.1).
   if (header === undefined || (header !== "doubled" && typeof header["alg"] !== "string")) return "opaque";
   const claims = parseObject(token.slice(first + 1, second));
   return isJsonObject(header) && isJsonObject(claims) ? { header, claims } : "unreadable";

@@ -1,9 +1,13 @@
-// Where a bearer token may come from: `jwt.from`. Browsers can set no Authorization field on a WebSocket, so there it
-// travels in the query or as a subprotocol, which are taken out of the request before anybody else sees it.
+// Reads bearer tokens from the places that `jwt.from` lists. Browsers cannot set Authorization on a WebSocket, so there
+// the token comes in the query or as a subprotocol. The sidecar removes both from the request before anybody else sees
+// it.
 import { z } from "zod";
 import type { ExchangeRequest, ExchangeResponse, Hooks } from "../../../src/plugin-api/contract.ts";
 
-/** Letters that need no escape in a query, and that cookies and subprotocols may hold (RFC 6265 section 4.1.1, RFC 6455 section 4.1). */
+/**
+ * Characters that need no escape in a query, and that cookies and subprotocols may hold (RFC 6265 section 4.1.1, RFC
+ * 6455 section 4.1).
+ */
 const sourceText = /^(?:header|cookie|(?:cookie|query|subprotocol):[A-Za-z0-9_.-]{1,64})$/;
 const usualCookie = "access_token";
 
@@ -35,7 +39,10 @@ export function compileTokenSources(from: readonly string[]): TokenSources {
   };
 }
 
-/** What the sidecar takes out of requests for these sources. @param keyQuery parameters with API keys */
+/**
+ * @param keyQuery parameters with API keys
+ * @returns what the sidecar removes from requests for these sources
+ */
 export function ownedBy(
   { cookies, query, subprotocols }: TokenSources,
   keyQuery: readonly string[],
@@ -47,7 +54,7 @@ export function ownedBy(
   };
 }
 
-/** Tokens in the query and among the subprotocols; a malformed escape gives "" and so a refusal. */
+/** @returns the tokens in the query and among the subprotocols. A malformed escape gives "", which is refused. */
 export function shownElsewhere(
   { ownedQuery, ownedSubprotocols }: ExchangeRequest,
   { query, subprotocols }: TokenSources,
@@ -61,7 +68,10 @@ export function shownElsewhere(
   return tokens;
 }
 
-/** Tokens in cookies, which count only where none is presented on purpose: browsers send cookies whoever asks. */
+/**
+ * @returns the tokens in cookies. They count only where no token is shown on purpose: browsers send cookies with
+ * requests of any page.
+ */
 export function shownInCookies({ ownedCookies }: ExchangeRequest, { cookies }: TokenSources): string[] {
   if (ownedCookies === undefined) return [];
   return ownedCookies.split("; ").flatMap((pair) => {
@@ -72,8 +82,8 @@ export function shownInCookies({ ownedCookies }: ExchangeRequest, { cookies }: T
 }
 
 /**
- * Names a subprotocol in an accepted handshake when the service chose none: a browser fails one that names none of those
- * it offered (WebSockets standard), and the token itself is never sent back.
+ * Names a subprotocol in an accepted handshake when the service chose none: a browser fails a handshake that names none
+ * of those it offered (WebSockets standard). The token itself is never sent back.
  */
 export function answerSubprotocol(
   { ownedSubprotocols }: ExchangeRequest,
@@ -85,7 +95,10 @@ export function answerSubprotocol(
   if (bare !== undefined) fields.set("Sec-WebSocket-Protocol", bare);
 }
 
-/** Values of one query parameter, percent-decoded; a malformed escape gives "". @param query without `?` */
+/**
+ * @param query without `?`
+ * @returns the values of one query parameter, percent-decoded; a malformed escape gives ""
+ */
 export function queryValues(query: string, name: string): string[] {
   const values: string[] = [];
   for (const part of query.split("&")) {

@@ -1,4 +1,4 @@
-// Checks bearer tokens: from memory by digest, else by the issuer that claims them, else by introspection.
+// Checks bearer tokens: from the cache by digest, else by the issuer that they name, else by introspection.
 import { hash } from "node:crypto";
 import type { Services } from "../../../src/plugin-api/contract.ts";
 import {
@@ -26,13 +26,13 @@ const noIssuer = refused("jwt", "token: no issuer claims it");
 const tooMany = unavailable("introspection", "token: too many wait for the introspection", "overloaded");
 const token68 = /^[A-Za-z0-9\-._~+/]+=*$/;
 
-/** How long a refusal that cost a signature check is remembered. */
+/** How long a refusal after a signature check is cached. */
 const refusedMs = 60_000;
 const maxWaiting = 1_024;
-/** Signatures checked at the same time for addresses that have presented too many bad credentials: a flood gets no more. */
+/** Signatures verified at the same time for addresses with too many bad credentials, so that a flood gets no more. */
 const doubtfulVerifies = 2;
 
-/** Everything here depends on the `jwt` options alone, so one serves all routes that agree on them. */
+/** Depends only on the `jwt` options and secrets, so all routes with the same ones share one. */
 export class TokenCheck {
   readonly #options: JwtOptions;
   readonly #services: Services;
@@ -45,7 +45,7 @@ export class TokenCheck {
   readonly #running = new Map<string, Promise<AuthResult>>();
 
   /**
-   * @param sources key sources that outlive this
+   * @param sources key sources that outlive this object
    * @throws Error when a secret that the options name is not set or too short
    */
   constructor(options: JwtOptions, services: Services, sources: RefCountedPool<JwksSource>) {
@@ -62,14 +62,14 @@ export class TokenCheck {
     return this.#cache.size;
   }
 
-  /** From memory, or that there is something to look at (`ask`). */
+  /** @returns the result from memory, or `unseen` when the token has to be checked */
   getCached(token: string): AuthResult | Unseen {
     if (token.length > this.#options.maxTokenBytes) return tooLong;
     const digest = hash("sha256", token, "latin1");
     return this.#cache.get(digest, this.#services.clock.now()) ?? { kind: "unseen", digest };
   }
 
-  /** Looks at the token; plainly when no signature need be checked and nobody asked. Never rejects. */
+  /** Checks a token; synchronously if that needs no other thread and no server. Never rejects. */
   lookUp(token: string, digest: string): MaybeAuthResult {
     const running = this.#running.get(digest);
     if (running !== undefined) return running;
@@ -90,8 +90,8 @@ export class TokenCheck {
   }
 
   /**
-   * For an address that has shown too many bad credentials: looks at a token whose signature can be checked here.
-   * @returns undefined when it is not looked at
+   * For an address with too many bad credentials: checks a token only if its signature can be verified locally.
+   * @returns undefined when the token is not checked
    */
   askLocally(token: string, digest: string): MaybeAuthResult | undefined {
     const running = this.#running.get(digest);
@@ -112,7 +112,7 @@ export class TokenCheck {
     this.#issuers.close();
   }
 
-  /** Simultaneous looks at one token are one. */
+  /** Simultaneous checks of one token share one result. */
   #once(digest: string, look: Promise<AuthResult>): Promise<AuthResult> {
     this.#running.set(digest, look);
     return look;
@@ -155,7 +155,7 @@ export class TokenCheck {
       if (verdict === undefined) return tooMany;
       if ("kind" in verdict) return verdict;
       const { result, untilMs } = verdict;
-      // What is kept came in the answer: the token may be short.
+      // The cached claims came in the answer, so the token's own length says nothing about their size.
       if (result.kind === "accepted")
         this.#cache.accept(digest, result, untilMs, JSON.stringify(result.identity.claims).length);
       else this.#cache.refuse(digest, result, untilMs);
