@@ -1,22 +1,25 @@
-// Which callers get the candidate where each sidecar gives it a part of its traffic: by who they are once that is proven,
-// else by their address. Who a credential stands for is known after its first request here, which the policy in force
-// takes; an unproven claim (a token's `sub`, say) chooses nothing.
+// Chooses the callers that get the candidate, where each sidecar gives it a part of its traffic. A caller is chosen by
+// its proven identity, else by its address. The policy in force takes a credential's first request here, and only then
+// is it known whom the credential proves. An unproven claim (a token's `sub`, for example) chooses nothing.
 import { hash } from "node:crypto";
 import { LRUCache } from "lru-cache";
 import { networkReader } from "../language/network.ts";
 import type { Identity } from "../plugin-api/contract.ts";
 import { placeOf } from "./share.ts";
 
-/** Whoever has one address of an IPv6 network has them all, and could look for one that is served as he likes. */
+/**
+ * Callers count by IPv6 network: someone with one address has the whole network, and could try addresses until one is
+ * chosen.
+ */
 const networkOf = networkReader(64);
 const maxCredentials = 20_000;
 const maxCallers = 20_000;
 
 export class CallerSplit {
   readonly #id: string;
-  /** By hash of the credential: who it stands for. */
+  /** The caller that a credential proves, by the credential's hash. */
   readonly #subjects = new LRUCache<string, string>({ max: maxCredentials });
-  /** Those that proved nobody, by themselves: whoever makes many up drives out nobody's that count. */
+  /** Credentials that proved nobody. They have a cache of their own, so that made-up ones cannot evict proven ones. */
   readonly #unproven = new LRUCache<string, string>({ max: maxCredentials });
   readonly #places = new LRUCache<string, number>({ max: maxCallers });
 
@@ -25,8 +28,8 @@ export class CallerSplit {
   }
 
   /**
-   * @param credential hash of what the request shows; undefined = it shows none
-   * @returns from 0 to 1; 1 = nobody knows yet who it is
+   * @param credential hash of the request's credentials; undefined = it has none
+   * @returns from 0 to 1; 1 = the caller is not known yet
    */
   place(credential: string | undefined, address: string): number {
     if (credential === undefined) return this.#placeOf(byAddress(address));
@@ -51,7 +54,7 @@ export class CallerSplit {
 
 const byAddress = (address: string): string => `address ${networkOf(address)}`;
 
-/** @param shown names and values that may be credentials; undefined values are not there */
+/** @param shown names and values that may be credentials; undefined = the request has no such value */
 export function credentialOf(shown: readonly (readonly [string, string | undefined])[]): string | undefined {
   const there = shown.filter(([, value]) => value !== undefined);
   return there.length === 0 ? undefined : hash("sha256", JSON.stringify(there), "base64");

@@ -1,7 +1,8 @@
-// As what an exchange counts, once it is over: gRPC says what went wrong behind a 200, a broken body behind any status.
+// Decides as which status a finished exchange counts. gRPC reports errors behind a 200, and a body may break after any
+// status.
 import type { Outcome } from "../plugin-api/contract.ts";
 
-/** Statuses of gRPC as HTTP has them (google/rpc/code.proto): 3 and 5 count where a policy is to blame. */
+/** HTTP statuses for gRPC statuses (google/rpc/code.proto). 3 and 5 are included because a policy may cause them. */
 const byGrpcStatus: Readonly<Record<number, number>> = {
   2: 500, // UNKNOWN
   3: 400, // INVALID_ARGUMENT
@@ -16,7 +17,7 @@ const byGrpcStatus: Readonly<Record<number, number>> = {
   16: 401, // UNAUTHENTICATED
 };
 
-/** @returns 0 = the client left before there was any */
+/** @returns 0 = the client left before there was a status */
 export function countedStatus({
   status,
   end,

@@ -1,18 +1,24 @@
-// What candidate and baseline are compared by: counts of requests and of lengths of time, as plain lists of numbers that
-// add up over processes and go as differences to Redis.
+// The figures by which candidate and baseline are compared: counts of requests and of durations. They are plain lists
+// of numbers, which add up over processes and go to Redis as differences.
 
-/** Places in the list: all requests, 5xx made by the sidecar, 5xx of the service, 401, 403, 429; then times by steps. */
+/**
+ * Places in the list: all requests, 5xx made by the sidecar, 5xx of the service, 401, 403, 429. Durations in steps
+ * follow.
+ */
 export const figurePlaces = { requests: 0, sidecarErrors: 1, serviceErrors: 2, 401: 3, 403: 4, 429: 5 };
 export const firstTime = 6;
 export const firstTimeMs = 0.25;
 export const stepsPerDoubling = 8;
-/** The last is of all that took longer: two minutes. */
+/** Number of duration steps. The last step holds all longer durations (two minutes and more). */
 const timeSteps = 19 * stepsPerDoubling;
 const endOfTimes = firstTime + timeSteps;
-/** Other 4xx made by the sidecar: no such route, method, or what a plugin asks of a request. */
+/** Place of other 4xx made by the sidecar: no such route or method, or a plugin's demand on the request. */
 const refusedPlace = endOfTimes;
 export const figuresLength = endOfTimes + 1;
-/** The same in Redis: scripts of sidecars that do not know it take all from the first time on for times. */
+/**
+ * The name of that place in Redis: scripts of older sidecars take every place from the first duration on for a
+ * duration.
+ */
 export const refusedName = "-1";
 
 export type Figures = readonly number[];
@@ -22,9 +28,9 @@ export class FigureCounts {
   readonly #counts = new Float64Array(figuresLength);
 
   /**
-   * @param status 0 = the client left before there was any: all that counts is how long it had waited
-   * @param bySidecar whether the sidecar made the answer up
-   * @param durationMs undefined = it says nothing of how fast answers are
+   * @param status 0 = the client left before there was a status: only its waiting time counts
+   * @param bySidecar whether the sidecar made the answer
+   * @param durationMs undefined = the exchange says nothing about the speed of answers
    */
   count(status: number, bySidecar: boolean, durationMs: number | undefined): void {
     if (status === 0 && durationMs === undefined) return;
@@ -53,19 +59,19 @@ export function sumOf(all: readonly Figures[]): Figures {
   );
 }
 
-/** What has been added since; of a process that began anew all that it has. */
+/** @returns what was added since `before`; if a process restarted, all of its new counts */
 export function differenceOf(now: Figures, before: Figures): Figures {
   return now.map((count, i) => (count >= (before[i] ?? 0) ? count - (before[i] ?? 0) : count));
 }
 
 const nameOf = (place: number): string => (place === refusedPlace ? refusedName : String(place));
 
-/** As the script takes it: place and count of what is not 0. */
+/** @returns place and count of everything that is not 0, as the script expects it */
 export function sparse(figures: Figures): Record<string, number> {
   return Object.fromEntries(figures.flatMap((count, place) => (count > 0 ? [[nameOf(place), count]] : [])));
 }
 
-/** As people read them; times in ms, null = nothing was timed. */
+/** Figures for people; times in ms, null = nothing was timed. */
 export interface ShownFigures {
   readonly requests: number;
   readonly sidecarErrors: number;
@@ -94,7 +100,7 @@ export function shownFigures(figures: Figures): ShownFigures {
   };
 }
 
-/** As the script reckons it. */
+/** @returns the quantile in ms, computed as the script does; null = nothing was timed */
 function timeOf(figures: Figures, share: number): number | null {
   const times = figures.slice(firstTime, endOfTimes);
   const wanted = times.reduce((sum, count) => sum + count, 0) * share;

@@ -1,7 +1,8 @@
-// Guards: what a candidate must not be worse at. `errors<1%` is a limit of its own, `p99<1.2x` one by the baseline's.
+// Parses guards: the limits that a candidate must keep. `errors<1%` is absolute, `p99<1.2x` is relative to the
+// baseline.
 import { z } from "zod";
 
-/** Shares of requests, then times. */
+/** Shares of requests first, then times. */
 const guardedFigures = [
   "errors",
   "sidecar-errors",
@@ -18,7 +19,7 @@ export const maxGuards = 16;
 
 export const guardSchema = z.strictObject({
   figure: z.enum(guardedFigures),
-  /** `share` of requests (0 to 1), `ms`, or `times` as much as the baseline. */
+  /** Unit of `below`: `share` of requests (0 to 1), `ms`, or `times` the baseline's figure. */
   unit: z.enum(["share", "ms", "times"]),
   below: z.number().positive().max(1e9),
 });
@@ -30,7 +31,7 @@ const isTime = (figure: string): boolean => figure.startsWith("p");
 const units = { "%": "share", ms: "ms", s: "ms", x: "times" } as const;
 const factors = { "%": 0.01, ms: 1, s: 1_000, x: 1 } as const;
 
-/** @returns what the text says; a text = what is wrong with it */
+/** @returns the guards; a text = what is wrong with the input */
 export function parseGuards(text: string): readonly Guard[] | string {
   const parts = text.split(",").map((each) => each.trim());
   if (parts.length > maxGuards) return `at most ${maxGuards} guards`;

@@ -1,6 +1,6 @@
-// The one script that decides what becomes of a canary. Every sidecar that it concerns runs it at its own pace with what
-// it has counted since; by Redis' clock alone, so that sidecars' clocks mean nothing. What it takes is a sidecar's word:
-// one that was taken over can end a canary, or make it pass, and put nothing in force that no operator ordered.
+// The script that decides how a canary goes on. Every sidecar that the canary concerns runs it at its own pace with its
+// new counts. Only Redis' clock is used, so sidecars' clocks do not matter. The counts are not verified: a compromised
+// sidecar can end a canary or let it pass, but can put nothing in force that no operator ordered.
 import type { Script } from "../plugin-api/store.ts";
 import {
   figurePlaces,
@@ -11,31 +11,31 @@ import {
   stepsPerDoubling,
 } from "./figures.ts";
 
-/** Sidecars whose last report is kept. */
+/** Most sidecars whose last report is kept. */
 export const maxReporters = 20_000;
-/** An ended one stays to be looked at for so long. */
+/** How long the state of an ended canary is kept. */
 export const keptMs = 7 * 86_400_000;
-/** More sidecars report as many times more rarely. */
+/** Above this number of sidecars, each reports more rarely, in proportion. */
 export const fullRateUpTo = 500;
 
-/** Of a field of the state: the figures of a service, at most. */
+/** Size limit of a field of the state: the figures of a service are the longest. */
 const maxFieldBytes = 65_536;
-/** Of requests in one report. */
+/** Limit of a count in one report. */
 const maxCount = 1e12;
 
-/** A whole number keeps all its digits in Redis' JSON. */
+/** Sidecars' places are whole numbers below this one; Redis' JSON keeps all their digits. */
 export const places = 1e12;
 
-/** Until then, in reports' intervals, all that live have told of themselves, where none has come meanwhile. */
+/** Report intervals after which all live sidecars have reported, if no new one came meanwhile. */
 const censusAfter = 3;
-/** A share that more than so many times as many have got, where others came since, is drawn anew. */
+/** If more sidecars joined, and the candidate's share is more than this many times too large, the cut is drawn anew. */
 const drawnAnewAt = 1.5;
 
-/** One with fewer bad requests may be bad luck. */
+/** Fewer bad requests may be bad luck. */
 const minBad = 2;
-/** Before the end of a step times are judged by at least so many requests. */
+/** Fewest requests by which times are judged before the end of a step. */
 const timesEarly = 200;
-/** A smaller difference is the machine's. */
+/** A smaller difference in ms may come from the machine. */
 const minMs = 2;
 
 const guards = `
@@ -93,9 +93,10 @@ local function breach(guard, c, b, early)
 end`;
 
 /**
- * Every so often: who is silent, how many there are, and below which place sidecars try it. That cut is drawn at the share of
- * those that are there, so that of few sidecars one tries it and one does not. It falls only where many more than that
- * share got it, since others came: whoever has it is to keep it.
+ * Counts the sidecars from time to time, finds silent ones, and draws the cut: sidecars up to this place try the
+ * candidate. The cut is drawn by the share of the present sidecars, so that even of two sidecars one tries it and one
+ * does not. A sidecar that has the candidate should keep it. So the cut is lowered only if newcomers made the share far
+ * too large.
  */
 const census = `
 local function census(at, startedAt)
@@ -137,11 +138,11 @@ local function census(at, startedAt)
 end`;
 
 /**
- * KEYS: state. ARGV: id, `service/instance`, service, which start of the process this is, side ("c" = has the candidate,
- * for all callers or some), place, number of the report, counts as JSON `{ c, b }`, why it cannot have the
- * candidate, whether the document under the candidate is another one now ("1"), whether it leaves ("1"), the channel on
- * which all hear that it is over, where the user's rights let it be said; the others learn it by their next report.
- * Answers JSON; `state` is "none" for another canary's state, or none.
+ * KEYS: state. ARGV: id, `service/instance`, service, id of the process's start, side ("c" = has the candidate, for all
+ * or some callers), place, number of the report, counts as JSON `{ c, b }`, why it cannot have the candidate, whether
+ * the document under the candidate has changed ("1"), whether the sidecar leaves ("1"), channel on which the end is
+ * announced. If the user's Redis rights forbid the announcement, sidecars learn of the end by their next report.
+ * Answers JSON; `state` is "none" if the state is missing or another canary's.
  */
 export const reportCanary: Script = {
   name: "canary-report",

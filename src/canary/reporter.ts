@@ -1,5 +1,5 @@
-// A sidecar's reports to a canary: what it has counted since its last one, and what the script answers. A report whose
-// answer was lost is told again under the same number, so that nothing counts twice.
+// Sends a sidecar's reports to a canary: its counts since the last report. The script's answer says how to go on. If an
+// answer is lost, the report is sent again under the same number, so that nothing counts twice.
 import { randomUUID } from "node:crypto";
 import { z } from "zod";
 import { parseJson } from "../language/json.ts";
@@ -15,11 +15,11 @@ export interface CanaryFigures {
 }
 
 export interface Report extends CanaryFigures {
-  /** Whether this sidecar has the candidate in force for anybody. */
+  /** Whether this sidecar has the candidate in force for some caller. */
   readonly tries: boolean;
-  /** Why it cannot. */
+  /** Why the candidate cannot be in force here. */
   readonly refused: string | undefined;
-  /** Whether the document under the candidate is another one by now. */
+  /** Whether the document under the candidate has changed. */
   readonly moved: boolean;
 }
 
@@ -27,14 +27,14 @@ const answer = z.object({
   state: z.enum(["none", "running", "promoted", "withdrawn", "aborted"]),
   /** From 1. */
   step: z.number().catch(1),
-  /** Anybody who may write the state may write anything there. */
+  /** Not trusted: any sidecar may write anything into the state. */
   count: z.number().min(0).max(maxReporters).catch(1),
   candidates: z.number().catch(0),
-  /** Sidecars of no higher place try it; below 0 = it is not drawn yet. */
+  /** Sidecars up to this place try the candidate; below 0 = the cut is not drawn yet. */
   cut: z.number().catch(-1),
-  /** Whether too few requests came to this service's baseline to compare with. */
+  /** Whether this service's baseline had too few requests for a comparison. */
   lacks: z.boolean().catch(false),
-  /** Whether what was promoted is in the policy. */
+  /** Whether the promoted candidate has become a revision of the policy. */
   settled: z.boolean().catch(false),
   why: z.string().catch(""),
 });
@@ -54,7 +54,7 @@ export class CanaryReporter {
   readonly #service: string;
   readonly #who: string;
   readonly #boot = randomUUID();
-  /** Among all that the canary concerns: below `places`. */
+  /** This sidecar's place among all that the canary concerns: below `places`. */
   readonly place: number;
   readonly #id: string;
   #told: CanaryFigures = { candidate: noFigures, baseline: noFigures };
@@ -84,7 +84,7 @@ export class CanaryReporter {
     return told;
   }
 
-  /** It ends, and is not to be missed. Never rejects. */
+  /** Tells the canary that this sidecar ends, so that it is not missed. Never rejects. */
   async leave(): Promise<void> {
     await this.#run("b", [0, "{}", "", "", "1"]).catch(() => {});
   }

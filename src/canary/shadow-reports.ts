@@ -1,5 +1,5 @@
-// A shadow run as its sidecars follow it: whether it goes on, and where each writes what it has counted,
-// `shadow:<revision>`. Nothing is decided by these figures.
+// Follows a shadow run for a sidecar: whether it goes on, and where each sidecar writes its counts,
+// `shadow:<revision>`. These figures decide nothing.
 import { randomUUID } from "node:crypto";
 import { z } from "zod";
 import { parseJson } from "../language/json.ts";
@@ -10,15 +10,16 @@ import { keptMs } from "./report-script.ts";
 import type { ReporterOptions } from "./reporter.ts";
 
 export const shadowKey = ({ revision }: Pick<CanaryOrder, "revision">): string => `shadow:${revision}`;
-/** As a pattern. */
+/** Pattern of these keys. */
 export const shadowKeys = "shadow:*";
 
-/** Starts of processes, each with its own counts. */
+/** Most reports: each start of a process has one. */
 const maxShadowReports = 5_000;
 const limitMs = 2_000;
 /**
- * KEYS: state. ARGV: id, whether the policy beside it is another one now ("1").
- * @returns its state, "none" for another one's; one whose time is over ends by whoever asks first
+ * Reads the state of the run. KEYS: state. ARGV: id, whether the policy in force has changed ("1"). Whoever asks first
+ * after the run's time ends it.
+ * @returns the state; "none" if it is another run's
  */
 const follow: Script = {
   name: "shadow-follow",
@@ -38,7 +39,7 @@ redis.call('HSET', key, 'state', 'withdrawn', 'why', why, 'endedAt', string.form
 redis.call('PEXPIRE', key, ${keptMs})
 return 'withdrawn'`,
 };
-/** KEYS: reports. ARGV: who, report, how long it is kept. */
+/** Writes a report. KEYS: reports. ARGV: who, report, ms for which the key is kept. */
 const tell: Script = {
   name: "shadow-tell",
   lua: `
@@ -48,13 +49,18 @@ redis.call('HSET', key, ARGV[1], ARGV[2])
 redis.call('PEXPIRE', key, ARGV[3])
 return 1`,
 };
-/** Anybody who may write there may write anything: more than a sidecar tells is left out. */
+/**
+ * Limits of names and reports: any sidecar may write anything there, and larger ones than a sidecar sends are left out.
+ */
 const maxNameBytes = 1_024;
 const maxReportBytes = 2 * 1024 * 1024;
 const maxBytes = 256 * 1024 * 1024;
 const pageBytes = 4 * 1024 * 1024;
 const pageSize = 200;
-/** KEYS: reports. @returns how many are left out, then name and length of each other; -1 = it is no hash */
+/**
+ * KEYS: reports. @returns number of reports that are left out, then name and length of each other one; -1 = the key is
+ * no hash
+ */
 const list: Script = {
   name: "shadow-list",
   lua: `
@@ -82,11 +88,11 @@ return reply`,
 };
 
 const told = z.strictObject({
-  /** Of the run. */
+  /** Id of the run. */
   id: z.string(),
   service: z.string().max(200),
   instance: z.string().max(200),
-  /** Why it cannot be set up there; "" = it is. */
+  /** Why the candidate cannot be set up there; "" = it is set up. */
   refused: z.string().max(300),
   report: shadowReport,
 });
@@ -112,14 +118,17 @@ export class ShadowFollower {
     this.#stateKey = canaryStateKey({ sharded: store.sharded !== false, keyPrefix });
   }
 
-  /** @param moved the policy beside it is another one. Rejects with StoreUnavailable. @returns "running", or how it ended */
+  /**
+   * @param moved whether the policy in force has changed. @returns "running", or how the run ended. Rejects with
+   * StoreUnavailable.
+   */
   async state(moved: boolean): Promise<string> {
     const { store } = this.#options;
     const args = [this.#order.id, moved ? "1" : ""];
     return String(await store.run(follow, [this.#stateKey], args, limitMs));
   }
 
-  /** @param isLast it is over: all that was counted is told. Rejects with StoreUnavailable. */
+  /** @param isLast the run is over here: all counts are written. Rejects with StoreUnavailable. */
   async tell({ refused = "", report }: ShadowCounted, isLast: boolean): Promise<void> {
     if (report === undefined || (!isLast && performance.now() - this.#toldMono < this.#order.everyMs)) return;
     const { store, service, instance } = this.#options;
@@ -134,8 +143,8 @@ export class ShadowFollower {
 }
 
 /**
- * What the fleet has told of that run. Rejects with StoreUnavailable
- * @returns how many reports cannot be read, or are too many; undefined = the key holds something else
+ * Reads the fleet's reports of a run. Rejects with StoreUnavailable
+ * @returns number of reports that are unreadable or too many; undefined = the key holds another type
  */
 export async function readShadow(
   store: Store,

@@ -1,8 +1,8 @@
-// Who is chosen: always the same ones, by a hash of who they are and of what they are chosen for, so that nobody is
-// always first.
+// Chooses a stable share of sidecars or callers: by a hash of who they are and of the purpose, so that nobody always
+// comes first.
 import { hash } from "node:crypto";
 
-/** @param who a sidecar, a caller. @returns from 0 to 1, without 1 */
+/** @param what the purpose, such as a canary's id @param who a sidecar or a caller. @returns from 0 to 1, without 1 */
 export function placeOf(what: string, who: string): number {
   return Number.parseInt(hash("sha256", `${what}\n${who}`, "hex").slice(0, 12), 16) / 2 ** 48;
 }

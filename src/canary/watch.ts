@@ -1,6 +1,6 @@
-// Follows the canary in Redis for one sidecar: whether there is one that concerns it, whether it is to have the candidate
-// in force and for which part of its callers. Reports what it counts meanwhile, and takes the script's answer for the
-// truth; while that does not come for long it goes back to the policy itself.
+// Follows the canary in Redis for one sidecar: whether one concerns it, whether to use the candidate, and for which
+// part of its callers. It reports its counts and obeys the script's answer. Without an answer for long, it goes back to
+// the policy in force.
 import { type Store, StoreUnavailable } from "../plugin-api/store.ts";
 import type { DocumentDigests } from "../policy/status.ts";
 import { Poller } from "../policy/sources/poller.ts";
@@ -10,52 +10,52 @@ import { type ShadowCounted, ShadowFollower } from "./shadow-reports.ts";
 import { fullRateUpTo } from "./report-script.ts";
 import { type CanaryAnswer, type CanaryFigures, CanaryReporter, type ReporterOptions } from "./reporter.ts";
 
-/** What this sidecar is to do. */
+/** This sidecar's part in a canary. */
 export interface CanaryPart {
   readonly order: CanaryOrder;
   readonly state: "running" | "promoted";
   /** From 1. */
   readonly step: number;
-  /** Of its callers, that get the candidate; 0 = it only counts. */
+  /** Percent of its callers that get the candidate; 0 = it only counts. */
   readonly percent: number;
-  /** Where percent is more than 0. */
+  /** Present if percent is more than 0. */
   readonly document: Buffer | undefined;
 }
 
 export interface CanaryCounts extends CanaryFigures {
-  /** Why its candidate cannot be in force here. */
+  /** Why the candidate cannot be in force here. */
   readonly refused: string | undefined;
-  /** Whether nobody gets it until these are judged. */
+  /** Whether the candidate is paused until these figures are judged. */
   readonly held: boolean;
 }
 
 export interface CanaryWatchOptions extends ReporterOptions {
   readonly store: Store & { readonly watching: boolean };
   readonly maxBytes: number;
-  /** Of the documents in force; null = none. */
+  /** Digests of the documents in force; null = no policy is in force. */
   readonly documents: () => DocumentDigests | null;
-  /** What was counted under this canary. */
+  /** @returns the counts under this canary */
   readonly counted: (id: string) => CanaryCounts | undefined;
-  /** The same of a shadow run. */
+  /** @returns the counts of this shadow run */
   readonly shadowed: (id: string) => ShadowCounted;
-  /** undefined = there is no canary for this sidecar, or none any more. */
+  /** undefined = no canary concerns this sidecar, or no longer. */
   readonly onPart: (part: CanaryPart | undefined) => void;
-  /** What was held by its figures is none the worse. */
+  /** The candidate was paused because of its figures, and the judgement found nothing wrong. */
   readonly onJudged: (part: CanaryPart) => void;
-  /** It ended, by whatever the script says. */
+  /** The canary ended; `state` and `why` are the script's. */
   readonly onEnd: (order: CanaryOrder, state: string, why: string) => void;
-  /** Redis refuses what a canary needs; told once. */
+  /** Redis refuses a command that canaries need; called once for each code. */
   readonly onRefused: (code: string) => void;
   readonly pollMs?: number;
 }
 
 const limitMs = 1_000;
 const settleMs = 5;
-/** Any sidecar may say that there is something to hear: whoever says it all the time keeps nobody busy. */
+/** Any sidecar may announce a change; an endless stream of announcements must not keep the others busy. */
 const heardEveryMs = 200;
-/** While changes are not told. */
+/** Interval of polls while change messages do not come. */
 const untoldPollMs = 900;
-/** A reading of the policy may be older than the order for a moment. */
+/** Looks before a changed document counts: the policy may have been read before the order was. */
 const movedLooks = 3;
 const maxEnded = 64;
 
@@ -67,7 +67,7 @@ export class CanaryWatch {
   #shadow: ShadowFollower | undefined;
   #part: CanaryPart | undefined;
   #answer: CanaryAnswer | undefined;
-  /** Those that are over: whatever is written in Redis later, none of them begins again. */
+  /** Canaries that are over. None begins again, whatever is written in Redis later. */
   readonly #ended = new Set<string>();
   #told = true;
   #lookedMono = -Infinity;
@@ -104,7 +104,7 @@ export class CanaryWatch {
     this.#poller.readNow();
   }
 
-  /** What is in force has changed. */
+  /** Looks again after a change of the policy in force. */
   trigger(): void {
     if (this.#order !== undefined) this.#poller.trigger();
   }
@@ -126,7 +126,7 @@ export class CanaryWatch {
     try {
       await this.#readOrder();
       if (this.#order !== undefined) await this.#follow(this.#order);
-      // A shadow's figures are not written at each look.
+      // A shadow run does not write its figures at each look, so a success does not show that it may.
       if (this.#shadow === undefined) this.#refusedCode = undefined;
       return true;
     } catch (error) {
@@ -140,10 +140,10 @@ export class CanaryWatch {
     if (code !== undefined && code !== this.#refusedCode) this.#options.onRefused(code);
     this.#refusedCode = code;
     const part = this.#part;
-    // Nobody could judge: what was there before is what is known to be good.
+    // Nobody could judge the candidate; only the policy before is known to be good.
     const silentMs = performance.now() - this.#answeredMono;
     if (part?.state !== "running" || part.percent === 0 || silentMs <= part.order.silentMs) return;
-    // What was counted is told when Redis is back.
+    // The counts are reported when Redis is back.
     this.#take({ ...part, percent: 0, document: undefined });
   }
 
@@ -167,11 +167,11 @@ export class CanaryWatch {
 
   async #followShadow(order: CanaryOrder, shadow: ShadowFollower): Promise<void> {
     if (this.#options.documents() === null) return;
-    // First: what was counted is gone where it stands no more.
+    // Read the counts first: they are gone once the candidate is dropped.
     const counted = this.#options.shadowed(order.id);
     const { stands, moved } = this.#standing(order);
     const state = await shadow.state(moved);
-    // An order whose state is not there is being written, or was withdrawn by hand.
+    // An order without a state is just being written, or its state was deleted by hand.
     if (state === "none") return this.#take(undefined);
     const isOver = state !== "running";
     const failure = await this.#tellShadow(shadow, counted, isOver || !stands);
@@ -183,11 +183,11 @@ export class CanaryWatch {
       const document = await this.#documentOf(order, percent);
       this.#take(document && { order, state, step: 1, percent, document });
     }
-    // Once all else is done: it begins and ends whether or not its figures may be written.
+    // Throw last: the run begins and ends even if its figures may not be written.
     if (failure !== undefined) throw failure;
   }
 
-  /** @returns why Redis refuses the figures. Rejects with StoreUnavailable when it does not answer */
+  /** @returns the error if Redis refuses the figures. Rejects with StoreUnavailable when Redis does not answer */
   async #tellShadow(
     shadow: ShadowFollower,
     counted: ShadowCounted,
@@ -202,13 +202,17 @@ export class CanaryWatch {
     }
   }
 
-  /** Whether the policy is still the one that the candidate stands beside, or a third one by now; tries nothing where it is not. */
+  /**
+   * Compares the document in force with the order. @returns `stands`: it is the one that the order was made for;
+   * `moved`: it has been another one, not the candidate either, for some looks. Ends this sidecar's part unless
+   * `stands`.
+   */
   #standing(order: CanaryOrder): { readonly stands: boolean; readonly moved: boolean } {
     const own = this.#own(order);
     const isMoved = own !== order.digest && own !== order.baseDigest;
     this.#moved = isMoved ? this.#moved + 1 : 0;
     const stands = own === order.baseDigest;
-    // The policy is the candidate by now, or a third one: nothing is tried beside it.
+    // The candidate is in force by now, or another document: nothing is tried beside it.
     if (!stands) this.#take(undefined);
     return { stands, moved: this.#moved >= movedLooks };
   }
@@ -228,12 +232,15 @@ export class CanaryWatch {
       if (held && !answer.lacks && this.#part !== undefined) this.#options.onJudged(this.#part);
       return;
     }
-    // An order whose state is not there is being written, or was withdrawn by hand.
+    // An order without a state is just being written, or its state was deleted by hand.
     if (answer.state !== "none") this.#end(order, answer);
     this.#take(undefined);
   }
 
-  /** Then it is over here: whoever changes the policy again, back to the one before, too, changes it here. */
+  /**
+   * Whether the canary is over here: the policy holds the candidate, or the canary is settled and this sidecar does not
+   * use the candidate. Later changes of the policy, even back to the one before, then take effect here.
+   */
   #isInPolicy(order: CanaryOrder, { settled }: CanaryAnswer): boolean {
     const isCandidate = (this.#part?.percent ?? 0) > 0;
     return this.#own(order) === order.digest || (settled && !isCandidate);
@@ -271,7 +278,7 @@ export class CanaryWatch {
       before?.state === part?.state &&
       before?.step === part?.step &&
       before?.document === part?.document;
-    // It stays the same object: who is still reading its document looks whether it is.
+    // Keep the same object: code that still reads its document compares by identity.
     if (same) return;
     this.#part = part;
     this.#options.onPart(part);

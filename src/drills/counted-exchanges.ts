@@ -1,4 +1,4 @@
-// What callers get while a drill goes on, by route.
+// Counts the answers that callers get during a drill, by route.
 import type { Exchange, Outcome } from "../plugin-api/exchange.ts";
 import type { Counter, Metrics } from "../plugin-api/telemetry.ts";
 import type { ExchangeTaps, TappedExchange } from "../runtime/live-record.ts";
@@ -8,7 +8,7 @@ export const drilledRequests = "outrigger_drill_requests_total";
 
 type Answers = (...values: string[]) => Counter;
 
-/** Whoever looks on besides is told, too. */
+/** Passes every exchange on to the other taps, too. */
 export class CountedExchanges implements ExchangeTaps {
   readonly #drill: Drill;
   readonly #others: ExchangeTaps;

@@ -1,4 +1,4 @@
-// The fault that a process behaves as if it had, and its end, which needs nobody: each process has its own timer.
+// The fault that a process simulates during a drill. Each process has its own timer, so the drill ends by itself.
 import type { Fault } from "./fault.ts";
 
 export class Drill {
@@ -11,28 +11,28 @@ export class Drill {
     return this.#fault;
   }
 
-  /** How long it still goes on; 0 = there is none. */
+  /** Milliseconds until the drill ends; 0 = there is no drill. */
   get leftMs(): number {
     return this.#fault === undefined ? 0 : Math.max(1, Math.ceil(this.#endsMono - performance.now()));
   }
 
-  /** Whether Redis is out of reach. */
+  /** Whether Redis appears unreachable. */
   get down(): boolean {
     return this.#fault?.kind === "redis-down";
   }
 
-  /** By how much later Redis answers. */
+  /** Delay of Redis' answers in ms. */
   get delayMs(): number {
     return this.#fault?.delayMs ?? 0;
   }
 
-  /** Before whatever is written to disk. @throws Error as the system does where there is no space left */
+  /** Called before each write to disk. @throws Error like the system's when no space is left */
   readonly checkDisk = (): void => {
     if (this.#fault?.kind !== "disk-full") return;
     throw Object.assign(new Error("ENOSPC: no space left on device (drill: disk-full)"), { code: "ENOSPC" });
   };
 
-  /** In place of one that goes on. */
+  /** Begins a drill, and replaces a running one. */
   begin(fault: Fault, forMs: number): void {
     clearTimeout(this.#timer);
     this.#fault = fault;
@@ -49,14 +49,14 @@ export class Drill {
     this.#tell();
   }
 
-  /** Nobody is told of that end. */
+  /** Ends the drill without a call of the listeners. */
   close(): void {
     clearTimeout(this.#timer);
     this.#listeners.clear();
     this.#fault = undefined;
   }
 
-  /** @param listener told when one begins or ends @returns stops that */
+  /** @param listener called when a drill begins or ends @returns a function that removes it */
   onChange(listener: () => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);

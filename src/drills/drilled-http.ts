@@ -1,11 +1,11 @@
-// The calls of one plugin, refused while a drill says that nobody is there.
+// Refuses the HTTP calls of one plugin while a drill simulates an issuer that is down.
 import { HttpError, type HttpAnswer, type HttpClient, type HttpRequest } from "../plugin-api/http.ts";
 import type { Drill } from "./drill.ts";
 
-/** Whose calls go to issuers. */
+/** The plugin whose calls go to issuers. */
 const asksIssuers = "auth";
 
-/** @param client of this plugin */
+/** @param client the plugin's own client, which is changed */
 export function withoutIssuer<Client extends HttpClient>(
   plugin: string | undefined,
   client: Client,

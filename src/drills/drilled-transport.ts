@@ -1,4 +1,4 @@
-// An upstream that refuses connections while a drill says so.
+// Refuses connections to an upstream while a drill says so.
 import { GatewayError } from "../plugin-api/errors.ts";
 import type {
   OwnConnectionHandler,
@@ -42,7 +42,7 @@ export class DrilledTransport implements UpstreamTransport {
 
 function nothing(): void {}
 
-/** @returns has nobody told */
+/** Reports the refusal in a later turn. @returns a function that cancels the report */
 function refuse(handler: Pick<UpstreamHandler, "onFail">): () => void {
   const telling = setImmediate(() =>
     handler.onFail(

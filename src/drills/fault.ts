@@ -1,4 +1,4 @@
-// What a drill has a sidecar behave as if: `redis-down`, `redis-slow=200ms`, `upstream-down`, `issuer-down`,
+// The faults that a drill simulates in a sidecar: `redis-down`, `redis-slow=200ms`, `upstream-down`, `issuer-down`,
 // `plugin-slow=NAME`, `disk-full`.
 
 export type FaultKind =
@@ -13,21 +13,21 @@ export interface Fault {
   readonly kind: FaultKind;
   /** As the operator wrote it. */
   readonly text: string;
-  /** By how much later Redis answers. */
+  /** Delay of Redis' answers in ms. */
   readonly delayMs: number;
-  /** The plugin whose hooks do not end in time; "" = none. */
+  /** The plugin whose hooks exceed their time limits; "" = none. */
   readonly plugin: string;
 }
 
 export const faultForms =
   "redis-down, redis-slow=200ms, upstream-down, issuer-down, plugin-slow=NAME, disk-full";
 
-/** Of a drill. */
+/** Longest drill. */
 export const maxDrillMs = 600_000;
 
 const maxDelayMs = 10_000;
 
-/** @returns undefined for whatever is no such fault */
+/** @returns undefined for a text that is not a fault */
 export function parseFault(text: string): Fault | undefined {
   const fault = { text, delayMs: 0, plugin: "" };
   if (text === "redis-down" || text === "upstream-down" || text === "issuer-down" || text === "disk-full")

@@ -1,4 +1,4 @@
-// A plugin whose hooks do not end within their time limits while a drill says so.
+// Makes the hooks of a plugin exceed their time limits while a drill says so.
 import type { Exchange, Hooks } from "../plugin-api/contract.ts";
 import type { Drill } from "./drill.ts";
 
@@ -6,9 +6,9 @@ const phases: ReadonlySet<string | symbol> = new Set(["onRequest", "onResponse",
 
 type Hook = (exchange: Exchange, ...more: readonly unknown[]) => unknown;
 
-/** @param hooks of this plugin, whose own fields may be private: every call goes to them */
+/** @param hooks the plugin's hooks. They may have private fields, so every call runs on them and not on the proxy. */
 export function slowHooks(plugin: string, hooks: Hooks, drill: Drill): Hooks {
-  // Of a frozen object a proxy has to return what is there: it stands for another one.
+  // A proxy of a frozen object must return that object's own values, so this one has another target.
   return new Proxy(Object.create(hooks) as Hooks, {
     get(_target, key) {
       const value: unknown = Reflect.get(hooks, key, hooks);
@@ -23,7 +23,7 @@ export function slowHooks(plugin: string, hooks: Hooks, drill: Drill): Hooks {
   });
 }
 
-/** Resolves when the drill ends; rejects when nobody waits for the hook any more. */
+/** Resolves when the drill ends; rejects when the hook's signal aborts. */
 function untilOver(drill: Drill, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     const gone = (): void => {

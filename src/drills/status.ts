@@ -1,16 +1,18 @@
-// What `GET /drill` shows, and the command reads.
+// The format of `GET /drill`, which the command reads.
 import { z } from "zod";
 
 const counts = z.record(z.string(), z.int().min(1)).readonly();
 
 const drilledRoute = z.object({
-  /** "" = requests that no route takes. */
+  /** "" = requests that no route took. */
   route: z.string(),
   requests: z.int().min(0),
   statuses: counts,
-  /** Who answered in place of the service: `auth: dependency_unavailable`; of errors of the sidecar itself the code alone. */
+  /**
+   * Answers in place of the service: `auth: dependency_unavailable`; for errors of the sidecar itself only the code.
+   */
   answeredBy: counts,
-  /** What the policy says of the fault here. */
+  /** What the policy declares about this fault here. */
   declared: z.array(z.string()).readonly(),
 });
 
@@ -20,7 +22,7 @@ export const drillStatus = z.object({
   service: z.string(),
   instance: z.string(),
   running: running.extend({ leftMs: z.int().min(0) }).nullable(),
-  /** null = there was none since the start. */
+  /** null = no drill since the start. */
   last: running.extend({ routes: z.array(drilledRoute).readonly() }).nullable(),
 });
 

@@ -1,5 +1,6 @@
-// A policy that somebody SET past the history is told of there: the first sidecar that sees it leaves the document where
-// the next command takes it over. A sidecar never writes the history itself: who takes one over must not rewrite it.
+// Reports a policy that a plain SET put past the history. The first sidecar that sees it leaves the document for the
+// next command, which adds it to the history. Sidecars never write the history themselves: a compromised one must not
+// rewrite it.
 import { sameDocuments } from "../policy/layers/choose-layer.ts";
 import { digestOf } from "../policy/document/digest.ts";
 import { directKey, documentKeys } from "../policy/sources/document-keys.ts";
@@ -7,11 +8,11 @@ import type { RawPolicy } from "../policy/read.ts";
 import type { PolicySource } from "../policy/sources/source.ts";
 import { type Script, type Store, StoreUnavailable } from "../plugin-api/store.ts";
 
-/** Documents that wait to be taken over; more are not kept. */
+/** Most documents that wait for a command; more are not kept. */
 export const maxDirectReports = 32;
 const limitMs = 1_000;
 
-/** KEYS: direct. ARGV: name, `service/instance`, document. */
+/** Writes a report. KEYS: direct. ARGV: name, `service/instance`, document. @returns 1 = written */
 const report: Script = {
   name: "direct-report",
   lua: `
@@ -20,7 +21,7 @@ local time = redis.call('TIME')
 local at = time[1] * 1000 + math.floor(time[2] / 1000)
 return redis.call('HSETNX', KEYS[1], ARGV[1], cjson.encode({ reporter = ARGV[2], document = ARGV[3], atMs = at }))`,
 };
-/** KEYS: direct. ARGV: name. */
+/** KEYS: direct. ARGV: name. @returns 1 = there is such a report */
 const isReported: Script = {
   name: "direct-known",
   lua: "return redis.call('HEXISTS', KEYS[1], ARGV[1])",
@@ -31,7 +32,7 @@ export interface DirectReporterOptions {
   readonly keyPrefix: string;
   readonly service: string;
   readonly instance: string;
-  /** Longest wait before it looks, so that of a fleet one is first. */
+  /** Longest delay before a look, so that one sidecar of a fleet is first. */
   readonly spreadMs?: number;
   readonly random?: () => number;
 }
@@ -47,7 +48,7 @@ class DirectReporter {
     this.#options = options;
   }
 
-  /** The source holds other documents than before. */
+  /** Called when the source holds other documents than before. */
   trigger(held: RawPolicy): void {
     const { spreadMs = 300, random = Math.random } = this.#options;
     this.#held = held;
@@ -69,18 +70,22 @@ class DirectReporter {
       await this.#lookAt(undefined, this.#held?.shared);
       await this.#lookAt(this.#options.service, this.#held?.layer);
     } catch (error) {
-      // Out of reach, full, or an older ACL: the history learns of it when a command next looks.
+      // Redis is unreachable or full, or its ACL is from an older version: the next command adds the document to the
+      // history.
       if (!(error instanceof StoreUnavailable)) throw error;
     }
   }
 
-  /** What the history has last is read before and after: revisions only rise, so the same one stood in between, too. */
+  /**
+   * Reads the last revision before and after the document. Revisions only rise, so an equal one did not change in
+   * between.
+   */
   async #lookAt(service: string | undefined, held: Uint8Array | undefined): Promise<void> {
     const { store, keyPrefix, service: own, instance } = this.#options;
     if (held === undefined) return;
     const keys = documentKeys(service, { sharded: store.sharded !== false, keyPrefix });
     const before = await store.get(keys.applied, limitMs);
-    // Most often `apply` wrote it: a whole fleet need not read it once more to know that.
+    // Most often `apply` wrote the document: then a whole fleet need not read it once more.
     if (digestIn(before) === digestOf(held)) return;
     const document = await store.getBytes(keys.document, limitMs);
     if (document === null) return;
@@ -101,7 +106,7 @@ function digestIn(applied: string | null): unknown {
   }
 }
 
-/** The same source; what it reads that is new is looked at by the way. */
+/** @returns a source that works like the given one, and reports new documents on the way */
 export function withDirectReports(source: PolicySource, options: DirectReporterOptions): PolicySource {
   const reporter = new DirectReporter(options);
   let last: RawPolicy | undefined;

@@ -1,12 +1,12 @@
-// What this sidecar tells the fleet: `fleet:<service>:<instance>`, written every few seconds and expiring when it is
-// dead. On the way it learns how many siblings are alive.
+// Writes this sidecar's heartbeat to the fleet: `fleet:<service>:<instance>`, every few seconds, with an expiry. From
+// the replies it learns how many siblings are alive.
 import { contractVersion } from "../extensions/manifest.ts";
 import type { PolicyStatus } from "../policy/status.ts";
 import { type Problem, problemText } from "../policy/document/problems.ts";
 import { Poller } from "../policy/sources/poller.ts";
 import { replyList, type Script, type Store } from "../plugin-api/store.ts";
 
-/** Problems: how many, the first in short, and all of them as far as there is room. */
+/** Problems: their number, the first in short, and as many of all as fit. */
 interface Told {
   readonly count: number;
   readonly first: string;
@@ -18,17 +18,17 @@ interface ToldBypass {
   readonly detail: string;
 }
 
-/** The value of a heartbeat key; times in ISO 8601 by the sidecar's clock, numbers epoch ms by that of Redis. */
+/** The value of a heartbeat key. Texts are ISO 8601 by the sidecar's clock, numbers are epoch ms by Redis' clock. */
 export interface Heartbeat {
   readonly service: string;
   readonly instance: string;
   readonly region: string | null;
   readonly version: string;
-  /** Version of the plugin contract that it has. */
+  /** Version of the plugin contract that this sidecar implements. */
   readonly contract: string;
-  /** Of every plugin that is built in or that the policy in force brings, by name. */
+  /** Version by name of every plugin that is built in or that the policy in force brings. */
   readonly plugins: Readonly<Record<string, string>>;
-  /** What is wrong with plugins, by name. */
+  /** What is wrong with plugins, by plugin name. */
   readonly troubles: Readonly<Record<string, string>>;
   readonly upSeconds: number;
   readonly revision: number;
@@ -39,13 +39,13 @@ export interface Heartbeat {
   readonly source: PolicyStatus["source"];
   readonly since: string | null;
   readonly lastError: ({ readonly at: string } & Told) | null;
-  /** What of the service's layer does not fit the shared policy and is not in force. */
+  /** Parts of the service's layer that do not fit the shared policy and are not in force. */
   readonly overruled: Told | null;
   /** Kill switches in force: plugin, service and route of each. */
   readonly disabled: readonly string[];
-  /** What of a canary it has in force, and what it has counted meanwhile; null = there is none for it. */
+  /** This sidecar's part in a canary, and its counts; null = it has none. */
   readonly canary: object | null;
-  /** Whether the service can be reached past the sidecar; null = it was not looked at. */
+  /** Whether the service can be reached past the sidecar; null = not checked. */
   readonly bypass: ToldBypass | null;
   readonly at: string;
   readonly inForceAt: number | null;
@@ -66,53 +66,59 @@ export interface HeartbeatOptions {
   readonly canary?: () => object | null;
   readonly bypass?: () => ToldBypass | null;
   readonly clock: { now(): number };
-  /** Told when another number of sidecars lives. */
+  /** Called when the number of live sidecars changes. */
   readonly onSize?: (size: number) => void;
   readonly everyMs?: number;
   readonly expiryMs?: number;
-  /** Sidecars of all services up to which it is written that often; more write as many times more rarely. */
+  /**
+   * Up to this number of sidecars of all services, each writes at the full rate; above it each writes more rarely, in
+   * proportion.
+   */
   readonly fullRateUpTo?: number;
 }
 
 export interface HeartbeatSender {
-  /** Live sidecars of the service, this one included; the last number known while Redis is out of reach. */
+  /** Live sidecars of the service, this one included; the last known number while Redis is unreachable. */
   size(): number;
-  /** Sends soon: the policy changed, or one was refused. */
+  /** Sends soon, because the policy has changed or one was refused. */
   trigger(): void;
-  /** Stops and takes this sidecar out of the fleet. */
+  /** Stops, and removes this sidecar from the fleet. */
   stop(): Promise<void>;
 }
 
-/** Services by when one of their sidecars was last heard of: what lists the fleet walks no key space. */
+/** Services by the time of their last sidecar's sign of life: the fleet can be listed without a scan of the keys. */
 export const servicesKey = "fleet:seen";
-/** All sidecars, of whatever service, by when they last said so: how many there are decides how often they beat. */
+/** All sidecars of all services, by the time of their last enrolment. Their number decides how often each writes. */
 export const enrolledKey = "fleet:all";
-/** Members of a service by time of their last beat (Redis' clock); those that fell silent stay for a while. */
+/** Members of a service by the time of their last heartbeat (Redis' clock). Silent ones stay for a while. */
 export const membersKey = (service: string): string => `live:${service}`;
 export const heartbeatKey = (service: string, instance: string): string => `fleet:${service}:${instance}`;
-/** In a large fleet it is longer: whoever's key is there is alive. */
+/** Expiry of a heartbeat key, longer in a large fleet: a sidecar with a key is alive. */
 export const heartbeatExpiryMs = 15_000;
 const smallFleet = 500;
-/** So many times more rarely than in a small fleet, at most. */
+/** Most times more rarely than in a small fleet. */
 const maxStretch = 12;
-/** A service is listed for two hours after it was last heard of, a sidecar counted for as long as four beats may take. */
+/**
+ * Intervals of enrolment. A service stays listed for two hours after its last one; a sidecar counts for as long as four
+ * may take.
+ */
 const enrollMs = { small: 20_000, most: 60_000 };
 const enrolledMs = 240_000;
-/** How long one that fell silent stays listed. */
+/** How long a silent sidecar stays listed. */
 export const lostMs = 3_600_000;
 
-/** Redis' clock: `apply --wait` compares these times with when the policy was written. */
+/** Redis' clock: `apply --wait` compares these times with the time at which the policy was written. */
 const now = "local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000)";
 
 /**
- * ARGV of all three: the value but for its last brace, ms since the policy is in force, ms since one was refused, expiry,
- * instance, how long the silent are kept.
+ * ARGV of all three scripts: the value without its last brace, ms since the policy is in force, ms since one was
+ * refused, expiry, instance, how long silent ones are kept.
  */
 const tellLua = `
 local function ago(ms) return ms == '' and 'null' or string.format('%.0f', now - tonumber(ms)) end
 redis.call('SET', KEYS[1], ARGV[1] .. ',"inForceAt":' .. ago(ARGV[2]) .. ',"refusedAt":' .. ago(ARGV[3]) ..
   ',"seenAt":' .. ago('0') .. '}', 'PX', ARGV[4])`;
-/** Answers how many of the service are alive, and 1 when this one was not among those known. */
+/** Returns the number of live sidecars of the service, and 1 if this one was not listed before. */
 const countLua = `
 local members = KEYS[#KEYS]
 redis.call('ZREMRANGEBYSCORE', members, '-inf', now - ARGV[6])
@@ -121,7 +127,7 @@ redis.call('PEXPIRE', members, ARGV[6])
 return { redis.call('ZCOUNT', members, '(' .. string.format('%.0f', now - ARGV[4]), '+inf'), isNew }`;
 
 const beatOnce: Script = { name: "fleet-beat", lua: `${now}${tellLua}${countLua}` };
-/** In a Cluster each of the two has its own slot. */
+/** In a Cluster the two keys are in different slots, so there are two scripts. */
 const tell: Script = { name: "fleet-tell", lua: `${now}${tellLua}\nreturn 1` };
 const count: Script = { name: "fleet-count", lua: `${now}${countLua}` };
 const index: Script = {
@@ -129,7 +135,7 @@ const index: Script = {
   lua: `${now}
 return redis.call('ZADD', KEYS[1], now, ARGV[1])`,
 };
-/** ARGV: `service/instance`, how long it counts. @returns how many there are of all services */
+/** ARGV: `service/instance`, ms for which it counts. @returns number of sidecars of all services */
 const enroll: Script = {
   name: "fleet-enroll",
   lua: `${now}
@@ -150,12 +156,14 @@ export function startHeartbeat(options: HeartbeatOptions): HeartbeatSender {
     const stretched = stretch();
     const enrolls = performance.now() - enrolledMono > Math.min(enrollMs.small * stretched, enrollMs.most);
     const { told, live, isNew, enrolled } = await send(options, stretched, enrolls);
-    // Redis is out of reach: the store counts and logs that, and the next beat tries again.
+    // Redis is unreachable: the store counts and logs that, and the next heartbeat tries again.
     if (!told) return false;
     fleet = enrolled ?? fleet;
-    // New to a Redis that has had its beats: what was there is gone, and the indexes with it.
+    // This sidecar is missing in a Redis that had its heartbeats. So Redis has lost its data, indexes included: enrol
+    // again soon.
     if (enrolls || isNew) enrolledMono = enrolls ? performance.now() : -Infinity;
-    // In a larger fleet what was written might be over before the next beat, and siblings count as silent too soon.
+    // The fleet is larger than assumed: this key might expire before the next heartbeat, and siblings would count as
+    // silent too soon.
     if (isNew || stretch() > 1.5 * stretched) sender.trigger();
     if (stretch() > 1.5 * stretched) return true;
     if (live !== size) onSize?.(live);
@@ -185,10 +193,13 @@ export function startHeartbeat(options: HeartbeatOptions): HeartbeatSender {
 
 interface Sent {
   readonly told: boolean;
-  /** Sidecars of the service. */
+  /** Number of live sidecars of the service. */
   readonly live: number;
   readonly isNew: boolean;
-  /** Sidecars of all services; undefined = not asked, or older rights, which do not let it count them. */
+  /**
+   * Number of sidecars of all services; undefined = not asked, or Redis rights of an older version do not allow the
+   * count.
+   */
   readonly enrolled: number | undefined;
 }
 
@@ -203,7 +214,7 @@ async function send(options: HeartbeatOptions, stretch: number, enrolls: boolean
           { script: count, keys: [members], args: ["", ...args.slice(1)] },
           { script: tell, keys: [key], args },
         ];
-  // Each on its own: whoever has older rights cannot write them.
+  // Separate commands: Redis rights of an older version may forbid these.
   const indexes = [
     { script: enroll, keys: [enrolledKey], args: [`${service}/${instance}`, enrolledMs] },
     { script: index, keys: [servicesKey], args: [service] },
@@ -231,7 +242,7 @@ function argsOf(options: HeartbeatOptions, expiresMs: number): (string | number)
   ];
 }
 
-/** In ms; "" = there is no such time. */
+/** @returns ms since that time; "" = there is no time */
 function ageOf(time: string | null | undefined, nowMs: number): number | "" {
   return time === null || time === undefined ? "" : Math.max(0, nowMs - Date.parse(time));
 }
@@ -274,7 +285,7 @@ const maxTextLength = 500;
 const maxDisabled = 32;
 const maxTroubles = 32;
 const maxTroubleLength = 200;
-/** Of all problems together: heartbeats are written every few seconds. */
+/** Length limit of all problems together: heartbeats are written every few seconds. */
 const maxTotalLength = 16_384;
 
 function told(problems: readonly Problem[]): Told | null {

@@ -1,16 +1,16 @@
-// Pods that run without a sidecar in namespaces that ask for one: what a cluster's report of them leaves in Redis.
+// Writes a cluster's report of pods that run without a sidecar in namespaces that ask for one.
 import type { Script, Store } from "../plugin-api/store.ts";
 
 export const unprotectedKey = "fleet:unprotected";
-/** A report counts for so long; one comes every minute. */
+/** A report counts for this long; a new one comes every minute. */
 export const reportExpiryMs = 300_000;
-/** Of a report: the rest is counted. */
+/** Most pods that a report names; the others are only counted. */
 const maxReportedPods = 200;
 
 export interface UnprotectedPod {
   readonly namespace: string;
   readonly pod: string;
-  /** One sentence, as far as it is known. */
+  /** One sentence on the cause, as far as it is known. */
   readonly why: string;
 }
 
@@ -23,7 +23,7 @@ redis.call('HSET', KEYS[1], ARGV[1], at .. ' ' .. ARGV[2])
 return redis.call('PEXPIRE', KEYS[1], ARGV[3])`,
 };
 
-/** @param region of the cluster: several may share a Redis */
+/** @param region region of the cluster: several clusters may share a Redis */
 export async function writeUnprotected(
   store: Store,
   region: string,

@@ -1,5 +1,5 @@
-// The kill switches that were read last, on disk: a sidecar that starts while Redis is dead has off what was off. Kept as
-// they came, so that they pass the same checks again.
+// Keeps the last kill switches on disk, so that a sidecar that starts while Redis is down has the same plugins off.
+// They are stored as they came, and pass the same checks again.
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
@@ -7,12 +7,12 @@ import type { CheckDisk } from "../files/check-disk.ts";
 import { KeptFile } from "../files/kept-file.ts";
 import { parseJson } from "../language/json.ts";
 
-/** Escaped as JSON what is read is longer. */
+/** Larger than the limit for reading: values grow when they are escaped as JSON. */
 const maxBytes = 8 * 1_048_576;
 const onDisk = z.strictObject({ version: z.literal(1), switches: z.array(z.string()).max(8_192) });
 
 export interface KeptSwitchesOptions {
-  /** OUTRIGGER_STATE_DIR; made when it is not there. */
+  /** OUTRIGGER_STATE_DIR; created if missing. */
   readonly dir: string;
   readonly service: string;
   readonly onTrouble: (message: string) => void;
@@ -37,7 +37,7 @@ export class KeptSwitches {
     });
   }
 
-  /** Never rejects. @returns field, value, …; undefined when there are none, or none that can be used */
+  /** Never rejects. @returns field, value, …; undefined when there is no file, or no usable one */
   async load(): Promise<readonly string[] | undefined> {
     await this.#file.tidy();
     try {
@@ -50,7 +50,7 @@ export class KeptSwitches {
     }
   }
 
-  /** Writes in the background; of several only the latest. @param switches field, value, … */
+  /** Writes in the background; of several waiting saves only the latest. @param switches field, value, … */
   save(switches: readonly string[]): void {
     this.#file.save(() => JSON.stringify({ version: 1, switches }));
   }

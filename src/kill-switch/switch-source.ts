@@ -1,6 +1,5 @@
-// Reads the kill switches of a service: told of a change by whoever makes it, and every few seconds anyway. Nothing here
-// depends on a policy that can be read or is valid. What was read last holds while Redis is away, over a restart too
-// where there is a state folder.
+// Reads the kill switches of a service: after each announced change, and every few seconds. It works without any valid
+// policy. The last reading stays in force while Redis is away, and with a state folder also over a restart.
 import type { Clock } from "../plugin-api/services.ts";
 import { type Store, StoreUnavailable } from "../plugin-api/store.ts";
 import { Poller } from "../policy/sources/poller.ts";
@@ -16,35 +15,38 @@ import {
 } from "./kill-switch.ts";
 import type { KeptSwitches } from "./kept-switches.ts";
 
-/** How a value is opened: undefined where it does not count (not signed, or by nobody who may). */
+/** Opens a value; undefined = it does not count (unsigned, or not signed by a trusted key). */
 export type SwitchOpener = (value: string, field: string) => Promise<string | undefined>;
 
 export interface SwitchSourceOptions {
   readonly store: Store;
   readonly service: string;
-  /** Of the shared policy: what is lost together with it was not taken back. */
+  /**
+   * Key of the shared policy. If the policy and all switches are missing, Redis has lost data, and the switches were
+   * not removed.
+   */
   readonly policyKey: string;
-  /** By which a switch is over. */
+  /** The clock by which switches expire. */
   readonly clock: Pick<Clock, "now">;
   readonly kept?: KeptSwitches | undefined;
   readonly open?: SwitchOpener | undefined;
-  /** Whether one that says no end does not count. */
+  /** Whether a switch without an end is ignored. */
   readonly needsEnd: boolean;
   readonly onChange: (off: SwitchedOff) => void;
-  /** Told once of each field whose value does not count: of all that a reading brought together. */
+  /** Receives fields whose value does not count, each once; one call for all of a reading. */
   readonly onIgnored: (fields: readonly string[]) => void;
-  /** Redis answers, and refuses this; told once. */
+  /** Redis answers but refuses the read; called once for each code. */
   readonly onRefused: (code: string) => void;
-  /** They can be read again. */
+  /** The switches can be read again. */
   readonly onRead: () => void;
-  /** Redis has lost them, with the policy that it had; told once. */
+  /** Redis has lost the switches together with the policy; called once. */
   readonly onLost: () => void;
   readonly pollMs?: number;
 }
 
 const settleMs = 5;
 const limitMs = 1_000;
-/** While changes are not told: no longer than honouring one may take. */
+/** Interval while no change messages come: a switch must take effect within this time. */
 const untoldPollMs = 900;
 
 export class SwitchSource {
@@ -53,14 +55,14 @@ export class SwitchSource {
   readonly #first = Promise.withResolvers<void>();
   #current = nothingOff;
   #text = "[]";
-  /** Field, value, … as they were read last. */
+  /** Field, value, … of the last reading. */
   #read: readonly string[] = [];
   #judged = 0;
   #unhear: (() => void) | undefined;
   #end: NodeJS.Timeout | undefined;
   #ignored: ReadonlySet<string> = new Set<string>();
   #refused: string | undefined;
-  /** Beside the switches that were read last; lost: they and it are there no more. */
+  /** Whether the policy was there with the last switches; `lost`: both are gone. */
   #policy: "absent" | "there" | "lost" = "absent";
   #readMono = -Infinity;
   #told = true;
@@ -80,7 +82,7 @@ export class SwitchSource {
     return this.#current;
   }
 
-  /** Resolves once it is known what is off, or within a bounded time when nobody can tell. */
+  /** Resolves once the switches are known, or after a bounded time if they cannot be read. */
   async start(): Promise<void> {
     const { store, kept } = this.#options;
     const last = await kept?.load();
@@ -111,7 +113,7 @@ export class SwitchSource {
       texts = await store.readHash(disabledKey, switchBounds, limitMs);
       isLost = await this.#isLost(texts);
     } catch (error) {
-      // Out of reach: the store counts and logs that, and what was read last holds.
+      // Redis is unreachable: the store counts and logs that, and the last reading stays in force.
       return this.#failed(error instanceof StoreUnavailable ? error.code : undefined);
     }
     if (this.#refused !== undefined) this.#options.onRead();
@@ -123,12 +125,12 @@ export class SwitchSource {
   }
 
   /**
-   * A Redis that has lost everything has lost switches, too: as the policy stays, so does what is off. Whoever takes the
-   * last one back leaves the policy there. Rejects with StoreUnavailable.
+   * Whether Redis has lost its data. It has then lost the switches, too, and the last ones stay in force, like the
+   * policy. An operator who removes the last switch leaves the policy there. Rejects with StoreUnavailable.
    */
   async #isLost(texts: readonly string[]): Promise<boolean> {
     if (texts.length === 0 && this.#read.length === 0) return false;
-    // After the switches: what is lost in between is seen at the next look.
+    // Read the policy after the switches: a loss in between shows at the next look.
     const isThere = await this.#hasPolicy();
     const isLost = !isThere && texts.length === 0 && this.#policy !== "absent";
     if (isLost && this.#policy !== "lost") this.#options.onLost();
@@ -140,13 +142,13 @@ export class SwitchSource {
     try {
       return (await this.#options.store.getBytes(this.#options.policyKey, limitMs, 1)) !== null;
     } catch (error) {
-      // Something is there, and no part of it for us to read.
+      // The key exists, but cannot be read.
       if (error instanceof StoreUnavailable && error.code !== undefined) return true;
       throw error;
     }
   }
 
-  /** Judges anew what was read last: others may sign now. */
+  /** Judges the last reading again, because other keys may sign now. */
   judge(): Promise<void> {
     return this.#judgeRead(this.#read);
   }
@@ -157,11 +159,11 @@ export class SwitchSource {
     const turn = this.#judged;
     const nowMs = this.#options.clock.now();
     const switches = await this.#parse(texts, nowMs);
-    // What was read, or who may sign, has changed meanwhile: whoever brought that judges all of it.
+    // Unless the reading or the keys changed meanwhile: then a later call judges everything.
     if (turn === this.#judged && this.#take(switches, nowMs)) this.#options.kept?.save(texts);
   }
 
-  /** @returns whether there is no use in asking again soon */
+  /** @returns whether the next look can wait for the usual interval */
   #failed(code: string | undefined): boolean {
     this.#readMono = code === undefined ? -Infinity : performance.now();
     if (code === undefined) return false;
@@ -191,14 +193,14 @@ export class SwitchSource {
     return switches.toSorted((a, b) => a.atMs - b.atMs);
   }
 
-  /** @returns undefined for what does not count */
+  /** @returns undefined for a value that does not count */
   async #facts(value: string, field: string): Promise<SwitchFacts | undefined> {
     const { open } = this.#options;
     const opened = open === undefined ? value : await open(value, field);
     return opened === undefined ? undefined : parseSwitchFacts(opened);
   }
 
-  /** @returns whether anything changed */
+  /** Puts the switches in force until the next one expires. @returns whether anything changed */
   #take(switches: readonly KillSwitch[], nowMs: number): boolean {
     clearTimeout(this.#end);
     const live = switches.filter(({ untilMs }) => untilMs === undefined || untilMs > nowMs);

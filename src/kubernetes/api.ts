@@ -1,5 +1,5 @@
-// The API server of the cluster that this process runs in, over node:https: with the service account's token and
-// authorities, read anew for every request, since the kubelet replaces both while a pod lives.
+// Calls the API server of the cluster in which this process runs, over node:https. The service account's token and CA
+// certificates are read for every request, since the kubelet replaces both while a pod lives.
 import { readFileSync } from "node:fs";
 import type { IncomingMessage } from "node:http";
 import https from "node:https";
@@ -12,14 +12,14 @@ const defaultServiceAccount = "/var/run/secrets/kubernetes.io/serviceaccount";
 export interface Cluster {
   readonly host: string;
   readonly port: number;
-  /** The folder of `token`, `ca.crt` and `namespace`. */
+  /** The folder with `token`, `ca.crt` and `namespace`. */
   readonly serviceAccount: string;
 }
 
-/** Why the API server did not do what was asked; the text is for the operator. */
+/** A failed call of the API server; the text is for the operator. */
 export class ApiProblem extends Error {
   override readonly name = "ApiProblem";
-  /** 0 = it did not answer. */
+  /** HTTP status; 0 = there was no answer. */
   readonly status: number;
 
   constructor(message: string, status = 0) {
@@ -30,13 +30,13 @@ export class ApiProblem extends Error {
 
 export interface ApiRequest {
   readonly method: "GET" | "PATCH" | "POST";
-  /** With its query. */
+  /** Path with its query. */
   readonly path: string;
-  /** JSON-able; of a merge patch (RFC 7386). */
+  /** A merge patch (RFC 7386), as a value that JSON can hold. */
   readonly patch?: object;
-  /** JSON-able: what is made. */
+  /** The object to create, as a value that JSON can hold. */
   readonly object?: object;
-  /** Of a list: names, labels and annotations alone. */
+  /** For a list: return only names, labels and annotations. */
   readonly metadataOnly?: true;
   readonly signal: AbortSignal;
 }
@@ -45,14 +45,14 @@ export interface ApiRequest {
 const metadataType = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
 
 const limitMs = 15_000;
-/** Of one answer: a page of objects. */
+/** Limit of one answer, which is a page of objects. */
 const maxBodyBytes = 32 * 1_048_576;
-/** etcd takes no object above 1.5 MiB. */
+/** Limit of one event; etcd stores no object above 1.5 MiB. */
 const maxEventBytes = 4 * 1_048_576;
-/** Of an error's text that is shown. */
+/** Most characters of an error's text that are shown. */
 const maxSaid = 300;
 
-/** @throws ApiProblem when this process runs in no cluster */
+/** @throws ApiProblem when this process does not run in a cluster */
 export function clusterIn(
   env: Readonly<Record<string, string | undefined>>,
   serviceAccount = defaultServiceAccount,
@@ -78,7 +78,7 @@ export class KubernetesApi {
     this.#cluster = cluster;
   }
 
-  /** @returns the answer's document, and its bytes. Rejects with ApiProblem. */
+  /** @returns the parsed answer, and its length in bytes. Rejects with ApiProblem. */
   async ask(request: ApiRequest): Promise<{ readonly document: unknown; readonly length: number }> {
     const signal = AbortSignal.any([request.signal, AbortSignal.timeout(limitMs)]);
     try {
@@ -91,9 +91,9 @@ export class KubernetesApi {
   }
 
   /**
-   * Hands on every line of a watch. Resolves when the API server ends it; rejects with ApiProblem otherwise.
-   * @param limitMs the watch ends by itself before that
-   * @param onOpen it is answered
+   * Passes on every line of a watch. Resolves when the API server ends the watch; rejects with ApiProblem otherwise.
+   * @param limitMs limit of the watch; the API server should end it before
+   * @param onOpen called when the API server has answered
    */
   async watch(
     path: string,
@@ -202,14 +202,14 @@ async function* linesOf(response: IncomingMessage): AsyncGenerator<string> {
   }
 }
 
-/** The `message` of a Status object, else the status alone. */
+/** @returns the `message` of a Status object; without one, the status alone */
 function saidBy(body: string, status: number): string {
   let said = "";
   try {
     const { message } = Object(JSON.parse(body)) as { message?: unknown };
     if (typeof message === "string") said = message.slice(0, maxSaid);
   } catch {
-    // A proxy's page, say.
+    // Not JSON: a proxy's error page, for example.
   }
   return said === "" ? `answers ${status}` : `answers ${status}: ${said}`;
 }

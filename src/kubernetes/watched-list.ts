@@ -1,4 +1,4 @@
-// All objects of one kind in a namespace, as they are now: listed in pages, then watched from there on.
+// Keeps all objects of one kind in a namespace up to date: lists them in pages, then watches from that version on.
 import { setTimeout as wait } from "node:timers/promises";
 import { z } from "zod";
 import { textOf } from "../plugin-api/error-text.ts";
@@ -6,7 +6,7 @@ import { ApiProblem, type KubernetesApi } from "./api.ts";
 
 const texts = z.record(z.string(), z.string()).optional();
 
-/** What is read of any object; the rest of it is whatever its kind has. */
+/** The members of any object that are read; the others depend on its kind. */
 const kubernetesObject = z.looseObject({
   metadata: z.looseObject({
     name: z.string().max(253),
@@ -33,19 +33,19 @@ const failure = z.looseObject({ code: z.number().optional(), message: z.string()
 
 export interface WatchedListOptions {
   readonly api: KubernetesApi;
-  /** Of the objects, without a query. */
+  /** Path of the list, without a query. */
   readonly path: string;
   readonly labelSelector?: string;
-  /** For people: `OutriggerPolicies of the namespace demo`. */
+  /** Name for people: `OutriggerPolicies of the namespace demo`. */
   readonly name: string;
-  /** Something changed, also what `state` says. */
+  /** Called when the objects or `state` have changed. */
   readonly onChange: () => void;
-  /** Ms of the first wait after a failure, doubled up to 64 times that. */
+  /** Milliseconds of the first backoff after a failure; doubled up to 64 times that. */
   readonly backOffMs?: number;
   readonly random?: () => number;
 }
 
-/** `absent`: the API server knows no such kind. */
+/** `absent`: the API server does not know the kind. */
 export interface ListState {
   readonly is: "listing" | "synced" | "absent" | "failed";
   readonly detail?: string;
@@ -56,10 +56,10 @@ const maxObjects = 2_000;
 const maxBytes = 128 * 1_048_576;
 const watchSeconds = 290;
 const graceMs = 20_000;
-/** After so many failures in a row what is known is listed anew. */
+/** After more failures in a row than this the objects are listed again. */
 const maxResumed = 4;
 
-/** The version that a watch was to go on from is forgotten. */
+/** Whether the API server no longer has the version from which a watch should continue. */
 const isGone = (error: unknown): boolean => error instanceof ApiProblem && error.status === 410;
 
 export class WatchedList {
@@ -73,7 +73,7 @@ export class WatchedList {
     this.#options = options;
   }
 
-  /** By name. */
+  /** Sorted by name. */
   get objects(): readonly KubernetesObject[] {
     return [...this.#objects.values()].toSorted((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1));
   }
@@ -82,12 +82,12 @@ export class WatchedList {
     return this.#state;
   }
 
-  /** Whether it was listed once, so that what is not there is not missing because nobody has looked. */
+  /** Whether the list was complete once. Before that, a missing object may just not have been read yet. */
   get isComplete(): boolean {
     return this.#isComplete;
   }
 
-  /** Lists once. Rejects with ApiProblem, but for a kind that is absent. */
+  /** Lists once. Rejects with ApiProblem, except for an absent kind. */
   async list(signal: AbortSignal): Promise<void> {
     try {
       await this.#list(signal);
@@ -97,14 +97,15 @@ export class WatchedList {
     }
   }
 
-  /** Lists and watches until the signal ends it; never rejects. */
+  /** Lists and watches until the signal aborts; never rejects. */
   async run(signal: AbortSignal): Promise<void> {
     let version: string | undefined;
     let wasGone = false;
     while (!signal.aborted) {
       try {
         version = await this.#list(signal);
-        // One that forgets what it has just listed is not asked for all of it twice a second.
+        // Keep backing off if the API server forgets a version that it has just listed; otherwise it would list
+        // everything twice a second.
         if (!wasGone) this.#failures = 0;
         for (;;) version = await this.#watchOn(version, signal);
       } catch (error) {
@@ -117,13 +118,15 @@ export class WatchedList {
     }
   }
 
-  /** One watch; goes on from the same version when it breaks. @returns the version that is known then */
+  /**
+   * Watches once. If the watch breaks, the next one continues from the same version. @returns the last known version
+   */
   async #watchOn(from: string, signal: AbortSignal): Promise<string> {
     let version = from;
     const begunMono = performance.now();
     const query = { watch: "1", allowWatchBookmarks: "true", timeoutSeconds: String(watchSeconds) };
     const limitMs = watchSeconds * 1000 + graceMs;
-    // Nothing may come for long: that it is answered says that it goes on.
+    // Events may not come for long: the answer alone shows that the watch works.
     const onOpen = (): void => this.#say({ is: "synced" });
     try {
       const path = this.#path({ ...query, resourceVersion: from });
@@ -132,7 +135,7 @@ export class WatchedList {
         this.#failures = 0;
         this.#say({ is: "synced" });
       });
-      // One that ends at once, again and again, is no watch.
+      // A watch that ends at once without an event would otherwise be restarted in a tight loop.
       if (performance.now() - begunMono < 1_000 && version === from) await this.#rest(signal);
     } catch (error) {
       if (isGone(error) || signal.aborted || this.#failures >= maxResumed) throw error;
@@ -142,7 +145,7 @@ export class WatchedList {
     return version;
   }
 
-  /** @returns the version after that event. @throws ApiProblem */
+  /** Applies one event. @returns the version after it. @throws ApiProblem */
   #take(line: unknown): string {
     const { type, object } = event.parse(line);
     if (type === "ERROR") {

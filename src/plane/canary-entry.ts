@@ -1,4 +1,4 @@
-// Lines of the history of canaries and shadow runs: their begins and ends.
+// Formats and parses lines of the canary history: the starts and ends of canaries and shadow runs.
 import { z } from "zod";
 import type { CanaryOrder } from "../canary/order.ts";
 
@@ -11,7 +11,7 @@ const entryShape = z.object({
   reason: z.string(),
   digest: z.string(),
 });
-/** A line of the history of canaries. */
+/** A line of the canary history. */
 export type CanaryEntry = z.output<typeof entryShape>;
 
 export function entryOf(

@@ -1,5 +1,5 @@
-// Canaries as operators order, promote and abort them. What becomes of one that runs the sidecars decide by themselves
-// (src/canary/report-script.ts); here an ended one gets its line in the history, and a promoted one its revision.
+// Orders, promotes and aborts canaries for operators. The sidecars themselves decide how a running one proceeds
+// (src/canary/report-script.ts). This file writes an ended one into the history, and gives a promoted one its revision.
 import { randomUUID } from "node:crypto";
 import { z } from "zod";
 import {
@@ -21,15 +21,16 @@ import { ChangeConflict, type PolicyHistory } from "./history.ts";
 const limitMs = 5_000;
 const maxEntries = 200;
 const orderStaysMs = 60_000;
-/** Redis may have been away. */
+/** A canary counts as unheard no sooner than this: Redis may have been away. */
 const minUnheardMs = 30_000;
 const now =
   "local t = redis.call('TIME') local now = string.format('%.0f', t[1] * 1000 + math.floor(t[2] / 1000))";
 
 /**
- * KEYS: order, state, history. ARGV: order with its document, id, plan, entry but for its time. A history that cannot be
- * written, being something else, leaves nothing half done: what a script has written before it fails stays.
- * @returns "ok", or "busy": another one runs, or was promoted and is in no policy yet
+ * Starts a canary. KEYS: order, state, history. ARGV: order with its document, id, plan, entry without its time. The
+ * history is written with `pcall`: an error (its key may hold another type) must not leave the start half done, since
+ * what a script has written before it fails stays.
+ * @returns "ok", or "busy": another canary runs, or one was promoted and its policy is not written yet
  */
 const begin: Script = {
   name: "canary-begin",
@@ -46,7 +47,7 @@ redis.pcall('LTRIM', KEYS[3], 0, ${maxEntries - 1})
 redis.call('PUBLISH', KEYS[1], ARGV[2])
 return 'ok'`,
 };
-/** KEYS: order, state. ARGV: id, state, why. @returns the state that it has then; "" = that canary is not there */
+/** Ends a canary. KEYS: order, state. ARGV: id, state, why. @returns the state after the call; "" = no such canary */
 const end: Script = {
   name: "canary-end",
   lua: `
@@ -59,8 +60,9 @@ redis.call('PUBLISH', KEYS[1], ARGV[1])
 return ARGV[2]`,
 };
 /**
- * KEYS: order, state. ARGV: id, ms. One that no sidecar reports to ends by whoever looks: sidecars have gone back by then.
- * @returns 1 = it did
+ * Ends a canary that has had no reports for ARGV[2] ms. KEYS: order, state. ARGV: id, ms. Anyone who looks may run
+ * this: by then the sidecars have gone back to the old policy.
+ * @returns 1 = it was ended
  */
 const endUnheard: Script = {
   name: "canary-end-unheard",
@@ -73,7 +75,10 @@ redis.call('HSET', KEYS[2], 'state', 'withdrawn', 'why', 'no figures came from a
 redis.call('PUBLISH', KEYS[1], id)
 return 1`,
 };
-/** KEYS: order, state. Who changes the policy now changes it everywhere, where what was promoted is still read, too. */
+/**
+ * Deletes a settled order. KEYS: order, state. Sidecars that still read a promoted candidate then take the changed
+ * policy, too.
+ */
 const forget: Script = {
   name: "canary-forget",
   lua: `
@@ -81,8 +86,8 @@ if redis.call('HGET', KEYS[2], 'settled') and redis.call('DEL', KEYS[1]) == 1 th
 return 0`,
 };
 /**
- * KEYS: order, state, history. ARGV: id, entry. An ended one gets the line of its end, once. The order stays until every
- * sidecar has the policy that came of it.
+ * Writes the end of a canary into the history, once. KEYS: order, state, history. ARGV: id, entry. The order stays for
+ * a while, until every sidecar has the policy that came of it.
  */
 const settleEnded: Script = {
   name: "canary-settle",
@@ -97,7 +102,10 @@ redis.call('PEXPIRE', KEYS[2], ${keptMs})
 redis.call('PUBLISH', KEYS[1], ARGV[1])
 return 1`,
 };
-/** KEYS: state. ARGV: names of fields. All sidecars write there: nothing else is read, and nothing of any length. */
+/**
+ * Reads fields of the state. KEYS: state. ARGV: field names. Every sidecar may write there, so it reads only these
+ * fields, and none longer than 4096 bytes.
+ */
 const readState: Script = {
   name: "canary-state",
   lua: `
@@ -129,7 +137,7 @@ const stateShape = z.object({
   candidates: count,
   count,
   why: z.string().max(1_000).catch(""),
-  /** "1" = its end is in the history. */
+  /** "1" = the end is in the history. */
   settled: z.string().catch(""),
 });
 export type CanaryState = z.output<typeof stateShape>;
@@ -140,7 +148,7 @@ export interface Canary {
   readonly state: CanaryState;
 }
 
-/** Another canary runs. */
+/** Another canary is running. */
 export class CanaryRuns extends Error {
   override readonly name = "CanaryRuns";
   readonly canary: Canary | undefined;
@@ -167,7 +175,7 @@ export class Canaries {
     this.#keys = [canaryKey, canaryStateKey(spread), keyBeside("canary-history", canaryKey, spread)];
   }
 
-  /** The one that is ordered, whatever became of it. Rejects with StoreUnavailable */
+  /** @returns the ordered canary, running or ended. Rejects with StoreUnavailable */
   async read(): Promise<Canary | undefined> {
     const order = await readOrder(this.#store, limitMs);
     if (order === null) return undefined;
@@ -177,11 +185,11 @@ export class Canaries {
     return state?.id === order.id ? { order, state } : undefined;
   }
 
-  /** Rejects with CanaryRuns while another one does. */
+  /** Starts a canary. Rejects with CanaryRuns while another one runs. */
   async begin(wish: CanaryWish, document: Uint8Array): Promise<CanaryOrder> {
     await this.settle();
     const order: CanaryOrder = { id: randomUUID(), ...wish, atMs: 0 };
-    // What an earlier run of that number left.
+    // Reports that an earlier run of the same number left.
     if (order.by === "shadow") await this.#store.delete(shadowKey(order));
     const { steps, guards, minRequests, everyMs, forMs, silentMs } = order;
     const plan = { steps, guards, minRequests, everyMs, forMs, silentMs };
@@ -194,8 +202,8 @@ export class Canaries {
   }
 
   /**
-   * Ends the one that runs.
-   * @returns it, as it ended, and the revision of what was promoted; undefined = none runs
+   * Ends the running canary.
+   * @returns the canary after its end, and the revision if it was promoted; undefined = none runs
    */
   async end(
     to: "promoted" | "aborted",
@@ -206,7 +214,7 @@ export class Canaries {
     if (running === undefined || running.state.state !== "running") return undefined;
     const why = `by ${author}${reason === "" ? "" : `: ${reason}`}`.slice(0, 500);
     const { order } = running;
-    // First: whoever aborts it at the same time has either ended it, or is told that it was promoted.
+    // End it before the policy is written: a concurrent abort has then either ended it, or learns that it was promoted.
     await this.#store.run(end, this.#keys.slice(0, 2), [order.id, to, why], limitMs);
     const ended = await this.read();
     const revision = await this.settle();
@@ -214,9 +222,9 @@ export class Canaries {
   }
 
   /**
-   * What has ended gets its line in the history; what was promoted its revision, where nobody has changed the document
-   * since. Whoever comes first does it, a sidecar too where its rights let it.
-   * @returns the revision of what was promoted, when this did it
+   * Writes an ended canary into the history. A promoted candidate becomes a revision, unless the document has been
+   * changed since. Whoever comes first does this, also a sidecar if its Redis rights allow it.
+   * @returns the revision, if this call wrote it
    */
   async settle(): Promise<number | undefined> {
     const found = await this.#readEnded();
@@ -232,7 +240,10 @@ export class Canaries {
     return revision;
   }
 
-  /** Before the policy is changed. Rejects with CanaryRuns while one runs, where that is not to end by the change. */
+  /**
+   * Prepares a change of the policy. Rejects with CanaryRuns while a canary runs, unless `endsIt`: then the change is
+   * to end it.
+   */
   async makeWay(endsIt = false): Promise<void> {
     await this.settle();
     const running = await this.read();
@@ -250,7 +261,7 @@ export class Canaries {
     return ended === 1 ? await this.read() : undefined;
   }
 
-  /** Newest first. */
+  /** @returns the history's lines for one service, or for the shared policy, newest first */
   async entries(service: string | undefined): Promise<readonly CanaryEntry[]> {
     const reply = await this.#store.run(readEntries, [this.#keys[2]], [maxEntries], limitMs);
     const texts = replyList(reply).map(String);
@@ -259,7 +270,10 @@ export class Canaries {
       .filter((each) => each.service === (service ?? null));
   }
 
-  /** @returns undefined = the document is neither the candidate nor what stood beside it */
+  /**
+   * @returns the revision; undefined = the document is neither the candidate nor the one that the canary was compared
+   * with
+   */
   async #promote(order: CanaryOrder): Promise<number | undefined> {
     const service = order.service ?? undefined;
     const current = await this.#history.current(service, order.author);

@@ -1,4 +1,4 @@
-// A policy file as it goes into Redis, which holds JSON: what is JSON or signed goes as it is, YAML is written anew.
+// Converts a policy file for Redis, which holds JSON: JSON and signed documents stay as they are, YAML becomes JSON.
 import { Lexer } from "yaml";
 import { readJson } from "../policy/document/json.ts";
 import type { PolicyFormat } from "../policy/document/parse.ts";
@@ -8,11 +8,11 @@ import { readYaml } from "../policy/document/yaml.ts";
 
 export interface Candidate {
   readonly bytes: Buffer;
-  /** The document has comments, which JSON cannot hold. */
+  /** Whether the document has comments, which JSON cannot hold. */
   readonly losesComments: boolean;
 }
 
-/** @param bytes of a policy that has been found valid. Throws PolicyRefused for others. */
+/** @param bytes a policy that was found valid. Throws PolicyRefused for others. */
 export function candidateOf(bytes: Uint8Array, format: PolicyFormat): Candidate {
   const text = new TextDecoder().decode(bytes);
   if (format === "json" || isJson(text) || isSigned(text)) {
@@ -22,13 +22,13 @@ export function candidateOf(bytes: Uint8Array, format: PolicyFormat): Candidate 
   return { bytes: Buffer.from(json), losesComments: hasComments(text) };
 }
 
-/** The document in a text from Redis or a file, signed or not; undefined = it cannot be read. */
+/** @returns the document in a text from Redis or a file, signed or not; undefined = it cannot be read */
 export function documentIn(bytes: Uint8Array, format: PolicyFormat = "any"): unknown {
   const reading = readingOf(bytes, format);
   return reading?.problems.length === 0 ? reading.value : undefined;
 }
 
-/** Where a field of it stands. */
+/** @returns the line and column of a field of the document */
 export function placeIn(
   bytes: Uint8Array,
   format: PolicyFormat,
@@ -50,7 +50,7 @@ function readingOf(bytes: Uint8Array, format: PolicyFormat): PositionedDocument 
 const isJson = (text: string): boolean => text.trimStart().startsWith("{");
 const isSigned = (text: string): boolean => /^[\w-]+\.[\w-]+\.[\w-]+$/.test(text.trim());
 
-/** U+001F of the lexer comes before every scalar, whose text may begin with `#`. */
+/** Whether a YAML text has comments. The lexer emits U+001F before every scalar, whose text may begin with `#`. */
 function hasComments(text: string): boolean {
   let before = "";
   for (const lexeme of new Lexer().lex(text)) {

@@ -1,4 +1,4 @@
-// What packages there are in a place, and whether the fleet can run them: for people who look for one.
+// Lists the packages at a location and whether the fleet can run them, for people who look for one.
 import semver from "semver";
 import type { Manifest, Package } from "../extensions/manifest.ts";
 import { contractVersion } from "../extensions/manifest.ts";
@@ -8,10 +8,10 @@ import type { Listed, PackageSource } from "../extensions/source.ts";
 import type { Store } from "../plugin-api/store.ts";
 import { readFleet } from "./fleet.ts";
 
-/** How many live sidecars have which version of the plugin contract; "" = they say none. */
+/** Number of live sidecars by version of the plugin contract; "" = they report none. */
 export type Contracts = ReadonlyMap<string, number>;
 
-/** Of the fleet's heartbeats. Rejects with StoreUnavailable. */
+/** Counts the contracts in the fleet's heartbeats. Rejects with StoreUnavailable. */
 export async function contractsIn(store: Store): Promise<Contracts> {
   const contracts = new Map<string, number>();
   for (const { state, receipt } of (await readFleet(store, undefined)).members) {
@@ -23,9 +23,9 @@ export async function contractsIn(store: Store): Promise<Contracts> {
 }
 
 export interface Fit {
-  /** Whether a sidecar of this program's version could run it. */
+  /** Whether a sidecar of this program's version can run the package. */
   readonly here: boolean;
-  /** Live sidecars that could. */
+  /** Number of live sidecars that can run it. */
   readonly sidecars: number;
   readonly of: number;
 }
@@ -40,12 +40,12 @@ export function fitOf(manifest: Manifest, contracts: Contracts): Fit {
 }
 
 export interface CatalogueEntry extends Listed {
-  /** undefined = it could not be read, because of `problem`. */
+  /** undefined = it could not be read; `problem` says why. */
   readonly package: Package | undefined;
   readonly problem: string | undefined;
 }
 
-/** By name, the highest version first; what is no version comes last. */
+/** Sorts by name, then highest version first; entries without a valid version come last. */
 export function inOrder(listed: readonly Listed[]): Listed[] {
   return listed.toSorted((a, b) => {
     if (a.name !== b.name) return a.name < b.name ? -1 : 1;
@@ -53,13 +53,13 @@ export function inOrder(listed: readonly Listed[]): Listed[] {
   });
 }
 
-/** Packages that are read for one search: each may have 16 MiB. */
+/** Most packages that one search reads: each may have 16 MiB. */
 const maxRead = 100;
 const atOnce = 4;
 
 /**
- * The highest version of each package whose name or description has the word, read.
- * Rejects with PackageError or PackageUnavailable when the place cannot be listed.
+ * Reads the highest version of each package whose name or description has the word. Rejects with PackageError or
+ * PackageUnavailable when the location cannot be listed.
  */
 export async function search(
   source: PackageSource,
@@ -75,7 +75,7 @@ export async function search(
   const readNext = async (): Promise<void> => {
     for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
       const entry = await read(source, next, signal);
-      // Only what is told of it is kept, not its bytes.
+      // The entry keeps the package's description, not its bytes.
       if (hasWord(entry, word)) found.push(entry);
     }
   };

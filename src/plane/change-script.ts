@@ -1,33 +1,36 @@
-// The one script that writes a policy document and its history: all of it or nothing, on a server alone and in a
-// Cluster (document-keys.ts says how), and atomic against every other client, a plain SET too.
+// The script that writes a policy document and its history. It writes all or nothing, on a single server and in a
+// Cluster (document-keys.ts says how), and is atomic against every other client, also against a plain SET.
 import type { Script } from "../plugin-api/store.ts";
 
-/** Most revisions of a document that are kept, and most bytes of their documents; the latest always is. */
+/** Limits of a document's history: revisions, and bytes of their documents. The latest revision is always kept. */
 export const maxRevisions = 200;
 export const maxHistoryBytes = 64 * 1024 * 1024;
-/** A document that was SET past us and is longer is told of in the history, without its text. */
+/** A longer document from a plain SET gets its line in the history, but its text is not kept. */
 export const maxDirectBytes = 4 * 1024 * 1024;
-/** Documents that are there by a sidecar's word alone, of so many bytes at most: no sidecar drives out what operators did. */
+/** Most entries that only sidecars have reported, and their size limit: no sidecar can push out operators' entries. */
 const maxReported = 32;
 export const maxReportBytes = 1024 * 1024;
 
 /**
  * KEYS: document, history, epoch, applied.
- * ARGV: what to do, base, mark, document, kind, digest, author, reason, id, reporter, deleted, most revisions, most bytes,
+ * ARGV: action, base, mark, document, kind, digest, author, reason, id, reporter, deleted, most revisions, most bytes,
  * epoch of the document's signature ("" or "0" = none).
- * Of `relay` also KEYS: relayed. ARGV: SHA-1 that the document must have, what `relayed` must hold, least revision, what `relayed` is to hold.
+ * For `relay` also KEYS: relayed. ARGV: required SHA-1 of the document, required value of `relayed`, least revision,
+ * new value of `relayed`.
  *
- * `write`: sets the document. Its last revision must be `base`, and it must hold what that revision says.
- * `direct`: takes what the document holds (its SHA-1, `mark`) into the history, unless that is its last revision already.
- * `report`: takes what a sidecar found there earlier into the history. What the document holds, and its revision, stay: a
- * sidecar's word is no change that an operator could be beaten to. Of `mark` "" it is computed.
- * `relay`: sets the document that another region has, with that region's number where it is higher than the last one here.
+ * `write`: sets the document. The last revision must be `base`, and the document must still be that revision's.
+ * `direct`: adds the current document (SHA-1: `mark`) to the history, unless it is the last revision already.
+ * `report`: adds a document that a sidecar found earlier to the history. The document and its last revision stay as
+ * they are, so that a sidecar's report never conflicts with an operator's change. If `mark` is "", the script computes
+ * it.
+ * `relay`: sets the document of another region, with that region's number if it is higher than the last one here.
  *
- * SHA-1 is the only digest that Redis' Lua has: whoever makes two documents of one digest and may SET both of them hides
- * a line of the history, and nothing else.
+ * SHA-1 is the only digest in Redis' Lua. Someone who makes two documents with one SHA-1, and may SET both, can hide a
+ * line of the history, but nothing else.
  *
- * Answers "ok", revision, epoch ms · "conflict", last revision in short · "unrecorded" (a plain SET came first) ·
- * "stale", last revision in short (one of as high an epoch was written before) · "moved" (it holds something else by now) · "known" (there is nothing to take over).
+ * Answers "ok", revision, epoch ms · "conflict", summary of the last revision · "unrecorded" (a plain SET came first) ·
+ * "stale", summary of the last revision (an epoch as high has been written) · "moved" (the document or `relayed` has
+ * changed) · "known" (the history has it already).
  */
 export const changeDocument: Script = {
   name: "policy-change",
@@ -121,7 +124,10 @@ end
 return { 'ok', revision, at }`,
 };
 
-/** KEYS: history. ARGV: most, `1` = with documents. Newest first: flat lists of names and values. */
+/**
+ * Reads the history. KEYS: history. ARGV: limit, `1` = with documents. @returns flat lists of names and values, newest
+ * first
+ */
 export const readHistory: Script = {
   name: "policy-history",
   lua: `
@@ -140,7 +146,7 @@ end
 return found`,
 };
 
-/** KEYS: history. ARGV: revision. The one entry, with its document; an empty list when it is not there. */
+/** Reads one entry with its document. KEYS: history. ARGV: revision. @returns an empty list if there is none */
 export const readRevision: Script = {
   name: "policy-revision",
   lua: `

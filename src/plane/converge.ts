@@ -1,5 +1,5 @@
-// Waits until every live sidecar that a change concerns says that it has it in force, and says how long that took, who
-// refused and who is late. Times are Redis' own, at both ends.
+// Waits until every live sidecar that a change concerns reports that it has it in force. Then it says how long that
+// took, and which sidecars refused or are late. All times are from Redis' clock.
 import { setTimeout as wait } from "node:timers/promises";
 import { type Store, StoreUnavailable } from "../plugin-api/store.ts";
 import { type Member, readFleet, withReceipts } from "./fleet.ts";
@@ -22,16 +22,16 @@ export interface Convergence {
   readonly converged: boolean;
   readonly concerned: number;
   readonly inForce: number;
-  /** From the change to in force; null = nobody has it. */
+  /** Milliseconds from the change until it is in force; null = no sidecar has it. */
   readonly ms: { readonly p50: number; readonly p99: number; readonly max: number } | null;
   readonly refused: readonly Refusal[];
   /** `service/instance`. */
   readonly late: readonly string[];
-  /** Fell silent, and did not come back: what they serve by nobody can tell. */
+  /** Sidecars that went silent and did not come back: which policy they use is unknown. */
   readonly gone: readonly string[];
-  /** Ended meanwhile, and said so. */
+  /** Sidecars that shut down meanwhile, and said so. */
   readonly left: readonly string[];
-  /** Keys in which sidecars should be listed, and something else lies. */
+  /** Keys that should list sidecars but hold something else. */
   readonly unreadable: readonly string[];
 }
 
@@ -42,7 +42,7 @@ export interface WaitOptions {
 }
 
 const betweenMs = 100;
-/** A sidecar may still be telling of what it refused before: those who refuse are believed after this long. */
+/** A sidecar may still report an earlier refusal. Refusals end the wait only after this time. */
 const refusedAfterMs = 2_000;
 
 export async function converge(store: Store, applied: Applied, options: WaitOptions): Promise<Convergence> {
@@ -56,7 +56,7 @@ export async function converge(store: Store, applied: Applied, options: WaitOpti
   const left: Member[] = [];
   let seen = false;
   for (;;) {
-    // Redis may be away for a moment, but whoever has seen nothing has nothing to tell.
+    // Redis may be away for a moment; but if no look ever succeeds, the error is thrown at the limit.
     const looked = await look(store, applied, pending, seen || passed() < limitMs);
     if (looked !== undefined) {
       seen = true;
@@ -79,8 +79,8 @@ interface Looked {
 }
 
 /**
- * @param patient whether Redis may not answer now, which is undefined then
- * Rejects with StoreUnavailable.
+ * Reads the sidecars' receipts. Rejects with StoreUnavailable.
+ * @param patient whether to resolve with undefined, not reject, when Redis does not answer
  */
 async function look(
   store: Store,
@@ -91,7 +91,8 @@ async function look(
   try {
     const read = await withReceipts(store, pending);
     const silent = read.filter(({ receipt }) => receipt === null);
-    // Who says goodbye is listed no more; who is cut off, or was killed, is, and may come back.
+    // A sidecar that says goodbye is removed from the list. One that is cut off or was killed stays there, and may come
+    // back.
     const listed = new Set(
       silent.length === 0 ? [] : (await readFleet(store, applied.service)).members.map(name),
     );
@@ -114,7 +115,7 @@ function hasIt({ receipt }: Member, { service, digest }: Applied): boolean {
   return service === undefined ? documents.shared === digest : (documents.layer ?? "") === digest;
 }
 
-/** A sidecar of an older version does not say since when: what is known is that it has it by now. */
+/** Sidecars of older versions do not report the time: then the time of their heartbeat counts. */
 function tookMs({ receipt, seenAtMs }: Member, { atMs }: Applied): number {
   return Math.max(0, (receipt?.inForceAt ?? seenAtMs) - atMs);
 }

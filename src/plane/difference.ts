@@ -1,5 +1,5 @@
-// What differs between two policies as people think of them: routes by path and methods, options by name, lists of
-// plugins by what is in them. Pure.
+// Compares two policies as people think of them: routes by path and methods, options by name, lists of plugins as sets.
+// Pure.
 import { isDeepStrictEqual } from "node:util";
 import { isObject } from "../policy/document/plain-object.ts";
 
@@ -11,7 +11,7 @@ export interface Difference {
   readonly to?: unknown;
 }
 
-/** In the order of the new document, then what is gone from the old one. */
+/** @returns the differences in the order of the new document, then what is missing from it */
 export function differences(from: unknown, to: unknown): readonly Difference[] {
   const found: Difference[] = [];
   compare(from, to, "", found);
@@ -33,7 +33,7 @@ function compare(from: unknown, to: unknown, path: string, found: Difference[]):
   } else found.push({ op: "change", path, from, to });
 }
 
-/** Lists whose order means nothing. */
+/** Whether the order of the list at this path has no meaning. */
 function isSet(path: string): boolean {
   return /(^|\.)(plugins|locked|methods|services)$/.test(path) && !path.includes("pluginConfig");
 }
@@ -70,7 +70,7 @@ function byName(routes: readonly unknown[]): Map<string, unknown> {
   return named;
 }
 
-/** Its path and, where it has any, its methods. */
+/** @returns the route's path, with its methods and services if it has any */
 export function routeName(route: unknown): string {
   if (!isObject(route)) return "?";
   const methods = Array.isArray(route["methods"])

@@ -1,5 +1,5 @@
-// The fleet by its heartbeats: who is there, what is in force where, who fell silent. Read by way of the indexes, never
-// by a walk over the keys. A sidecar writes its heartbeat itself: nothing in it is taken on trust.
+// Reads the fleet from its heartbeats: which sidecars exist, what each has in force, which are lost. It uses the
+// indexes and never scans the keys. A sidecar writes its own heartbeat, so nothing in it is trusted.
 import { pairsOf } from "../plugin-api/pairs.ts";
 import { z } from "zod";
 import { heartbeatExpiryMs, heartbeatKey, lostMs, membersKey, servicesKey } from "../fleet/heartbeat.ts";
@@ -14,7 +14,7 @@ const epochMs = z.number().min(0).max(8.64e15).nullable().catch(null);
 const schema = z.object({
   region: text.nullable().catch(null),
   version: text.catch("?"),
-  /** Of the plugin contract; null = it says none, and has no extensions. */
+  /** Version of the plugin contract; null = it reports none, and has no extensions. */
   contract: text.nullable().catch(null),
   plugins: z.record(z.string(), text).catch({}),
   troubles: z.record(z.string(), text).catch({}),
@@ -25,12 +25,12 @@ const schema = z.object({
   lastError: told,
   overruled: told,
   disabled: z.array(text).max(32).catch([]),
-  /** What of a canary it has in force, and what it counted. */
+  /** The canary that it takes part in, and its counts. */
   canary: z
     .looseObject({ id: text, revision: z.number(), percent: z.number(), state: text })
     .nullable()
     .catch(null),
-  /** Whether the service can be reached past the sidecar; null = an older one, which does not look. */
+  /** Whether the service can be reached past the sidecar; null = an older sidecar that does not check. */
   bypass: z.object({ state: text, detail: text }).nullable().catch(null),
   inForceAt: epochMs,
   refusedAt: epochMs,
@@ -41,28 +41,28 @@ export type Receipt = z.infer<typeof schema>;
 export interface Member {
   readonly service: string;
   readonly instance: string;
-  /** `lost`: it fell silent within the last hour without saying goodbye. */
+  /** `lost`: it went silent within the last hour without saying goodbye. */
   readonly state: "live" | "lost";
-  /** Of its last beat; epoch ms by Redis' clock. */
+  /** Time of its last heartbeat; epoch ms by Redis' clock. */
   readonly seenAtMs: number;
-  /** null = its heartbeat is gone or cannot be read. */
+  /** null = its heartbeat has expired or cannot be read. */
   readonly receipt: Receipt | null;
 }
 
 export interface Fleet {
-  /** By Redis' clock. */
+  /** Epoch ms by Redis' clock. */
   readonly nowMs: number;
-  /** By service and instance. */
+  /** Sorted by service and instance. */
   readonly members: readonly Member[];
-  /** Keys, without prefix, that hold something else than sidecars write there: who is listed in them nobody can tell. */
+  /** Keys, without prefix, that hold another type than sidecars write: the sidecars in them are unknown. */
   readonly unreadable: readonly string[];
 }
 
-/** Many more than anybody runs, since a taken sidecar can name services that there are not. */
+/** Many more than anybody runs; a compromised sidecar can name services that do not exist. */
 const maxServices = 10_000;
 const maxMembers = 200_000;
 const page = 200;
-/** Several times as much as a sidecar writes. */
+/** Several times the size that a sidecar writes. */
 const maxHeartbeatBytes = 256 * 1024;
 const limitMs = 5_000;
 
@@ -82,7 +82,7 @@ local from = '(' .. string.format('%.0f', now - ARGV[1])
 return { string.format('%.0f', now),
   redis.call('ZRANGEBYSCORE', KEYS[1], from, '+inf', 'WITHSCORES', 'LIMIT', 0, ARGV[2]) }`,
 };
-/** Of what no sidecar writes there: nothing. */
+/** Reads several keys. Skips values of another type or a greater length than sidecars write. */
 const readMany: Script = {
   name: "fleet-read",
   lua: `
@@ -102,7 +102,7 @@ export async function readFleet(store: Store, service: string | undefined): Prom
   const names = service === undefined ? await orNothing(services(store)) : [service];
   if (names === undefined) unreadable.push(servicesKey);
   for (const name of names ?? []) {
-    // Any sidecar of the service can write there: it must not hide the others.
+    // Any sidecar of this service can spoil this key: the others must stay visible.
     const reply = await orNothing(store.run(readMembers, [membersKey(name)], [lostMs, maxMembers], limitMs));
     if (reply === undefined) unreadable.push(membersKey(name));
     const [now, list] = replyList(reply);
@@ -115,7 +115,7 @@ export async function readFleet(store: Store, service: string | undefined): Prom
   }
   found.sort((a, b) => order(a.service, b.service) || order(a.instance, b.instance));
   const read = await withReceipts(store, found);
-  // In a large service beats are further apart, and keys live longer.
+  // In a large service heartbeats are further apart, and their keys live longer.
   const isLive = ({ receipt, seenAtMs }: (typeof read)[number]): boolean =>
     receipt !== null || nowMs - seenAtMs < heartbeatExpiryMs;
   return {
@@ -125,7 +125,7 @@ export async function readFleet(store: Store, service: string | undefined): Prom
   };
 }
 
-/** @returns undefined where the key holds something else. Rejects with StoreUnavailable for all other reasons */
+/** @returns undefined if the key holds another type. Rejects with StoreUnavailable for all other reasons */
 async function orNothing<Result>(reading: Promise<Result>): Promise<Result | undefined> {
   try {
     return await reading;
@@ -137,7 +137,7 @@ async function orNothing<Result>(reading: Promise<Result>): Promise<Result | und
 
 const order = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 
-/** The same members with what they say now. */
+/** @returns the members with their current heartbeats */
 export async function withReceipts<Of extends Omit<Member, "receipt" | "state">>(
   store: Store,
   members: readonly Of[],
@@ -154,14 +154,14 @@ export async function withReceipts<Of extends Omit<Member, "receipt" | "state">>
   return read;
 }
 
-/** Services with a sidecar within the last two hours, the latest first. */
+/** @returns services that had a sidecar within the last two hours, the latest first */
 export async function services(store: Store): Promise<string[]> {
   const reply = await store.run(readServices, [servicesKey], [maxServices, 2 * lostMs], limitMs);
   return replyList(reply).map(String);
 }
 
 async function readKeys(store: Store, keys: readonly string[]): Promise<readonly unknown[]> {
-  // In a Cluster keys of several sidecars are in several slots.
+  // In a Cluster the keys of several sidecars are in several slots.
   if (store.sharded !== false) return Promise.all(keys.map((key) => readOne(store, key)));
   const reply = await store.run(readMany, keys, [], limitMs);
   return replyList(reply);

@@ -1,5 +1,5 @@
-// Policy documents in Redis with their history: read, changed under an optimistic lock, brought up to date with what
-// was SET past it.
+// Reads and changes policy documents in Redis with their history. Changes use an optimistic lock. Documents from a
+// plain SET, which bypasses the history, are added to it first.
 import { createHash, randomUUID } from "node:crypto";
 import { digestOf } from "../policy/document/digest.ts";
 import { directKey, type DocumentKeys, documentKeys } from "../policy/sources/document-keys.ts";
@@ -16,7 +16,7 @@ import {
 import { clearReports, parseReports, readReports } from "./reports.ts";
 import { type Head, parseEntry, parseHead, type Revision, type RevisionKind } from "./revision.ts";
 
-/** A policy is megabytes, and an operator waits. */
+/** A policy may have megabytes, and only an operator waits for it. */
 const limitMs = 5_000;
 
 export interface Change {
@@ -27,7 +27,7 @@ export interface Change {
   readonly reason: string;
   /** The revision that this change was made from; 0 = none. */
   readonly base: number;
-  /** Of the document's signature; absent = it has none. */
+  /** Epoch of the document's signature; absent = it has none. */
   readonly signedEpoch?: number | undefined;
 }
 
@@ -36,21 +36,21 @@ export interface Written {
   readonly digest: string;
   /** Epoch ms by Redis' clock. */
   readonly atMs: number;
-  /** The document was there already: nothing was written. */
+  /** The document was there already, and nothing was written. */
   readonly unchanged: boolean;
 }
 
-/** What a document holds now. */
+/** The current content of a document's key. */
 export interface Current {
-  /** undefined = there is none. */
+  /** undefined = there is no document. */
   readonly document: Buffer | undefined;
   readonly digest: string;
-  /** 0 = nothing has ever been there. */
+  /** 0 = there has never been a document. */
   readonly revision: number;
   readonly head: Head | undefined;
 }
 
-/** Somebody else changed the document since. */
+/** Someone else has changed the document since. */
 export class ChangeConflict extends Error {
   override readonly name = "ChangeConflict";
   readonly head: Head | undefined;
@@ -61,7 +61,7 @@ export class ChangeConflict extends Error {
   }
 }
 
-/** A document of as high an epoch was written before: sidecars that have had it refuse this one. */
+/** A document with an epoch as high was written before: sidecars that have had it would refuse this one. */
 export class StaleEpoch extends Error {
   override readonly name = "StaleEpoch";
 
@@ -72,7 +72,7 @@ export class StaleEpoch extends Error {
   }
 }
 
-/** The connection was lost while the change was under way, and nobody can say whether it was made. */
+/** The connection was lost during the change: it is unknown whether it was made. */
 export class OutcomeUnknown extends Error {
   override readonly name = "OutcomeUnknown";
 }
@@ -86,7 +86,7 @@ export class PolicyHistory {
     this.#keyPrefix = keyPrefix;
   }
 
-  /** What the document holds and which revision the history has of that, without writing anything. */
+  /** Reads the document and its revision in the history, without writing. */
   async peek(service: string | undefined): Promise<Current & { readonly recorded: boolean }> {
     const keys = this.#keys(service);
     const [bytes, short] = await Promise.all([
@@ -99,7 +99,7 @@ export class PolicyHistory {
     return { document: bytes ?? undefined, digest, revision: head?.revision ?? 0, head, recorded };
   }
 
-  /** The same, once what was SET past the history has its revision there. @param by who says so, for the history */
+  /** Reads the document, and first gives a plain SET its revision. @param by who noticed the SET, for the history */
   async current(service: string | undefined, by: string): Promise<Current> {
     await this.#takeReports(service);
     return await this.#recorded(service, by);
@@ -114,9 +114,11 @@ export class PolicyHistory {
     throw new StoreUnavailable("the policy changes faster than it can be read");
   }
 
-  /** The same for whoever only reads: where nothing may be written the history goes without that line for now. */
+  /**
+   * Reads like `current`, for readers: where writing is not allowed, the plain SET gets no line in the history for now.
+   */
   async look(service: string | undefined, by: string): Promise<Current> {
-    // First: ioredis leaves a server that says READONLY, and what it is asked next is lost.
+    // Peek first: ioredis disconnects from a server that answers READONLY, and loses the next command.
     const before = await this.peek(service);
     try {
       return await this.current(service, by);
@@ -138,7 +140,7 @@ export class PolicyHistory {
     });
   }
 
-  /** One revision with its document; undefined = the history does not have it (any more). */
+  /** @returns one revision with its document; undefined = the history does not have it, or no longer */
   async find(
     service: string | undefined,
     revision: number,
@@ -147,7 +149,10 @@ export class PolicyHistory {
     return parseEntry(await this.#store.run(readRevision, [history], [revision], limitMs));
   }
 
-  /** All of it or nothing. Rejects with ChangeConflict when `base` is not the last revision any more. */
+  /**
+   * Writes the change, all or nothing. Rejects with ChangeConflict when `base` is no longer the last revision,
+   * StaleEpoch, or OutcomeUnknown.
+   */
   async change(service: string | undefined, change: Change): Promise<Written> {
     const { document, kind, author, reason, base, signedEpoch = 0 } = change;
     const text = document === undefined ? Buffer.alloc(0) : Buffer.from(document);
@@ -171,7 +176,7 @@ export class PolicyHistory {
     throw new StoreUnavailable("the policy changes faster than it can be written");
   }
 
-  /** Whether the script ran is asked again when its answer was lost: its id tells. */
+  /** Runs the script. If its answer is lost, the id of the last revision tells whether it ran. */
   async #run(
     service: string | undefined,
     id: string,
@@ -200,7 +205,7 @@ export class PolicyHistory {
     await this.#store.run(changeDocument, allOf(this.#keys(service)), args, limitMs);
   }
 
-  /** Takes over what sidecars saw while no command was looking; each under the name of who said so. */
+  /** Adds changes to the history that sidecars saw while no command looked; each names the sidecar that reported it. */
   async #takeReports(service: string | undefined): Promise<void> {
     const { document } = this.#keys(service);
     const reply = await this.#store.run(readReports, [directKey], [`${document}/`], limitMs);
@@ -235,6 +240,6 @@ const allOf = ({ document, history, epoch, applied }: DocumentKeys): string[] =>
   applied,
 ];
 
-/** Whether Redis answers that it takes no such write: of this user, or of anybody now. */
+/** Whether Redis refuses such a write, from this user (NOPERM) or from anybody at the moment. */
 export const isForbidden = (error: unknown): boolean =>
   error instanceof StoreUnavailable && ["NOPERM", "READONLY", "OOM"].includes(error.code ?? "");

@@ -1,4 +1,4 @@
-// Kill switches as operators set and take them back. Every sidecar hears of it from the script that writes.
+// Sets and removes kill switches for operators. The scripts that write them notify every sidecar.
 import {
   disabledKey,
   type KillSwitch,
@@ -31,9 +31,11 @@ const limitMs = 3_000;
 const now = "local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000)";
 
 /**
- * KEYS: disabled, its history. ARGV: field, value, most fields, whether a signed one may be replaced, most bytes of an entry, where those
- * begin that only make room, entry of the history, then field, value, … of those that are over, and of those that do not count. What is over
- * goes, and where there is no room what does not count, unless somebody has set it anew ("" = whatever is there). Answers "ok", "full", "signed".
+ * Sets a switch. KEYS: disabled, its history. ARGV: field, value, most fields, whether a signed one may be replaced,
+ * most bytes of an entry, index in ARGV at which the idle ones begin, entry of the history, then field, value, … of the
+ * expired ones and of the idle ones (no sidecar honours them). Expired ones are removed. If there is no room, idle ones
+ * and unreadable fields are removed too. One that has been set again meanwhile stays, unless its value here is "".
+ * @returns "ok", "full" or "signed"
  */
 const write: Script = {
   name: "disabled-write",
@@ -61,7 +63,10 @@ redis.call('PUBLISH', KEYS[1], ARGV[1])
 ${appendLua(7)}
 return 'ok'`,
 };
-/** KEYS: disabled, its history. ARGV: field, entry of the history. @returns whether it was there: 1 or 0 */
+/**
+ * Removes a switch. KEYS: disabled, its history. ARGV: field, entry of the history. @returns 1 = it was there, 0 = it
+ * was not
+ */
 const remove: Script = {
   name: "disabled-remove",
   lua: `
@@ -71,24 +76,24 @@ redis.call('PUBLISH', KEYS[1], ARGV[1])
 ${appendLua(2)}
 return 1`,
 };
-/** KEYS: disabled. @returns the time of Redis in ms */
+/** KEYS: disabled. @returns Redis' time in epoch ms */
 const time: Script = { name: "disabled-time", lua: `${now}\nreturn now` };
 
 export interface ListedSwitch extends KillSwitch {
-  /** Whether sidecars with these keys honour it; else they ignore it. */
+  /** Whether sidecars with these keys honour it; otherwise they ignore it. */
   readonly counts: boolean;
 }
 
 export interface SwitchList {
   /** Epoch ms by Redis' clock. */
   readonly nowMs: number;
-  /** Those that are not over, oldest first. */
+  /** The switches that have not expired, oldest first. */
   readonly switches: readonly ListedSwitch[];
   /** Fields that no sidecar can read. */
   readonly unreadable: readonly string[];
-  /** Field, value, … of those that are over. */
+  /** Field, value, … of the expired ones. */
   readonly over: readonly string[];
-  /** Field, value, … of those that no sidecar honours. */
+  /** Field, value, … of the ones that no sidecar honours. */
   readonly idle: readonly string[];
 }
 
@@ -98,7 +103,7 @@ export class KillSwitches {
   readonly #spread: Spread;
   readonly #open: SwitchOpener | undefined;
 
-  /** @param trusted whose signatures count; undefined = nothing has to be signed */
+  /** @param trusted keys whose signatures count; undefined = nothing has to be signed */
   constructor(store: Store, keyPrefix: string, trusted: readonly VerifyKey[] | undefined) {
     this.#store = store;
     this.#spread = { sharded: store.sharded !== false, keyPrefix };
@@ -120,7 +125,7 @@ export class KillSwitches {
       const facts = parseSwitchFacts(unsignedText(value));
       if (target === undefined || facts === undefined) {
         unreadable.push(field.slice(0, 200));
-        idle.push(field, value.includes("\ufffd") ? "" : value); // what is not UTF-8 could not be found again
+        idle.push(field, value.includes("\ufffd") ? "" : value); // bytes that are not UTF-8 could not be matched again
       } else if (facts.untilMs !== null && facts.untilMs <= nowMs) over.push(field, value);
       else {
         const counts =
@@ -134,9 +139,9 @@ export class KillSwitches {
   }
 
   /**
-   * Switches off; one of the same target is replaced, but no signed one by one that is not. What is over goes on the
-   * way, and where there is no room what no sidecar honours.
-   * @param key signs it; then it has an end
+   * Sets a switch, and replaces one of the same target; an unsigned switch never replaces a signed one. Expired ones
+   * are removed on the way, and, if there is no room, those that no sidecar honours.
+   * @param key signs the switch; sidecars honour a signed one only if it has a `ttlMs`
    */
   async disable(
     target: SwitchTarget,
@@ -160,14 +165,14 @@ export class KillSwitches {
     return answer === "ok" || answer === "signed" ? answer : "full";
   }
 
-  /** @returns whether it was off */
+  /** Removes a switch. @returns whether it was set */
   async enable(target: SwitchTarget, by: Pick<SwitchFacts, "reason" | "author">): Promise<boolean> {
     const entry = entryText("enable", target, { ...by, untilMs: null, openRoutes: false }, false);
     const args = [switchField(target), entry];
     return Number(await this.#store.run(remove, this.#keys, args, limitMs)) > 0;
   }
 
-  /** Newest first. */
+  /** @returns the history of switches, newest first */
   history(): Promise<readonly SwitchEntry[]> {
     return readSwitchHistory(this.#store, this.#spread);
   }

@@ -1,37 +1,37 @@
-// The log streams of many services as one, in the order of Redis' clock: the last lines, and then what comes. What is held
-// is one page a stream at most.
+// Merges the log streams of many services into one, in the order of Redis' clock: the last lines first, then new ones.
+// It holds at most one page of each stream.
 import { replyList, type Script, type Store } from "../plugin-api/store.ts";
 import { services } from "./fleet.ts";
 
 export interface LogEntry {
   readonly service: string;
-  /** Of the entry in its stream, by Redis' clock: `<epoch ms>-<number>`. */
+  /** Id of the entry in its stream, by Redis' clock: `<epoch ms>-<number>`. */
   readonly id: string;
-  /** As the sidecar wrote it: JSON, unless somebody else wrote to the stream. */
+  /** The line as the sidecar wrote it: JSON, unless another program wrote to the stream. */
   readonly line: string;
 }
 
 interface Stream {
   readonly service: string;
-  /** Everything up to this has been told. */
+  /** Id of the last entry that was returned. */
   seen: string;
 }
 
 interface Page {
   readonly nowMs: number;
   readonly entries: readonly LogEntry[];
-  /** There may be more where these come from. */
+  /** Whether the stream may have more entries. */
   readonly full: boolean;
 }
 
-/** Keys of one script: it stops everybody else for as long as it runs. */
+/** Most keys of one script call: Redis serves nobody else while it runs. */
 const keysAtOnce = 100;
 const callsAtOnce = 50;
 const maxHeld = 20_000;
 const limitMs = 5_000;
 const servicesEveryMs = 5_000;
 
-/** A key of another type is nobody's log, and no reason to give up on the others. */
+/** A key of another type is no log stream; it must not keep the others from being read. */
 const body = (range: string): string => `
 local t = redis.call('TIME')
 local pages = {}
@@ -46,35 +46,36 @@ const readNewer: Script = { name: "logs-newer", lua: body("'XRANGE', key, ARGV[i
 
 export class LogStreams {
   readonly #store: Store;
-  /** undefined = all services that there are. */
+  /** undefined = all services. */
   readonly #service: string | undefined;
   readonly #streams = new Map<string, Stream>();
   #lookedAtMono = -Infinity;
-  /** By Redis' clock: of the last answer, and of the one before services were looked for. */
+  /** Times by Redis' clock: of the last answer, and of the last answer before the list of services was read. */
   #nowMs = 0;
   #lookedAtMs = 0;
   readonly #fromMs: number;
 
-  /** @param fromMs where `next` begins unless `last` was asked before: epoch milliseconds */
+  /** @param fromMs where `next` begins if `last` was not called before; epoch milliseconds */
   constructor(store: Store, service: string | undefined, fromMs = 0) {
     this.#store = store;
     this.#service = service;
     this.#fromMs = fromMs;
   }
 
-  /** How many services are read. */
+  /** Number of services whose streams are read. */
   get size(): number {
     return this.#streams.size;
   }
 
   /**
-   * The last entries that match, oldest first; `next` goes on from there.
-   * Rejects with StoreUnavailable, as `next` does.
+   * Reads the last entries that match, oldest first; `next` continues after them. Rejects with StoreUnavailable, as
+   * `next` does.
    */
   async last(count: number, matches: (entry: LogEntry) => boolean): Promise<readonly LogEntry[]> {
     await this.#look();
     const streams = [...this.#streams.values()];
-    // Of each stream: what has been read and not taken, newest first, and where to read on; undefined = its end is reached.
+    // For each stream: entries that were read but not taken, newest first, and where to read on; undefined = its end is
+    // reached.
     const held = streams.map((stream) => ({
       stream,
       entries: [] as LogEntry[],
@@ -94,7 +95,7 @@ export class LogStreams {
         if (first) each.stream.seen = entries[0]?.id ?? `${nowMs - 1}-0`;
       }
       if (held.every(({ entries }) => entries.length === 0)) break;
-      // Older than this, a stream may have entries that have not been read.
+      // A stream may have unread entries that are older than this id.
       const ends = held
         .filter(({ from }) => from !== undefined)
         .flatMap(({ entries }) => entries.at(-1)?.id ?? []);
@@ -108,7 +109,7 @@ export class LogStreams {
     return found.slice(0, count).toReversed();
   }
 
-  /** What has come since, oldest first; perhaps not all of it. */
+  /** @returns new entries, oldest first; there may be more. */
   async next(): Promise<readonly LogEntry[]> {
     await this.#look();
     const streams = [...this.#streams.values()];
@@ -116,7 +117,7 @@ export class LogStreams {
       readNewer,
       streams.map(({ service, seen }) => [service, `(${seen}`]),
     );
-    // Later than this, a stream may have entries that have not been read, which go before others' later ones.
+    // A stream may have unread entries that are later than this id and precede later ones of other streams.
     const ends = pages.filter(({ full }) => full).flatMap(({ entries }) => entries.at(-1)?.id ?? []);
     const until = ends.toSorted(byId)[0];
     const taken = pages.map(({ entries }) =>
@@ -129,7 +130,7 @@ export class LogStreams {
     return taken.flat().toSorted((a, b) => byId(a.id, b.id));
   }
 
-  /** Looks for services that have come. Their entries since the last look are new. */
+  /** Looks for new services. Their entries since the last look count as new. */
   async #look(): Promise<void> {
     const nowMono = performance.now();
     if (nowMono - this.#lookedAtMono < servicesEveryMs) return;
@@ -141,10 +142,10 @@ export class LogStreams {
     this.#lookedAtMono = nowMono;
   }
 
-  /** @param from each service with the id to begin at. @returns a page for each */
+  /** @param from each service with the id to begin at. @returns one page for each service */
   async #read(script: Script, from: readonly (readonly [string, string])[]): Promise<readonly Page[]> {
     const count = Math.min(500, Math.max(10, Math.floor(maxHeld / Math.max(1, from.length))));
-    // In a Cluster keys of several services are in several slots.
+    // In a Cluster the keys of several services are in several slots.
     const keysEach = this.#store.sharded === false ? keysAtOnce : 1;
     const calls = chunks(from, keysEach);
     const pages: Page[] = [];
@@ -164,7 +165,7 @@ export class LogStreams {
       }
     }
     for (const { nowMs } of pages) this.#nowMs = Math.max(this.#nowMs, nowMs);
-    // Services have been looked for just before the first answer.
+    // The services were listed just before the first answer.
     if (this.#lookedAtMs === 0) this.#lookedAtMs = this.#nowMs;
     return pages;
   }

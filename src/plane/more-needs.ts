@@ -1,4 +1,5 @@
-// What one version of a package asks for beyond another, in words: for whoever decides whether it gets that.
+// Lists in words what one version of a package needs beyond another, for the person who decides whether it may have
+// that.
 import type { Manifest, Needs } from "../extensions/manifest.ts";
 
 const nothing: Needs = {
@@ -11,7 +12,7 @@ const nothing: Needs = {
   memoryMiB: 0,
 };
 
-/** @param before undefined = there was none: all that it asks for */
+/** @param before undefined = there was no version before: lists everything that `after` needs */
 export function moreNeeds(before: Manifest | undefined, after: Manifest): readonly string[] {
   const old = before?.needs ?? nothing;
   const { secrets, keys, hosts, readFields, writeFields, body, database, memoryMiB } = after.needs;
@@ -44,7 +45,7 @@ const beyond = (values: readonly string[], isKnown: (value: string) => boolean):
 const named = (what: string, values: readonly string[]): string[] =>
   values.map((value) => `${what} ${value}`);
 
-/** A key that ends in a colon is all that begins so. */
+/** A key that ends in a colon stands for all keys that begin with it. */
 const covers = (known: string, key: string): boolean =>
   known === key || (known.endsWith(":") && key.startsWith(known));
 
@@ -58,7 +59,7 @@ function larger(what: string, before = 0, after = 0, unit: string): string[] {
   return after > before ? [`${what} ${after} ${unit}`] : [];
 }
 
-/** What it would guard no more. */
+/** @returns the protections that the new version gives up */
 function weaker(before: Manifest | undefined, after: Manifest): string[] {
   if (before === undefined) return [];
   if (before.security && !after.security) return ["to decide no more who gets in"];

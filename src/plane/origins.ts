@@ -1,9 +1,9 @@
-// Which document set each field of an effective policy. Pure: told by where the same value stands.
+// Finds which document set each field of an effective policy. Pure: it looks for the same value at the same place.
 import { isDeepStrictEqual } from "node:util";
 import { isObject } from "../policy/document/plain-object.ts";
 import { routeName } from "./difference.ts";
 
-/** `default`: neither document says it. */
+/** `default`: neither document sets it. */
 export type Origin = "shared" | "layer" | "default";
 
 export interface Field {
@@ -12,7 +12,7 @@ export interface Field {
   readonly from: Origin;
 }
 
-/** Every field that is no object, in the order of the effective document. */
+/** @returns every field that is not an object with members, in the order of the effective document */
 export function fieldsOf(effective: unknown, shared: unknown, layer: unknown): readonly Field[] {
   const fields: Field[] = [];
   if (!isObject(effective)) return fields;
@@ -40,14 +40,14 @@ function walk(value: unknown, shared: unknown, layer: unknown, path: string, fie
   fields.push({ path, value, from: value === undefined ? "default" : from });
 }
 
-/** The route that this one was made of: the layer's takes the place of the shared one of its path and methods. */
+/** @returns the route that this one comes from. A layer's route replaces the shared one of its path and methods. */
 function matching(document: unknown, route: unknown): unknown {
   const routes = memberOf(document, "routes");
   if (!Array.isArray(routes)) return undefined;
   return (routes as unknown[]).find((each) => nameOf(each) === nameOf(route));
 }
 
-/** An effective route is for one service: it does not say which. */
+/** An effective route is for one service and has no `services`, so they do not count in the name. */
 function nameOf(route: unknown): string {
   return routeName(isObject(route) ? { ...route, services: undefined } : route);
 }

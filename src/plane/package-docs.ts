@@ -1,13 +1,14 @@
-// Documentation of a package, as its manifest tells it: Markdown. Every word of it is the author's, who may be anybody.
+// Writes a package's documentation as Markdown, from its manifest. All texts in it come from the author and are not
+// trusted.
 import type { Manifest, Package } from "../extensions/manifest.ts";
 import { needsOf } from "./package-needs.ts";
 
-/** A text of others on one line of Markdown, where it means nothing but itself. */
+/** Escapes an untrusted text for one line of Markdown, so that it has no effect as markup. */
 function plain(text: string): string {
   return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu, " ").replace(/[\\`*_{}[\]<>#|~]/g, String.raw`\$&`);
 }
 
-/** Code in a line or a cell: nothing ends it. */
+/** Formats an untrusted text as code in a line or a table cell; nothing in it can end the code. */
 function code(text: string): string {
   const shown = text
     .replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu, " ")
@@ -63,7 +64,7 @@ function optionsOf({ options }: Manifest): string[] {
   return ["| option | type | default | meaning |", "| --- | --- | --- | --- |", ...rows];
 }
 
-/** Options at every depth: `tiers[].limit`, `plans.*.limit`. */
+/** @returns table rows of options at every depth: `tiers[].limit`, `plans.*.limit` */
 function rowsIn(schema: Readonly<Record<string, unknown>>, path: string, depth: number): string[] {
   if (depth > maxDepth) return [];
   const branches = ["anyOf", "oneOf", "allOf"].flatMap((name) => {

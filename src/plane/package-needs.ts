@@ -1,4 +1,4 @@
-// What a package asks for, in words: for whoever decides whether it gets that.
+// Lists in words what a package needs, for the person who decides whether it may have that.
 import type { Needs } from "../extensions/manifest.ts";
 
 type Row = readonly [what: string, which: string];
@@ -9,7 +9,7 @@ const list = (what: string, values: readonly string[]): readonly Row[] =>
 const number = (what: string, value: number | undefined, unit: string): readonly Row[] =>
   value === undefined ? [] : [[what, `${value} ${unit}`]];
 
-/** @returns what it asks for and how much of it; none of what it does not ask for */
+/** @returns each need and its amount; needs that the package does not have are left out */
 export function needsOf(needs: Needs): readonly Row[] {
   const {
     secrets,

@@ -1,5 +1,6 @@
-// Who vouches for a package: a compact JWS beside it, by the keys that sign policies, over its digest, name and version.
-// Sidecars ask for none: the policy pins the digest, and its signature covers that.
+// Signs packages and verifies their signatures: a compact JWS beside the package, made with a key that signs policies,
+// over the package's digest, name and version. Sidecars do not check it: the policy pins the digest, and the policy's
+// signature covers that.
 import { z } from "zod";
 import type { Package } from "../extensions/manifest.ts";
 import { packageKey } from "../extensions/redis-source.ts";
@@ -15,13 +16,13 @@ export const packageType = "outrigger-package+jws";
 const claims = z.object({ sha256: z.string(), name: z.string(), version: z.string() });
 const maxBytes = 16_384;
 
-/** What a signature says of a package. */
+/** The result of checking a package's signature. */
 export type Vouched =
-  /** By a key that counts. */
+  /** Signed by a key that counts. */
   | { readonly state: "signed"; readonly kid: string | undefined }
-  /** Nobody asks for signatures here: there is one, whoever made it. */
+  /** There is a signature, but no keys are configured to check it. */
   | { readonly state: "unchecked" }
-  /** The message says why, for whoever wants it signed. */
+  /** The message says why, and what to do. */
   | { readonly state: "unsigned" | "refused"; readonly message: string };
 
 export async function signPackage(
@@ -34,8 +35,8 @@ export async function signPackage(
 }
 
 /**
- * @param signature what lies beside the package; undefined = nothing does
- * @param trusted whose signatures count; undefined = nobody is asked
+ * @param signature the text beside the package; undefined = there is none
+ * @param trusted keys whose signatures count; undefined = signatures are not checked
  */
 export async function vouchedFor(
   { sha256, manifest: { name, version } }: Pick<Package, "sha256" | "manifest">,
@@ -60,7 +61,7 @@ export async function vouchedFor(
   return { state: "signed", kid: readClaims(signature).kid };
 }
 
-/** The digest that a signature is over, checked by nobody; undefined = it cannot be read. */
+/** @returns the digest that the signature covers, not verified; undefined = it cannot be read */
 export function digestIn(signature: string): string | undefined {
   const token = compactJws(Buffer.from(signature), maxBytes);
   return token === undefined

@@ -1,5 +1,5 @@
-// Which packages the extensions of a policy are, as `policy apply` writes it into the document: the version that a range
-// stands for, and the digest. Where signatures are asked for, only what a key that counts has signed is pinned.
+// Pins the packages of a policy's extensions, as `policy apply` writes them into the document: the version that a range
+// resolves to, and the digest. If signatures are required, only packages signed by a key that counts are pinned.
 import type { ExtensionEntry } from "../extensions/entry.ts";
 import type { Package } from "../extensions/manifest.ts";
 import { type PackageProblem, PackagesRefused, type PackageStore } from "../extensions/package-store.ts";
@@ -13,14 +13,14 @@ export interface Pinned {
 }
 
 export interface Vouching {
-  /** Whose signatures count; undefined = none is asked for. */
+  /** Keys whose signatures count; undefined = none is required. */
   readonly trusted: readonly VerifyKey[] | undefined;
   readonly nowMs: number;
 }
 
 /**
- * A digest that an entry has already is kept: its package has to be there with it.
- * Rejects with PackagesRefused, with a problem for each extension whose package is not to be had or is not signed.
+ * Resolves each entry. A digest that an entry already has is kept: the package must have it. Rejects with
+ * PackagesRefused: one problem for each extension whose package cannot be had or is not signed.
  */
 export async function pinExtensions(
   store: PackageStore,

@@ -1,17 +1,17 @@
-// Which packages a policy pins: what is read of a document that may be anybody's, without judging it.
+// Reads which packages a policy pins. The document may be anybody's, and is not judged here.
 import { z } from "zod";
 import { extensionEntry } from "../extensions/entry.ts";
 import type { Entries } from "../extensions/package-store.ts";
 import { documentIn } from "./candidate.ts";
 
 export interface Pin {
-  /** Whatever its package may be called: the extension, the one that it replaces, what its place says. */
+  /** Every name that the package may have: the extension's, that of the one it replaces, the name in its `source`. */
   readonly names: readonly string[];
   readonly version: string | undefined;
   readonly sha256: string | undefined;
 }
 
-/** @returns undefined = the document cannot be read */
+/** @returns the pins; undefined = the document cannot be read */
 export function pinsIn(document: Uint8Array): Pin[] | undefined {
   const value = documentIn(document);
   if (typeof value !== "object" || value === null) return undefined;
@@ -24,7 +24,7 @@ export function pinsIn(document: Uint8Array): Pin[] | undefined {
   }));
 }
 
-/** Whether the policy needs that package. @param sha256 undefined = not known */
+/** Whether the policy needs this package. @param sha256 undefined = unknown */
 export const isPinned = (pins: readonly Pin[], { name, version, sha256 }: Package): boolean =>
   pins.some(
     (pin) =>
@@ -43,7 +43,7 @@ const isText = (value: string | undefined): value is string => value !== undefin
 
 const written = z.looseObject({ extensions: z.record(z.string(), extensionEntry) });
 
-/** The entries of a document; none of one whose entries are not right, which is told elsewhere. */
+/** @returns the entries of a document; none if they are not valid, which is reported elsewhere */
 export function entriesIn(document: unknown): Entries {
   const parsed = written.safeParse(document);
   return parsed.success ? parsed.data.extensions : {};

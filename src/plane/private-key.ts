@@ -1,5 +1,5 @@
-// Private keys that sign policies and API keys: Ed25519 (RFC 8037), in files that nobody but their owner may read. No
-// problem quotes anything of a key.
+// Reads and writes private keys that sign policies and API keys: Ed25519 (RFC 8037), in files that only their owner may
+// read. No error quotes any part of a key.
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from "node:crypto";
 import { open } from "node:fs/promises";
 import { hasDoubledMember } from "../language/doubled-members.ts";
@@ -24,7 +24,7 @@ export async function readSigningKey(path: string): Promise<SigningKey> {
   return await signingKey(parseKey(await readPrivate(path), path));
 }
 
-/** Makes a key and writes it to a file that was not there. Rejects with KeyFileRefusal. */
+/** Makes a key and writes it to a new file; never overwrites one. Rejects with KeyFileRefusal. */
 export async function writeSigningKey(path: string): Promise<SigningKey> {
   const { privateKey } = generateKeyPairSync("ed25519");
   const made = await signingKey(privateKey);
@@ -71,8 +71,8 @@ async function readPrivate(path: string): Promise<string> {
 }
 
 /**
- * Whether nobody reads it but its owner; or, where that is root and this process is not, root and a group: so Kubernetes
- * mounts Secrets for a pod with an fsGroup.
+ * Whether only the owner can read the file. If the owner is root and this process is not, a group may read it too:
+ * Kubernetes mounts Secrets like that for a pod with an fsGroup.
  */
 export function isPrivate(
   { mode, uid }: { readonly mode: number; readonly uid: number },

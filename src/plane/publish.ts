@@ -1,4 +1,4 @@
-// Puts packages where sidecars find them, and takes them away. What a version stands for never changes: other bytes are
+// Publishes packages where sidecars find them, and removes them. The bytes of a version never change: other bytes need
 // another version.
 import { rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
@@ -17,27 +17,27 @@ import type { Store } from "../plugin-api/store.ts";
 
 export interface Publication {
   readonly package: Package;
-  /** Goes beside it. */
+  /** The signature to store beside the package. */
   readonly signature: string | undefined;
 }
 
 export interface Published {
-  /** As a policy names all its versions. */
+  /** The `source` with which a policy names the package, in any version. */
   readonly source: string;
-  /** Where these bytes are. */
+  /** The location of these bytes. */
   readonly location: string;
-  /** The same bytes were there. */
+  /** Whether the same bytes were there already. */
   readonly unchanged: boolean;
 }
 
 const limitMs = 60_000;
-/** Whoever runs a sidecar may be somebody else. */
+/** The sidecar may run as another user. */
 const readable = 0o644;
 
 const taken = (where: string, sha256: string): PackageError =>
   new PackageError(`${where} is there with other bytes (SHA-256 ${sha256}): give it another version`);
 
-/** Rejects with PackageError when that version is there with other bytes, or with StoreUnavailable. */
+/** Rejects with PackageError when the version exists with other bytes, or with StoreUnavailable. */
 export async function publishToRedis(
   store: Store,
   { package: found, signature }: Publication,
@@ -53,7 +53,7 @@ export async function publishToRedis(
   return { source: `redis:plugin:${name}`, location: `redis:${key}`, unchanged: !isNew };
 }
 
-/** @param folder made when it is not there. Rejects with PackageError or PackageUnavailable */
+/** @param folder created if missing. Rejects with PackageError or PackageUnavailable */
 export async function publishToFolder(
   folder: string,
   { package: found, signature }: Publication,
@@ -79,7 +79,7 @@ export async function publishToFolder(
   return { source: `file:${folder}`, location: `file:${path}`, unchanged };
 }
 
-/** @param location `oci://host/repository`; its tag, when it has one, takes the place of the version */
+/** @param location `oci://host/repository`; a tag in it replaces the version */
 export async function publishToRegistry(
   client: HostClient,
   location: string,
@@ -104,14 +104,14 @@ async function bytesAt(path: string): Promise<Buffer | undefined> {
   }
 }
 
-/** @returns whether it was there. Rejects with StoreUnavailable */
+/** @returns whether the package was there. Rejects with StoreUnavailable */
 export async function removeFromRedis(store: Store, name: string, version: string): Promise<boolean> {
   const removed = await store.delete(packageKey(name, version));
   await store.delete(signatureKey(name, version));
   return removed > 0;
 }
 
-/** @returns whether it was there. Rejects with PackageError or PackageUnavailable */
+/** @returns whether the package was there. Rejects with PackageError or PackageUnavailable */
 export async function removeFromFolder(folder: string, name: string, version: string): Promise<boolean> {
   let wasThere = false;
   for (const path of namedFiles(folder, name, version)) {

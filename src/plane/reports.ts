@@ -1,5 +1,5 @@
-// What sidecars say that they found in force and not in the history (src/fleet/direct-report.ts writes it). Any sidecar
-// may write there: a report is somebody's word, and is marked as such in the history.
+// Reads sidecars' reports of documents that they found in force but not in the history (src/fleet/direct-report.ts
+// writes them). Any sidecar may write there, so a report is not trusted, and the history marks it as one.
 import { pairsOf } from "../plugin-api/pairs.ts";
 import { z } from "zod";
 import { maxDirectReports } from "../fleet/direct-report.ts";
@@ -8,18 +8,18 @@ import { replyList, type Script } from "../plugin-api/store.ts";
 export interface Report {
   readonly field: string;
   readonly document: string;
-  /** `service/instance`, as it calls itself. */
+  /** `service/instance`, as the sidecar calls itself. */
   readonly reporter: string;
   readonly atMs: number;
 }
 
-/** As JSON. */
+/** Size limit of a report as JSON. */
 const maxValueBytes = 8 * 1024 * 1024;
 
 /**
- * KEYS: direct. ARGV: how the names of the reports wanted begin. A flat list of names and values; "" for one that is too
- * long. A key that is no hash, or holds more than all sidecars together leave there, is somebody's who wants commands to
- * fail: it goes.
+ * Reads reports. KEYS: direct. ARGV: prefix of their names. @returns a flat list of names and values; "" for a value
+ * that is too long. The key is deleted if it is no hash, or holds more than all sidecars together leave there: somebody
+ * wants commands to fail.
  */
 export const readReports: Script = {
   name: "direct-read",
@@ -41,7 +41,7 @@ end
 return found`,
 };
 
-/** KEYS: direct. ARGV: names of reports. */
+/** Deletes reports. KEYS: direct. ARGV: their names. */
 export const clearReports: Script = {
   name: "direct-clear",
   lua: `for _, name in ipairs(ARGV) do redis.call('HDEL', KEYS[1], name) end
@@ -54,7 +54,7 @@ const shape = z.object({
   atMs: z.number().min(0).max(8.64e15),
 });
 
-/** @returns what there is to take over, oldest first, and the names of all that were looked at */
+/** @returns the valid reports, oldest first, and the names of all reports in the reply */
 export function parseReports(reply: unknown): { reports: Report[]; fields: string[] } {
   const list = replyList(reply).map(String);
   const reports: Report[] = [];

@@ -1,33 +1,41 @@
-// A revision of a policy document as the history keeps it, and how its entries are read: whoever may write the history
-// may write anything, so nothing is taken on trust.
+// Parses the revisions of a policy document in the history. A writer of the history may write anything, so its entries
+// are not trusted.
 import { pairsOf } from "../plugin-api/pairs.ts";
 import { z } from "zod";
 
-/** `direct`: by a plain SET or DEL, noticed afterwards; `canary`: one that passed; `shadow`: one that was promoted. */
+/**
+ * `direct`: a plain SET or DEL, noticed afterwards; `canary`: a canary that passed; `shadow`: a shadow run that was
+ * promoted.
+ */
 export type RevisionKind = "apply" | "rollback" | "canary" | "shadow" | "direct";
 
 export interface Revision {
-  /** From 1, without gaps, a document. */
+  /** Counted from 1 for each document. A relay from another region may leave gaps. */
   readonly revision: number;
-  /** A RevisionKind, or what a newer version calls it. */
+  /** A RevisionKind, or another name from a newer version. */
   readonly kind: string;
-  /** ISO 8601, by Redis' clock. Of a direct change: when it was seen, by `history` or by whatever changes the document next. */
+  /**
+   * ISO 8601, by Redis' clock. For a direct change: when `history`, or the next command that changes the document, saw
+   * it.
+   */
   readonly at: string;
   readonly author: string;
   readonly reason: string;
-  /** SHA-256, hex, of the document's bytes, as heartbeats and `/policy` have it (`documents`); "" = the key was deleted. */
+  /**
+   * SHA-256, in hex, of the document's bytes, as in heartbeats and `/policy` (`documents`); "" = the key was deleted.
+   */
   readonly digest: string;
-  /** The revision that it was made from; 0 = none. */
+  /** The revision that the change was made from; 0 = none. */
   readonly base: number;
   readonly bytes: number;
   readonly deleted: boolean;
-  /** Of its signature, as the command that wrote it said; null = it was not signed by a command. */
+  /** Epoch of its signature, as the writing command stated it; null = it was not signed by a command. */
   readonly signedEpoch: number | null;
-  /** `service/instance` of the sidecar whose word this is; null = a command saw the document itself. */
+  /** `service/instance` of the sidecar that reported it; null = a command saw the document itself. */
   readonly reporter: string | null;
 }
 
-/** The last revision, as the script that refuses a change tells of it. */
+/** The last revision, as the change script keeps it beside the document. */
 export interface Head {
   readonly revision: number;
   readonly at: string;
@@ -76,7 +84,7 @@ const head = z.object({
   signedEpoch: z.number().int().min(0).max(Number.MAX_SAFE_INTEGER).catch(0),
 });
 
-/** A flat list of names and values. @returns undefined for what is no entry of ours */
+/** @param list names and values. @returns undefined for a list that is not an entry */
 export function parseEntry(
   list: unknown,
 ): (Revision & { readonly document: string | undefined }) | undefined {
@@ -89,7 +97,7 @@ export function parseEntry(
   return { ...facts, signedEpoch, document: fields.get("document") };
 }
 
-/** What is kept beside the document. @returns undefined = nothing, or nothing of ours */
+/** Parses the text that is kept beside the document. @returns undefined = no text, or another format */
 export function parseHead(text: string | null): Head | undefined {
   if (text === null) return undefined;
   try {

@@ -1,5 +1,5 @@
-// Signs a document for one key in Redis: a compact JWS over its canonical JSON, whose protected header says for which
-// key it is, when it was signed, its epoch and, where it has one, its end.
+// Signs a document for one key in Redis: a compact JWS over its canonical JSON. The protected header holds the key, the
+// time of the signature, the epoch and, if there is one, the expiry.
 import { canonicalJson } from "../policy/document/digest.ts";
 import type { SigningKey } from "./private-key.ts";
 
@@ -12,7 +12,10 @@ export interface SignatureFacts {
   readonly exp?: number | undefined;
 }
 
-/** @param document JSON-able */
+/**
+ * @param document a value that JSON can hold
+ * @returns the compact JWS
+ */
 export async function signDocument(
   document: unknown,
   { key, kid }: SigningKey,
@@ -25,13 +28,16 @@ export async function signDocument(
     .sign(key);
 }
 
-/** Epochs are seconds since 1970, so that they rise on machines that know nothing of each other, too. */
+/**
+ * How far an epoch may be ahead of the clock. Epochs are seconds since 1970, so that they rise even across machines
+ * that know nothing of each other.
+ */
 const aheadSeconds = 86_400;
 
 /**
- * The epoch of a document that is signed now.
- * @param last the epoch of what it takes the place of
- * @returns undefined when that is further ahead of this machine's clock than a clock may be wrong
+ * @param last epoch of the document that the new one replaces
+ * @returns the epoch for a document that is signed now; undefined when `last` is further ahead of this machine's clock
+ * than a clock may be wrong
  */
 export function nextEpoch(nowMs: number, last = 0): number | undefined {
   const now = Math.floor(nowMs / 1000);

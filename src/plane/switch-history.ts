@@ -1,5 +1,5 @@
-// Who switched what off and on again, and why: written with the switch itself, beside its hash. Nobody reads it to decide
-// anything; what is wrong with it must not keep a switch from being set.
+// Records who set and removed kill switches, and why. Each entry is written with the switch, in a key beside it. No
+// decision depends on it, and an error in it must not keep a switch from being set.
 import { z } from "zod";
 import {
   disabledKey,
@@ -13,7 +13,7 @@ import { pairsOf } from "../plugin-api/pairs.ts";
 import { replyList, type Script, type Store } from "../plugin-api/store.ts";
 import { keyBeside, type Spread } from "../policy/sources/document-keys.ts";
 
-/** Most entries that are kept, of half a kilobyte or so, and most that are shown. */
+/** Most entries that are kept (about half a kilobyte each), and most that are shown. */
 const maxEntries = 1_000;
 const maxShown = 200;
 const limitMs = 3_000;
@@ -23,7 +23,7 @@ const shape = z.strictObject({
   field: z.string(),
   author: switchFacts.shape.author,
   reason: switchFacts.shape.reason,
-  /** null = until it is taken back. */
+  /** null = until it is removed. */
   untilMs: switchFacts.shape.untilMs,
   openRoutes: z.boolean(),
   signed: z.boolean(),
@@ -37,7 +37,7 @@ export interface SwitchEntry extends SwitchTarget, Omit<z.output<typeof shape>, 
 export const switchHistoryKey = (spread: Spread): string =>
   keyBeside("disabled-history", disabledKey, spread);
 
-/** Lua that appends what ARGV[n] holds to KEYS[2]. */
+/** @returns Lua that appends ARGV[n] to KEYS[2] */
 export const appendLua = (n: number): string =>
   `redis.pcall('XADD', KEYS[2], 'MAXLEN', '~', ${maxEntries}, '*', 'entry', ARGV[${n}])`;
 
@@ -51,7 +51,7 @@ export function entryText(
   return JSON.stringify(entry satisfies z.input<typeof shape>);
 }
 
-/** KEYS: disabled-history. ARGV: most. A flat list of ids and entries, newest first. */
+/** KEYS: disabled-history. ARGV: limit. @returns a flat list of ids and entries, newest first */
 const read: Script = {
   name: "disabled-history",
   lua: `
@@ -65,7 +65,7 @@ end
 return found`,
 };
 
-/** Newest first. */
+/** @returns the entries, newest first */
 export async function readSwitchHistory(store: Store, spread: Spread): Promise<readonly SwitchEntry[]> {
   const reply = await store.run(read, [switchHistoryKey(spread)], [maxShown], limitMs);
   const flat = replyList(reply).map(String);
@@ -78,6 +78,6 @@ function parse(id: string, text: string): SwitchEntry | undefined {
     const target = parseSwitchField(field);
     return target && { atMs: Number(id.split("-")[0]), ...target, ...facts };
   } catch {
-    return undefined; // of another version, or somebody else's
+    return undefined; // from another version or another program
   }
 }

@@ -1,4 +1,5 @@
-// The reports of pods without a sidecar, one a region, read back. Who may write them may write anything: checked here.
+// Reads the reports of pods without a sidecar, one for each region. Their writers are not trusted, so they are checked
+// here.
 import { z } from "zod";
 import { reportExpiryMs, unprotectedKey, type UnprotectedPod } from "../fleet/unprotected.ts";
 import { parseJson } from "../language/json.ts";
@@ -7,9 +8,9 @@ import type { Script, Store } from "../plugin-api/store.ts";
 
 export interface UnprotectedReport {
   readonly region: string;
-  /** Since it was written. */
+  /** Milliseconds since the report was written. */
   readonly ageMs: number;
-  /** Of which `pods` are the first. */
+  /** Number of such pods; `pods` holds the first of them. */
   readonly total: number;
   readonly pods: readonly UnprotectedPod[];
 }
@@ -21,7 +22,7 @@ const schema = z.object({
 });
 const bounds = { maxFields: 64, maxEntryBytes: 1_048_576, maxBytes: 4 * 1_048_576 };
 
-/** A report's own time is by this clock, too. */
+/** Redis' time: reports are dated by this clock, too. */
 const readTime: Script = {
   name: "fleet-time",
   lua: `
@@ -30,14 +31,14 @@ return string.format('%.0f', t[1] * 1000 + math.floor(t[2] / 1000))`,
 };
 
 export async function readUnprotected(store: Store): Promise<UnprotectedReport[]> {
-  // Of an operator who may not read it, or one that somebody blew up: the rest of the fleet is shown all the same.
+  // The operator may not be allowed to read it, or it may be too large: the rest of the fleet is still shown.
   const flat = await store.readHash(unprotectedKey, bounds).catch(() => []);
   if (flat.length === 0) return [];
   const nowMs = Number(await store.run(readTime, [unprotectedKey], []));
   return pairsOf(flat).flatMap(([region, value]) => {
     const [, at = "", report = ""] = /^(\d{1,15}) ([^]*)$/.exec(value) ?? [];
     const ageMs = nowMs - Number(at);
-    // Those of a cluster that reports no more stay in the hash as long as others report.
+    // A cluster that no longer reports stays in the hash while others report.
     if (at === "" || ageMs > reportExpiryMs) return [];
     const found = parsed(report);
     return found === undefined ? [] : [{ region, ageMs, ...found }];

@@ -1,4 +1,4 @@
-// Keys of policies and canaries that hold what no sidecar and no command has written there.
+// Finds keys of policies and canaries that hold another type than sidecars and commands write.
 import { canaryKey, canaryStateKey } from "../canary/order.ts";
 import type { Script, Store } from "../plugin-api/store.ts";
 import { documentKeys, keyBeside } from "../policy/sources/document-keys.ts";
@@ -12,9 +12,8 @@ const applyAgain =
 const madeAgain = "DEL it: the next command makes it again";
 
 /**
- * @param service undefined = of the shared policy
- * Rejects with StoreUnavailable.
- * @returns a line about each key of another type, with what to do
+ * @param service undefined = the shared policy
+ * @returns a line about each key of another type, with what to do. Rejects with StoreUnavailable.
  */
 export async function wrongKeys(
   store: Store,

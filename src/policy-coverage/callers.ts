@@ -1,4 +1,5 @@
-// Who asks for an operation: nobody known, somebody with nothing but a name, somebody with all that the policy names.
+// The three callers that each operation is tried with: an unknown one, one with only a name, and one with every right
+// that the policy names.
 import type { TestIdentity } from "../policy/document/tests-field.ts";
 
 export type CallerName = "nobody" | "somebody" | "somebody with all";
@@ -10,7 +11,7 @@ export interface Caller {
 
 const userId = "somebody";
 
-/** What the policy asks of callers, wherever it does. */
+/** Rights and facts that the policy asks of callers, anywhere in it. */
 interface Named {
   readonly scopes: Set<string>;
   readonly roles: Set<string>;
@@ -18,7 +19,7 @@ interface Named {
   readonly claims: Map<string, unknown[]>;
 }
 
-/** @param document the effective one */
+/** @param document the effective document */
 export function callersFor(document: unknown): readonly Caller[] {
   const named: Named = { scopes: new Set(), roles: new Set(), plan: new Set(), claims: new Map() };
   gather(document, named);
@@ -28,7 +29,7 @@ export function callersFor(document: unknown): readonly Caller[] {
     scopes: [...scopes],
     roles: [...roles],
     plan: [...plan][0],
-    // An array that holds a value is as good as the value.
+    // A claim that is an array matches a rule for any of its values.
     claims: Object.fromEntries(claims),
   };
   return [
@@ -38,7 +39,7 @@ export function callersFor(document: unknown): readonly Caller[] {
   ];
 }
 
-/** What is denied is asked of nobody. */
+/** Collects them. Parts under `deny` are skipped: no caller needs what is denied. */
 function gather(value: unknown, named: Named): void {
   if (typeof value !== "object" || value === null) return;
   for (const [name, member] of Object.entries(value)) {
@@ -61,7 +62,7 @@ function leavesOf(value: unknown): readonly unknown[] {
   return typeof value === "object" && value !== null ? Object.values(value).flatMap(leavesOf) : [value];
 }
 
-/** Every text in a value. */
+/** @returns every text in a value */
 export function textsIn(value: unknown): readonly string[] {
   return leavesOf(value).filter((each) => typeof each === "string");
 }

@@ -1,5 +1,5 @@
-// Which operations of a service a policy lets whom reach, and which it says nothing about: each is asked for on the real
-// chain, as its tests are, by callers that differ in what they have.
+// Finds which callers a policy lets reach each operation of a service, and about which operations it says nothing. Each
+// operation is asked for on the real chain, like the policy's tests, by callers with different rights.
 import type { PluginDefinition } from "../plugin-api/contract.ts";
 import { withinLimit } from "../plugin-api/within-limit.ts";
 import type { EffectiveRoute } from "../policy/document/routes.ts";
@@ -16,47 +16,50 @@ import { type Loaded, loadLints, providerOf } from "./provisions.ts";
 import { testsOf } from "./tests-of.ts";
 
 /**
- * Who comes to the service: `anyone`; `known` callers, whoever they are; those `permitted` by scopes, roles, plan or claims;
- * or nobody that was tried: a `plugin` answers, it is `refused`, no route takes it (`unrouted`), or it is `untold`,
- * since somebody else decides who is not asked here.
+ * Who reaches the service: `anyone`; `known` callers, with any rights; callers `permitted` by scopes, roles, plan or
+ * claims. If no caller does: a `plugin` answers, the request is `refused`, no route takes it (`unrouted`), or it is
+ * `untold`, because the decision depends on another service that is not asked here.
  */
 export type Reach = "anyone" | "known" | "permitted" | "plugin" | "refused" | "unrouted" | "untold";
 
-/** What became of a caller. */
+/** The answer to one caller. */
 export interface Answer {
   readonly caller: CallerName;
   readonly status: number;
-  /** The plugin that answered; null = none did. */
+  /** The plugin that answered; null = no plugin did. */
   readonly by: string | null;
   readonly because: string | null;
 }
 
 export interface Covered {
   readonly method: string;
-  /** Of the operation. */
+  /** Template of the operation's path. */
   readonly operation: string;
-  /** What was asked for. */
+  /** The path that was asked for. */
   readonly path: string;
   readonly route: string | null;
   readonly reach: Reach;
   readonly answers: readonly Answer[];
-  /** The plugin that has a rule about it, and a limit that counts it always; null = none says so. */
+  /**
+   * The plugin with a rule about the operation, and the plugin with a limit that always counts it; null = no plugin
+   * claims that.
+   */
   readonly rule: string | null;
   readonly limit: string | null;
-  /** Names of tests that ask for it. */
+  /** Names of tests that ask for the operation. */
   readonly tests: readonly string[];
 }
 
 export interface CoverageOptions extends BenchOptions {
   readonly registry: readonly PluginDefinition[];
-  /** Operations are the service's own, and its clients may write something before their paths. */
+  /** Whether operations are as the service sees them: clients may write a `stripPrefix` before their paths. */
   readonly stripped: boolean;
 }
 
 const setupLimitMs = 30_000;
-/** Of one request. */
+/** Limit of one request. */
 const limitMs = 10_000;
-/** Refused for what it asks, after who asks was found good. */
+/** Statuses that refuse the form of a request, after its caller was accepted. */
 const shapeFaults = new Set([400, 411, 412, 413, 415, 422, 428]);
 
 /** Rejects when a plugin cannot be set up, or takes too long. */
@@ -106,18 +109,18 @@ class Asking {
     this.#callers = callersFor(policy.document);
   }
 
-  /** @returns a line for each way that the policy treats it */
+  /** @returns one line for each different treatment of the operation by the policy */
   async ask(operation: Operation): Promise<readonly Covered[]> {
     const lines: Covered[] = [];
     let own: Covered | undefined;
     for (const form of formsOf(operation, this.#policy, this.#options.stripped, this.#owners)) {
       const line = await this.#line(operation, form);
       if (form.prefix === undefined) own ??= line;
-      // Behind a prefix that stays, or without one that goes, it is another operation of the service.
+      // With a prefix that is not stripped, or without one that is, this is another operation of the service.
       const strips = this.#routeOf(line.route, operation.method)?.stripPrefix;
       if (line.route === null || (this.#options.stripped && strips !== form.prefix)) continue;
       const usual = lines.find(({ operation: template }) => template === form.path);
-      // A path that the policy names more closely is told where that makes a difference.
+      // A path that the policy names more closely is listed only if it is treated differently.
       if (!form.closer || usual === undefined || differs(line, usual)) lines.push(line);
     }
     return lines.length > 0 ? lines : [own as Covered];
@@ -144,7 +147,7 @@ class Asking {
     };
   }
 
-  /** Until a caller comes to the service. */
+  /** Asks with one caller after the other until one reaches the service. */
   async #answers(asked: { readonly method: string; readonly path: string }) {
     const answers: Answer[] = [];
     let route: string | null = null;
@@ -162,7 +165,10 @@ class Asking {
     return { route, answers, reach: reach ?? unreached(route, answers) };
   }
 
-  /** Who is refused for the shape of the request by whoever learns who calls is not let in. */
+  /**
+   * Whether the caller was let in. A plugin that establishes identities may refuse the form before it accepts the
+   * caller.
+   */
   #isLetIn({ upstreamHeaders, status, plugin }: Observed): boolean {
     if (upstreamHeaders !== undefined) return true;
     if (plugin === null || !shapeFaults.has(status)) return false;

@@ -1,24 +1,24 @@
-// The paths by which an operation is asked for: as it is, behind what routes take off, and as the policy names some of
-// its paths more closely.
+// Finds the paths by which an operation is asked for: its own, those behind prefixes that routes strip, and those of
+// its paths that the policy names more closely.
 import type { EffectivePolicy } from "../policy/read.ts";
 import { textsIn } from "./callers.ts";
 import type { Owners } from "./owners.ts";
 import { closerExample, isOf, type Operation } from "./operation.ts";
 
 export interface Form {
-  /** Template as clients write it. */
+  /** Template of the path as clients write it. */
   readonly path: string;
   readonly example: string;
-  /** What a route has to take off; undefined = nothing. */
+  /** The prefix that a route has to strip; undefined = none. */
   readonly prefix: string | undefined;
-  /** The policy has a pattern for this path. */
+  /** Whether the policy has a pattern for this very path. */
   readonly closer: boolean;
 }
 
-/** Of one template: each costs a request or three. */
+/** Limit for one template: each costs up to three requests. */
 const maxCloser = 50;
 
-/** @param stripped whether clients may write a `stripPrefix` before it @param owners of all operations */
+/** @param stripped whether clients may write a `stripPrefix` before the path @param owners of all operations */
 export function formsOf(
   operation: Operation,
   policy: EffectivePolicy,
@@ -48,7 +48,7 @@ const prefixesIn = ({ routes }: EffectivePolicy): readonly string[] => [
   ...new Set(routes.flatMap(({ stripPrefix }) => stripPrefix ?? [])),
 ];
 
-/** Texts that could be patterns of paths, wherever they stand. */
+/** @returns texts of the policy that could be path patterns, wherever they stand */
 function patternsIn(policy: EffectivePolicy): readonly string[] {
   let known = patterns.get(policy);
   if (known === undefined) {

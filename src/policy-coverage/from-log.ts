@@ -1,21 +1,21 @@
-// Operations that a service was seen to have, in lines of its access log: those that it answered itself.
+// Finds a service's operations in lines of its access log: those that the service itself answered.
 import { knownMethods } from "../language/methods.ts";
 import type { RecordedDecision, RecordedRequest } from "../policy-replay/recorded-request.ts";
 import { maxOperations } from "./from-openapi.ts";
 import type { Operation } from "./operation.ts";
 
-/** By service. */
+/** Operations by service. */
 export interface SeenOperations {
   readonly operations: ReadonlyMap<string, readonly Operation[]>;
-  /** Requests that the service did not answer, or answered by that it has no such thing: scanners ask for anything. */
+  /** Requests that the service did not answer, or for which it has no operation: scanners ask for anything. */
   readonly unanswered: number;
 }
 
-/** What a service answers where it has no operation. */
+/** Statuses by which a service says that it has no such operation. */
 const nothingThere = new Set([404, 405, 501]);
 const known = new Set(knownMethods);
 
-/** Throws when there are more operations than anybody has. */
+/** Throws when there are implausibly many operations. */
 export function operationsSeen(requests: Iterable<RecordedRequest>): SeenOperations {
   const operations = new Map<string, Map<string, Operation>>();
   let unanswered = 0;
@@ -41,11 +41,11 @@ export function operationsSeen(requests: Iterable<RecordedRequest>): SeenOperati
   return { operations: new Map(lists), unanswered };
 }
 
-/** Where a line does not say who answered, only what is no refusal. */
+/** If a line does not say who answered, only an answer that is no refusal counts as the service's. */
 const isServices = ({ by, status }: RecordedDecision): boolean =>
   by === null || (by === undefined && status < 400);
 
-/** Numbers, UUIDs, and long names with digits in them are ids. */
+/** Replaces a segment that looks like an id: a number, a UUID, or a long name with digits. */
 function folded(segment: string): string {
   if (/^\d+$/.test(segment) || /^[\da-f]{8}-(?:[\da-f]{4}-){3}[\da-f]{12}$/i.test(segment)) return "{id}";
   return segment.length >= 16 && /\d/.test(segment) ? "{id}" : segment;

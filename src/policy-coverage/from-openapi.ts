@@ -1,4 +1,5 @@
-// Operations of an OpenAPI 3 document: its paths and methods, nothing else. What it refers to must be in it.
+// Reads the operations of an OpenAPI 3 document: only paths, methods and parameters. References must stay within the
+// document.
 import { normalisePath, PathError } from "../language/request-path.ts";
 import type { Operation } from "./operation.ts";
 
@@ -8,7 +9,7 @@ const methods = ["get", "put", "post", "delete", "options", "head", "patch", "tr
 export const maxOperations = 5_000;
 const maxReferences = 8;
 
-/** @param document as it was parsed. Throws, saying what is wrong with it and where. */
+/** @param document the parsed document. Throws an error that says what is wrong, and where. */
 export function operationsOf(document: unknown): readonly Operation[] {
   const root = Object(document) as Json;
   if (!/^3\.\d+\.\d+$/.test(String(root["openapi"]))) throw new Error("openapi: must be of version 3");
@@ -63,10 +64,10 @@ function followed(root: Json, written: unknown, where: string): Json {
 const ownOf = (value: unknown, name: string): unknown =>
   Object.hasOwn(Object(value) as object, name) ? (value as Json)[name] : undefined;
 
-/** Needs no escapes in a path, and is no dot segment. */
+/** Matches values that need no escapes in a path and are no dot segments. */
 const plain = /^[A-Za-z0-9_~-]+$/;
 
-/** A value that fits what the document says of a parameter, as far as that is plain. */
+/** @returns a value that fits the document's description of a parameter, as far as that is simple */
 function valueFor(name: string, parameters: readonly Json[], root: Json): string {
   const parameter = parameters.find((each) => each["in"] === "path" && each["name"] === name) ?? {};
   const schema = followed(root, parameter["schema"], `parameter ${name}`);
@@ -82,7 +83,7 @@ function valueFor(name: string, parameters: readonly Json[], root: Json): string
   return schema["format"] === "uuid" ? "00000000-0000-4000-8000-000000000000" : "example";
 }
 
-/** Paths come behind that of the first server of a list. */
+/** @returns the path of the first server's URL, which precedes all paths */
 function basePath(servers: unknown): string {
   const server = Object(listOf(servers)[0]) as Json;
   if (typeof server["url"] !== "string") return "";

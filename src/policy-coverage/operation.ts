@@ -4,14 +4,14 @@ export interface Operation {
   readonly method: string;
   /** `/users/{id}` */
   readonly path: string;
-  /** A path of it that can be asked for. */
+  /** A path of the operation to ask for. */
   readonly example: string;
 }
 
 const isOpen = (segment: string): boolean => segment.includes("{");
 const segmentsOf = (path: string): readonly string[] => path.slice(1).split("/");
 
-/** Whether a path is one of the template's. */
+/** Whether the path matches the template. */
 export function isOf(template: string, path: string): boolean {
   const [wanted, given] = [segmentsOf(template), segmentsOf(path)];
   return (
@@ -20,12 +20,12 @@ export function isOf(template: string, path: string): boolean {
   );
 }
 
-/** How many of its segments may be any. */
+/** @returns the number of segments that may be any */
 export const openness = (template: string): number => segmentsOf(template).filter(isOpen).length;
 
 /**
- * Some values of a parameter may be a case of their own for the policy: `/users/me` is an exact path there.
- * @param pattern of the policy
+ * Finds a path that the policy treats as a special case of the operation: it may name `/users/me` exactly, for example.
+ * @param pattern a path pattern of the policy
  * @returns a path of the operation that the pattern names more closely than its example; undefined = there is none
  */
 export function closerExample({ path, example }: Operation, pattern: string): string | undefined {

@@ -1,17 +1,17 @@
-// Whose a path is where templates overlap: `/users/me` is the operation of that name's, and none of `/users/{id}`
-// (OpenAPI 3: what is concrete is matched before what is templated).
+// Assigns paths to operations where templates overlap: `/users/me` belongs to the operation of that name, not to
+// `/users/{id}` (OpenAPI 3: concrete paths are matched before templated ones).
 import { isOf, openness, type Operation } from "./operation.ts";
 
 export class Owners {
   readonly #operations: Map<string, readonly Operation[]>;
-  /** Fewest open segments of a template that takes a path. */
+  /** For each method and path: the fewest open segments of a template that matches it. */
   readonly #fewest = new Map<string, number>();
 
   constructor(operations: readonly Operation[]) {
     this.#operations = Map.groupBy(operations, ({ method }) => method);
   }
 
-  /** @param prefix what clients write before both @param template without it */
+  /** @param prefix the prefix that clients write before the path @param template the template, without the prefix */
   isOwn(method: string, prefix: string, template: string, path: string): boolean {
     return openness(template) === this.#fewestOf(method, prefix, path);
   }

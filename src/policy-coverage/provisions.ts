@@ -1,5 +1,5 @@
-// What the plugins of a route say they do for one request, by their options there: the answers of `policy lint`, asked
-// for a path and a method in place of a whole route.
+// Asks a route's plugins what they do for one request with their options there. These are the answers of `policy lint`,
+// for one path and method instead of a whole route.
 import { compileMethods } from "../language/methods.ts";
 import { compilePaths } from "../language/path-pattern.ts";
 import type { LintRouteReach, PluginDefinition, PluginLint, Provision } from "../plugin-api/contract.ts";
@@ -10,7 +10,7 @@ export type Loaded = ReadonlyMap<
   { readonly plugin: PluginDefinition; readonly lint: PluginLint<unknown> }
 >;
 
-/** Those that say anything. */
+/** @returns the plugins that have such answers */
 export async function loadLints(registry: readonly PluginDefinition[]): Promise<Loaded> {
   const loaded = registry.map(async (plugin) => {
     const lint = await plugin.lint?.();
@@ -24,7 +24,10 @@ export interface AskedPath {
   readonly path: string;
 }
 
-/** @param ownBase base path of the service's upstream @returns the first plugin that does it; undefined = none says so */
+/**
+ * @param ownBase base path of the service's upstream @returns the first plugin that provides it; undefined = none says
+ * so
+ */
 export function providerOf(
   what: Provision,
   route: EffectiveRoute,
@@ -37,7 +40,7 @@ export function providerOf(
     const provided = known?.lint.provides?.[what];
     if (known === undefined || provided === undefined) return false;
     const { failMode: _, flag, ...written } = Object(route.pluginConfig[name]) as Record<string, unknown>;
-    // For some callers alone it is for nobody: who they are is not known here.
+    // A plugin that a flag limits to some callers does not count: the caller is unknown here.
     if (flag !== undefined) return false;
     const options = known.plugin.options.safeParse(written);
     return options.success && provided.call(known.lint.provides, options.data, reach) === true;

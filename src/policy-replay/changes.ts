@@ -1,4 +1,4 @@
-// What a replay came to: requests that would get another answer, in groups, and those of which nobody can tell.
+// Groups the results of a replay: requests that would get another answer, and requests whose answer is unknown.
 import type { Replayed } from "./replayed-service.ts";
 import type { Decision, RecordedDecision, RecordedRequest } from "./recorded-request.ts";
 
@@ -6,19 +6,19 @@ export interface Group {
   readonly service: string;
   readonly was: RecordedDecision;
   readonly becomes: Decision;
-  /** What the lines lack that this answer rests on; empty = it is told. */
+  /** Facts that decide the answer and that the lines lack; empty = the answer is certain. */
   readonly lacks: readonly string[];
   count: number;
   /** Requests by caller: `user u1`, `credential k1`, `address 192.0.2.1`. */
   readonly callers: Map<string, number>;
-  /** Ids of the first. */
+  /** Ids of the first requests. */
   readonly requestIds: string[];
 }
 
 const maxIds = 3;
-/** Of one group; further ones are counted as one. */
+/** Most callers of one group; further ones are counted as one. */
 const maxCallers = 1_000;
-/** Of all groups: who writes lines chooses what is in them. */
+/** Most callers of all groups: the content of the lines is not trusted. */
 const maxAllCallers = 50_000;
 const maxGroups = 5_000;
 const furtherCallers = "(further callers)";
@@ -26,11 +26,11 @@ const furtherCallers = "(further callers)";
 export class Changes {
   readonly #groups = new Map<string, Group>();
   #callers = 0;
-  /** Those that would get another answer, or may, and are of kinds for which there was no place. */
+  /** Requests whose answer changes or may change, but whose group did not fit. */
   further = 0;
-  /** All that were replayed. */
+  /** Number of replayed requests. */
   count = 0;
-  /** Those that would get what they got. */
+  /** Number of requests with the same answer. */
   same = 0;
   fromMs = Infinity;
   untilMs = -Infinity;
@@ -55,7 +55,7 @@ export class Changes {
     this.#groupOf({ service, was, becomes: decision, lacks }, request);
   }
 
-  /** Largest first. */
+  /** Groups with a certain answer, largest first. */
   get told(): readonly Group[] {
     return this.#sorted((group) => group.lacks.length === 0);
   }
@@ -99,8 +99,8 @@ const isSame = (was: RecordedDecision, becomes: Decision): boolean =>
     : was.by === becomes.by && (was.by === null || was.status === becomes.status);
 
 /**
- * Whether it depends on who answered then, where the line does not say: an error that a plugin may have made, and the
- * service is asked now; one that circumstances may have made.
+ * Whether the change depends on who answered then, which the line does not say. Either a plugin may have made the same
+ * error, and now the service is asked; or the error may have come from circumstances.
  */
 const rests = (was: RecordedDecision, becomes: Decision): boolean =>
   was.by === undefined &&

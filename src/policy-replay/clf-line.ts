@@ -1,11 +1,14 @@
-// A line of the Combined Log Format, ours or another proxy's. It says neither which route took the request, nor who
-// answered it, nor what host and service it was for.
+// Parses a line of the Combined Log Format, from this program or another proxy. Such a line does not say which route
+// took the request, who answered it, or for which host and service it was.
 
-/** Behind the agent ours has id, milliseconds and end. A quote in an item is escaped: `\x22` (nginx, ours), `\"` (Apache). */
+/**
+ * After the agent, this program's lines have id, milliseconds and end. A quote in an item is escaped: `\x22` (nginx,
+ * this program), `\"` (Apache).
+ */
 const form =
   /^(\S+) - (\S+) \[([^\]]{20,32})\] "(\S+) (\S+) HTTP\/[\d.]{1,3}" (\d{3}) (?:\d+|-) "((?:[^"\\]|\\.)*)" "((?:[^"\\]|\\.)*)"(?: "([^"]*)" ([\d.]{1,20}) [a-z-]+(?: .*)?)?$/;
 
-/** @returns undefined when it is none */
+/** @returns the members; undefined when the line has another format */
 export function clfMembers(text: string): Readonly<Record<string, unknown>> | undefined {
   const items = form.exec(text.trimEnd());
   if (items === null) return undefined;
@@ -15,14 +18,14 @@ export function clfMembers(text: string): Readonly<Record<string, unknown>> | un
     msg: "request",
     tellsCourse: false,
     time: timeOf(ended as string),
-    // Their time is in whole seconds, and lines of one stay in their order.
+    // Times in the lines are whole seconds: whole durations keep the lines of one second in order.
     durationMs: duration === undefined ? undefined : Math.trunc(Number(duration) / 1_000) * 1_000,
     clientIp: itemOf(client),
     userId: itemOf(user),
     method: itemOf(method),
     path: itemOf(at === -1 ? target : target.slice(0, at)),
     query: at === -1 ? undefined : itemOf(target.slice(at)),
-    // nginx's and ours for a client that left before there was any.
+    // nginx and this program write 499 when the client left before there was a status.
     status: status === "499" ? 0 : Number(status),
     userAgent: itemOf(agent),
     requestId: itemOf(id),
@@ -30,7 +33,7 @@ export function clfMembers(text: string): Readonly<Record<string, unknown>> | un
   };
 }
 
-/** `\xHH` is a byte, and what else is behind a backslash is itself. */
+/** Unescapes an item: `\xHH` is a byte; any other character after a backslash stands for itself. */
 function itemOf(item: string | undefined): string | undefined {
   if (item === undefined || item === "-") return undefined;
   if (!item.includes("\\")) return item;
@@ -40,7 +43,7 @@ function itemOf(item: string | undefined): string | undefined {
   return Buffer.from(bytes, "latin1").toString();
 }
 
-/** @param text `10/Oct/2000:13:55:36 +0000` @returns epoch milliseconds; NaN when it is no time */
+/** @param text `10/Oct/2000:13:55:36 +0000` @returns epoch milliseconds; NaN for an invalid time */
 function timeOf(text: string): number {
   const [, day, month, year, clock, zone] =
     /^(\d\d)\/([A-Z][a-z]{2})\/(\d{4}):(\d\d:\d\d:\d\d) ([+-]\d{4})$/.exec(text) ?? [];

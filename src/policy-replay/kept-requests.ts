@@ -1,21 +1,21 @@
-// Recorded requests that are to be made in another order than they were read in, in little memory: as text in a file
-// without a name, which is gone with the process whatever ends it, and of each where it lies and when it was made.
+// Sorts recorded requests by time, in little memory. Their texts are in an unlinked file, which vanishes with the
+// process however it ends; memory holds only each request's offset and time.
 import { randomUUID } from "node:crypto";
 import { closeSync, constants, openSync, readSync, unlinkSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { RecordedRequest } from "./recorded-request.ts";
 
-/** Up to here nothing is written. */
+/** Below this size nothing is written to the file. */
 const blockBytes = 1024 * 1024;
-/** Blocks that are held while it is read: lines are nearly in order, most often. */
+/** Most blocks of the file in memory while it is read: usually the lines are nearly in order. */
 const maxBlocks = 16;
 
 export class KeptRequests {
   #at = new Float64Array(1_024);
   #from = new Float64Array(1_024);
   #count = 0;
-  /** What is not written yet. */
+  /** Texts that are not in the file yet. */
   #last = Buffer.alloc(0);
   #texts: string[] = [];
   #textsLength = 0;
@@ -27,7 +27,7 @@ export class KeptRequests {
     return this.#count;
   }
 
-  /** @throws Error when there is no room for it */
+  /** @throws Error when the disk is full */
   add(request: RecordedRequest): void {
     const { fields, ...rest } = request;
     const text = `${JSON.stringify([[...fields], rest])}\n`;
@@ -43,7 +43,7 @@ export class KeptRequests {
     if (this.#textsLength >= blockBytes) this.#write();
   }
 
-  /** In the order in which they were made; those of the same time in that in which they came. No more may be added. */
+  /** Yields the requests by time; equal times keep the order of `add`. Afterwards no more may be added. */
   *inOrder(): Generator<RecordedRequest> {
     this.#last = Buffer.from(this.#texts.join(""));
     this.#texts = [];
@@ -79,7 +79,7 @@ export class KeptRequests {
   }
 
   #text(from: number, end: number): Buffer {
-    // None is partly written.
+    // A request is either wholly in the file or wholly in memory.
     if (from >= this.#written) return this.#last.subarray(from - this.#written, end - this.#written);
     const first = Math.floor(from / blockBytes);
     const parts: Buffer[] = [];

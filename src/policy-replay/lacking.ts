@@ -1,12 +1,12 @@
-// What a replayed request is asked for that its line in the log does not say: an answer that rests on it is not told.
+// Notes what a replayed request is asked for that its line does not say: an answer that depends on it is unknown.
 import { Fields, type Identity } from "../plugin-api/contract.ts";
 import type { LiveRecord } from "../runtime/live-record.ts";
 import type { RecordedRequest } from "./recorded-request.ts";
 
-/** Names by plugin. Those that are asked for while a hook runs are its plugin's. */
+/** Names by plugin. What is asked for while a hook runs belongs to the hook's plugin. */
 export class Lacking implements LiveRecord {
   readonly isWhole = true;
-  /** Most hooks ask for nothing, and few for the same twice. */
+  /** An array, since most hooks ask for nothing, and few ask twice for the same. */
   #asked: string[] = [];
   readonly #byPlugin: { readonly plugin: string; readonly names: readonly string[] }[] = [];
 
@@ -34,10 +34,13 @@ export class Lacking implements LiveRecord {
   ended(): void {}
 }
 
-/** Fields of a request of which the line has some. */
+/** Fields of a request, of which its line has only some. */
 export class RecordedFields extends Fields {
   readonly #lacking: Lacking;
-  /** Present or absent, the line would say so; in `via` a sidecar looks for loops, before any plugin. */
+  /**
+   * Fields that a line always has if the request did. `via` is read by the sidecar itself, to find loops, before any
+   * plugin.
+   */
   static readonly #told = new Set(["host", "user-agent", "x-request-id", "content-length", "via"]);
 
   constructor(fields: Fields, lacking: Lacking) {
@@ -64,7 +67,7 @@ export class RecordedFields extends Fields {
   }
 }
 
-/** Who called, with what a line says about that. */
+/** @returns the caller, as far as the line describes it; undefined = unknown */
 export function recordedIdentity(
   { userId, credentialId }: RecordedRequest,
   lacking: () => Lacking,
@@ -78,7 +81,7 @@ export function recordedIdentity(
     userId,
     credentialId,
     method: "recorded",
-    // Two issuers' users of one id are one here.
+    // Not recorded: users of two issuers with the same id count as one here.
     issuer: undefined,
     get plan() {
       return unknown("plan", undefined);

@@ -1,11 +1,14 @@
-// Lines of the access log, in each format that `OUTRIGGER_LOG_FORMAT` has, as members by the names that `json` has.
+// Parses lines of the access log in each format of `OUTRIGGER_LOG_FORMAT`, into members with the names of `json`.
 import { parseJson } from "../language/json.ts";
 import { clfMembers } from "./clf-line.ts";
 
-/** What a line says, by whomever it was written. */
+/** The members of a line, not trusted. */
 export type Line = Readonly<Record<string, unknown>>;
 
-/** @returns undefined for a line that is of none; of the OTLP's, each record that it holds is one */
+/**
+ * @returns undefined for a line of no known format. An OTLP line gives one member of the list for each record that it
+ * holds.
+ */
 export function linesIn(text: string): readonly Line[] | undefined {
   if (!text.startsWith("{")) {
     const line = clfMembers(text);
@@ -108,23 +111,23 @@ function attributesOf({ attributes }: Line): ReadonlyMap<string, unknown> {
   );
 }
 
-/** Of OTLP's AnyValue what lines have: a text, a number, or the only text of a list. */
+/** Reads an OTLP AnyValue of the kinds that lines have: a text, a number, or the only text of a list. */
 function textOf({ stringValue, intValue, doubleValue, arrayValue }: Line): unknown {
   if (stringValue !== undefined) return stringValue;
   if (doubleValue !== undefined) return doubleValue;
-  // 64-bit integers are text there.
+  // OTLP's JSON writes 64-bit integers as text.
   if (intValue !== undefined) return typeof intValue === "string" ? Number(intValue) : intValue;
   const [only] = listOf((Object(arrayValue) as Line)["values"]);
   return only?.["stringValue"];
 }
 
-/** Beyond a double's precision as one number. */
+/** Converts nanoseconds to milliseconds; as one number they would exceed a double's precision. */
 function millisecondsOf(nanoseconds: unknown): number | undefined {
   const digits = String(nanoseconds);
   return /^\d{7,20}$/.test(digits) ? Number(digits.slice(0, -6)) + Number(digits.slice(-6)) / 1e6 : undefined;
 }
 
-/** Both formats say nothing where the client left before there was any. */
+/** Both formats have no status when the client left before there was one. */
 const absentStatus = (status: unknown): Line => (status === undefined ? { status: 0 } : {});
 
 function hostOf(name: unknown, port: unknown): unknown {

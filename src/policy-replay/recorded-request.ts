@@ -1,10 +1,10 @@
-// A line of the access log as a request that can be made once more, and what became of it then.
+// Turns a line of the access log into a request that can be replayed, with the decision of that time.
 import type { Line } from "./log-formats.ts";
 
 export interface RecordedRequest {
   readonly id: string;
   readonly service: string;
-  /** When its head had come: epoch milliseconds. */
+  /** Time at which its head was complete: epoch milliseconds. */
   readonly atMs: number;
   readonly method: string;
   readonly path: string;
@@ -15,23 +15,25 @@ export interface RecordedRequest {
   readonly client: string;
   readonly userId: string | undefined;
   readonly credentialId: string | undefined;
-  /** Those that the line has, but for what is redacted. */
+  /** The fields in the line, without the redacted ones. */
   readonly fields: ReadonlyMap<string, string>;
   readonly hasBody: boolean;
   readonly decision: RecordedDecision;
 }
 
-/** What a sidecar made of a request, as far as its policy decides that. */
+/** A sidecar's decision about a request, as far as the policy determines it. */
 export interface Decision {
-  /** Path of the route; null = none took it. */
+  /** Path of the route; null = no route took the request. */
   readonly route: string | null;
-  /** The plugin that answered, `sidecar` where none did; null = the service was asked, or the cache in its place. */
+  /**
+   * The plugin that answered; `sidecar` if the sidecar itself did; null = the service was asked, or the cache instead.
+   */
   readonly by: string | null;
-  /** Of whoever answered; of the service's answer it says nothing. */
+  /** Status of a plugin's or the sidecar's answer; meaningless if the service answered. */
   readonly status: number;
 }
 
-/** As far as a line says it. */
+/** The decision, or only its status if the line says no more. */
 export type RecordedDecision =
   | Decision
   | { readonly route: undefined; readonly by: undefined; readonly status: number };
@@ -45,7 +47,7 @@ export type Unfit =
   | "nobody waited for its answer"
   | "refused for want of resources, not by the policy";
 
-/** What sidecars answer by circumstances: another time the same policy would have answered otherwise. */
+/** Errors that depend on circumstances: at another time the same policy might have answered differently. */
 const circumstances = new Set([
   "dependency_unavailable",
   "draining",
@@ -55,14 +57,14 @@ const circumstances = new Set([
   "plugin_failed",
   "request_timeout",
 ]);
-/** Here the service was asked. */
+/** Whether the service counts as asked when this error is answered. */
 const isUpstreams = (code: string): boolean => code.startsWith("upstream_") || code === "proxy_loop";
 
-/** Whether a policy answers so by circumstances. */
+/** Whether an answer with this error code depends on circumstances. */
 export const isCircumstance = (code: string | undefined): boolean =>
   code !== undefined && circumstances.has(code);
 
-/** @param answeredBy what the log calls so @param code of the error that was answered */
+/** @param answeredBy as in the log @param code code of the error that was answered */
 export function decisionOf(
   route: string,
   status: number,
@@ -75,9 +77,9 @@ export function decisionOf(
 }
 
 const redacted = "[redacted]";
-/** Longer texts are cut in lines. */
+/** The log cuts longer texts. */
 const cutAt = 2_048;
-/** What a Date can say: a report tells from when to when its lines are. */
+/** The limit of a Date: the report shows from when to when the lines are. */
 const latestMs = 8.64e15;
 
 function textIn(line: Line, name: string): string | undefined {
@@ -85,18 +87,21 @@ function textIn(line: Line, name: string): string | undefined {
   return typeof value === "string" && value !== redacted && value.length < cutAt ? value : undefined;
 }
 
-/** When its head had come. @returns undefined when that is no time; JSON has numbers beyond those of a double */
+/**
+ * @returns the time at which the head was complete; undefined for an invalid time, since JSON numbers may exceed a
+ * double's range
+ */
 function timeIn({ time, durationMs }: Line): number | undefined {
   if (typeof time !== "number") return undefined;
   const atMs = time - (typeof durationMs === "number" ? durationMs : 0);
   return Math.abs(atMs) <= latestMs ? atMs : undefined;
 }
 
-/** 0 = the client was gone before. */
+/** 0 = the client left before. */
 const isStatus = (status: unknown): status is number =>
   typeof status === "number" && Number.isInteger(status) && (status === 0 || (status >= 100 && status < 600));
 
-/** @param assumed the service of lines that name none, as their format has no place for it */
+/** @param assumed the service of lines whose format names none */
 export function recordedRequest(line: Line, assumed?: string): RecordedRequest | Unfit {
   const { status, tellsCourse = true } = line;
   if (line["msg"] !== "request" || !isStatus(status)) return "no access-log line";

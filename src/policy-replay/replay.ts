@@ -1,4 +1,4 @@
-// Runs recorded requests through a policy, in the order in which they were made, and tells whose answer would be another.
+// Replays recorded requests through a policy, in the order of their times, and collects the answers that change.
 import type { EffectivePolicy } from "../policy/read.ts";
 import type { BenchOptions } from "../policy-tests/bench.ts";
 import { Slices } from "../v8/slices.ts";
@@ -11,13 +11,13 @@ export interface Candidate {
   readonly options: Omit<BenchOptions, "clock">;
 }
 
-/** Each has its policy set up. */
+/** Limit, because each service's policy is set up. */
 const maxServices = 1_000;
 
 /**
- * @param requests of any services, in the order in which they were made
- * @param candidateFor what is to be in force for a service
- * Rejects as `candidateFor` does, when a plugin cannot be set up, and when there are too many services.
+ * Rejects like `candidateFor`, when a plugin cannot be set up, and when there are too many services.
+ * @param requests requests of any services, by time
+ * @param candidateFor gives the policy to try for a service
  */
 export async function replay(
   requests: Iterable<RecordedRequest>,

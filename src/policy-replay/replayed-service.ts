@@ -1,5 +1,6 @@
-// A service's policy that is asked for one recorded request after the other: set up once, by a clock that says when each
-// was made, so that limits count as they would have counted. The chain is the real one; the service answers what it did.
+// Decides recorded requests by a service's policy, one after the other. The policy is set up once, with a clock that
+// shows the time of each request, so that limits count as they would have. The chain is the real one; the service gives
+// the recorded status.
 import { ServerExchange } from "../exchange/exchange.ts";
 import { parseRequestHead } from "../http1/request-head.ts";
 import { type Clock, GatewayError, type Outcome } from "../plugin-api/contract.ts";
@@ -21,19 +22,19 @@ import { Lacking, recordedIdentity, RecordedFields } from "./lacking.ts";
 import { type Decision, decisionOf, isCircumstance, type RecordedRequest } from "./recorded-request.ts";
 
 const setupLimitMs = 30_000;
-/** Hooks have time limits of their own, by the real clock. */
+/** Hooks have their own time limits, by the real clock. */
 const closeLimitMs = 1_000;
 
-/** What a policy makes of a recorded request. */
+/** The policy's decision about a recorded request. */
 export interface Replayed {
   readonly decision: Decision;
-  /** Whether it answers so by circumstances that nobody recorded. */
+  /** Whether the decision depends on circumstances that were not recorded. */
   readonly byCircumstance: boolean;
-  /** What it asked for that the line lacks. */
+  /** What plugins asked for that the line lacks. */
   readonly lacking: Lacking;
 }
 
-/** The request at hand. */
+/** The request in progress. */
 interface AtHand {
   request: RecordedRequest | undefined;
   lacking: Lacking;
@@ -64,7 +65,7 @@ export class ReplayedService {
     this.#recorder = { begin: () => now.lacking };
   }
 
-  /** Rejects, leaving nothing behind, when a plugin cannot be set up. */
+  /** Rejects when a plugin cannot be set up; everything is closed then. */
   static async of(policy: EffectivePolicy, given: Omit<BenchOptions, "clock">): Promise<ReplayedService> {
     const now: AtHand = { request: undefined, lacking: new Lacking(), upstream: answering(200) };
     const clock: Clock = { now: () => now.request?.atMs ?? 0, mono: () => now.request?.atMs ?? 0 };
@@ -95,7 +96,7 @@ export class ReplayedService {
     return await withinLimit(made, setupLimitMs, late, (service) => void service.close());
   }
 
-  /** One at a time. What ends it is that every hook has a time limit. */
+  /** Decides one request; one at a time. It ends because every hook has a time limit. */
   async decide(request: RecordedRequest): Promise<Replayed> {
     const lacking = new Lacking();
     const { by, status } = request.decision;
@@ -149,7 +150,7 @@ export class ReplayedService {
 }
 
 const answering = (status: number): StubUpstream =>
-  // Nothing of it is to be kept: what the service would say another time, nobody recorded.
+  // The answer must not be cached: a later answer of the service was not recorded.
   new StubUpstream({
     status,
     fields: status === 204 || status === 304 ? noStore : [...noStore, "Content-Length", "0"],
@@ -167,14 +168,14 @@ function receivedAs({
   fields,
 }: RecordedRequest): RequestOfTest {
   const lines = ["Host", host, ...[...fields].filter(([name]) => name !== "host").flat()];
-  // What a plugin chooses by the id it chooses again.
+  // A plugin that chooses by the id chooses the same again.
   if (id !== "") lines.push("X-Request-Id", id);
   return { method, target: `${path}${query}`, fields: lines };
 }
 
 type Part = "query" | "host" | "hasBody";
 
-/** What stands for parts of a request that its line does not tell: whoever reads them is noted. The same for all. */
+/** Properties for parts of a request that its line lacks: each read is noted. All requests share them. */
 function absentParts(now: AtHand): Readonly<Record<Part, PropertyDescriptor>> {
   const lacks = (name: string, value: unknown): PropertyDescriptor => ({
     get() {

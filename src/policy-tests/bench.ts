@@ -1,6 +1,6 @@
-// A policy set up to be tested: what decides about a request is the same as in a sidecar that serves, from the head to
-// the answer; around it are a client and a service that are not there. Each test begins with nothing: its route is set
-// up for it alone, so that no count, cache or lock of one test reaches another.
+// Sets up a policy for its tests. The code that decides about a request, from the head to the answer, is the same as in
+// a serving sidecar; only client and service are stubs. The route of each test is set up anew, so that no count, cache
+// or lock of one test affects another.
 import type { UpstreamAddress } from "../config/formats.ts";
 import { ServerExchange } from "../exchange/exchange.ts";
 import { parseRequestHead, type RequestHead } from "../http1/request-head.ts";
@@ -26,7 +26,7 @@ import { answerOf, identityOf, requestOf } from "./parts-of-test.ts";
 import { scratchMetrics, type ScratchOptions, scratchServices } from "./scratch-services.ts";
 import { stubbed, StubUpstream } from "./stub-upstream.ts";
 
-/** The sidecar whose policy it is. */
+/** The parts of the sidecar for which the policy is tested. */
 export interface BenchOptions extends ScratchOptions {
   readonly registry: readonly PluginDefinition[];
   readonly upstream: UpstreamAddress;
@@ -38,7 +38,7 @@ export interface BenchOptions extends ScratchOptions {
 const unserved = new StubUpstream({ status: 503, fields: [], body: Buffer.alloc(0) });
 const noUpstreams = stubbed(unserved);
 const noCounters = createRequestCounters(scratchMetrics);
-/** Plugins have bounded waits of their own; one that has not must not hold a policy up. */
+/** Plugins should bound their waits when they close. One that does not must not hold up a policy. */
 const closeLimitMs = 1_000;
 
 export class Bench {
@@ -47,7 +47,10 @@ export class Bench {
   readonly #routed: RoutedPolicy;
   readonly #specs: ReadonlyMap<ServedRoute["info"], RouteSpec>;
   readonly #closing: Promise<unknown>[] = [];
-  /** With what the policy brings: a process or a module for each test would take longer than all tests may. */
+  /**
+   * Holds the policy's extensions for all tests: a process or module for each test would take longer than all tests
+   * may.
+   */
   readonly #host: PluginHost;
   readonly #brought: Made["states"];
 
@@ -67,7 +70,7 @@ export class Bench {
     this.#closing.push(closed.then(() => host.states.close()));
   }
 
-  /** Rejects, leaving nothing behind, when a plugin cannot be set up. */
+  /** Rejects when a plugin cannot be set up; everything is closed then. */
   static async of(policy: EffectivePolicy, options: BenchOptions): Promise<Bench> {
     const { registry, upstream, timeoutMs, fieldRules } = options;
     const builtIn = createPluginHost(registry, scratchServices(options, undefined));
@@ -77,7 +80,7 @@ export class Bench {
     return new Bench(options, policy, routed, host);
   }
 
-  /** Rejects with an `OverLimit` when the time is over before the test is through. */
+  /** Runs one test's request. Rejects with an `OverLimit` when the time runs out first. */
   async run(test: PolicyTest, time: OwnTime, recorder?: ExchangeRecorder): Promise<Observed> {
     const stream = new MemoryStream(requestOf(test));
     let head: RequestHead;
@@ -113,7 +116,7 @@ export class Bench {
     }
   }
 
-  /** Why a request went to its route and to no other. */
+  /** @returns why a request went to its route and to no other */
   choiceOf({ route, request }: Pick<Explanation, "route" | "request">): RouteChoice {
     return this.#routed.choiceOf(route, { path: request["path"] ?? "", method: request["method"] ?? "" });
   }
@@ -124,7 +127,7 @@ export class Bench {
     await untilLimit(Promise.all(this.#closing), closeLimitMs);
   }
 
-  /** Those of built-in plugins begin with each test. */
+  /** Holds the states for one test: built-in plugins get new ones, extensions share theirs. */
   #statesFor({ plugins, states }: PluginHost): Made["states"] {
     const held = states.hold();
     return {
@@ -140,7 +143,7 @@ export class Bench {
     });
   }
 
-  /** The same route, set up anew. */
+  /** Sets the same route up anew. */
   async #setUp(
     known: ServedRoute,
     transport: StubUpstream,
@@ -174,7 +177,7 @@ function observed(
   };
 }
 
-/** As requests are answered that no route is looked for. */
+/** @returns the answer to a request that is refused before a route is chosen */
 function refusedHead(error: GatewayError): Observed {
   const { status, fields } = LiveResponse.fromError(error, "");
   return {

@@ -1,4 +1,4 @@
-// What surrounds an exchange whose client and service are not there.
+// The context of an exchange whose client and service are stubs.
 import type { ClientAddress } from "../client/client-address.ts";
 import { ClientLimits } from "../client/client-limits.ts";
 import type { ProxyContext } from "../exchange/context.ts";

@@ -1,23 +1,23 @@
-// What a test expects, held against what became of its request.
+// Compares what a test expects with the outcome of its request.
 import { fieldKey } from "../language/field-name.ts";
 import type { Fields } from "../plugin-api/fields.ts";
 import type { ExpectedFields, PolicyTest } from "../policy/document/tests-field.ts";
 
-/** What became of a request. */
+/** The outcome of a request. */
 export interface Observed {
-  /** Path of the route, as the policy has it; null = none took it. */
+  /** Path of the route, as in the policy; null = no route took the request. */
   readonly route: string | null;
   /** 0 = the answer broke off before its head. */
   readonly status: number;
   readonly plugin: string | null;
-  /** Why it was refused, where a plugin says so. */
+  /** Why it was refused, if a plugin says so. */
   readonly because: string | undefined;
   readonly headers: Fields;
   /** undefined = the service was not asked. */
   readonly upstreamHeaders: Fields | undefined;
 }
 
-/** @returns what is not as expected, a line each */
+/** @returns one line for each difference */
 export function shortcomings(expect: PolicyTest["expect"], observed: Observed): readonly string[] {
   const { route, status, plugin, headers = {}, upstreamHeaders = {} } = expect;
   const found: string[] = [];
@@ -44,7 +44,7 @@ function fieldsApart(whose: string, expected: ExpectedFields, fields: Fields): s
   return Object.entries(expected).flatMap(([name, value]) => {
     const got = fields.get(fieldKey(name));
     if ((got ?? null) === value) return [];
-    // What it holds may be a credential, and this goes to logs and the fleet.
+    // The value is left out: it may be a credential, and this text goes to logs and to the fleet.
     if (value === null) return [`${whose} has ${name}`];
     return [got === undefined ? `${whose} has no ${name}` : `${whose} has another ${name}`];
   });

@@ -1,4 +1,5 @@
-// What a policy would make of a request that has not happened: the way of its tests, with a service that answers 200.
+// Explains what a policy would do with a request that was not sent. It runs like a test, with a service that answers
+// 200.
 import { withinLimit } from "../plugin-api/within-limit.ts";
 import type { PolicyTest } from "../policy/document/tests-field.ts";
 import type { EffectivePolicy } from "../policy/read.ts";
@@ -13,7 +14,7 @@ export interface ForeseenRequest extends Explanation {
   readonly choice: RouteChoice;
 }
 
-/** A head that no route is looked for: it is refused before. */
+/** A request that is refused before a route is chosen. */
 export type RefusedHead = Pick<Observed, "status" | "because">;
 
 const limitMs = 10_000;

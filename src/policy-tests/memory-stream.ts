@@ -1,4 +1,4 @@
-// The client of a test: a `ServerStream` without a connection, whose request is its head, and which keeps the answer.
+// The client of a test: a `ServerStream` without a connection. Its request has only a head; it keeps the answer.
 import { validateHeaderName, validateHeaderValue } from "node:http";
 import type {
   BodyHandler,
@@ -13,7 +13,7 @@ export interface RequestOfTest {
   readonly target: string;
   /** name, value, name, value … */
   readonly fields: readonly string[];
-  /** SPIFFE id that its client's certificate proves; absent = it shows none. */
+  /** SPIFFE id in the client's certificate; absent = it has no certificate. */
   readonly peer?: string | undefined;
 }
 
@@ -22,7 +22,7 @@ export class MemoryStream implements ServerStream {
   readonly target: string;
   readonly fields: readonly string[];
   readonly httpVersion: string = "1.1";
-  /** Of a network that nobody has (RFC 5737). */
+  /** An address for documentation, which no host has (RFC 5737). */
   readonly peer: string = "192.0.2.1";
   readonly tls: ServerStream["tls"];
   readonly upgrades = false;
@@ -34,7 +34,7 @@ export class MemoryStream implements ServerStream {
   readonly waitingBytes = 0;
   finished = false;
   destroyed = false;
-  /** The answer's head; 0 = none came. */
+  /** Status and fields of the answer; 0 = no answer came. */
   status = 0;
   answered: readonly string[] = [];
   #handler: StreamHandler | undefined = undefined;

@@ -1,12 +1,12 @@
-// How long work took by the time that this process was given: a machine that has no CPU for it must not make a policy
-// look slow. What it waited for by itself counts, and what it worked for; what it stood in the queue for CPU does not.
+// Measures time as far as this process could use it, so that a machine without free CPU does not make a policy look
+// slow. The process's own waiting and its CPU time count; time in the queue for a CPU does not.
 import { performance } from "node:perf_hooks";
 import { OverLimit, withinLimit } from "../plugin-api/within-limit.ts";
 
 export interface TimeReadings {
-  /** CPU of this thread so far. */
+  /** CPU time of this thread so far. */
   readonly cpuMs: number;
-  /** Time so far that the event loop had nothing to do in. */
+  /** Time so far in which the event loop was idle. */
   readonly idleMs: number;
   readonly wallMs: number;
 }
@@ -26,7 +26,7 @@ export class OwnTime {
   readonly #wallLimitMs: number;
   readonly #from: TimeReadings;
 
-  /** @param wallLimitMs by the clock on the wall: somebody waits */
+  /** @param limitMs limit of the process's own time @param wallLimitMs limit of wall-clock time: somebody waits */
   constructor(limitMs: number, wallLimitMs: number, read = readings) {
     this.#read = read;
     this.#limitMs = limitMs;
@@ -34,16 +34,16 @@ export class OwnTime {
     this.#from = read();
   }
 
-  /** At least how long it goes on; 0 = it is over. */
+  /** Least time until the limit; 0 = the limit is reached. */
   get leftMs(): number {
     const now = this.#read();
     const passedMs = now.wallMs - this.#from.wallMs;
     const ownMs = now.cpuMs - this.#from.cpuMs + (now.idleMs - this.#from.idleMs);
-    // Both are read one after the other, and neither to the microsecond.
+    // The readings are taken one after the other and are not exact, so own time can appear longer than wall time.
     return Math.max(0, Math.min(this.#limitMs - Math.min(ownMs, passedMs), this.#wallLimitMs - passedMs));
   }
 
-  /** Settles as the work does, or rejects with an `OverLimit` once the time is over. */
+  /** Settles like the work, or rejects with an `OverLimit` once the limit is reached. */
   async until<Result>(work: Promise<Result>): Promise<Result> {
     for (;;) {
       try {

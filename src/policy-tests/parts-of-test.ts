@@ -1,4 +1,4 @@
-// A test's request, caller and stubbed answer, with what it leaves out filled in.
+// Builds a test's request, caller and stubbed answer, and fills in what the test leaves out.
 import { Fields, type Identity } from "../plugin-api/contract.ts";
 import type { PolicyTest, TestFields, TestIdentity } from "../policy/document/tests-field.ts";
 import type { RequestOfTest } from "./memory-stream.ts";

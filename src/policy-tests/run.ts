@@ -10,24 +10,24 @@ import { OwnTime } from "./own-time.ts";
 
 export interface TestResult {
   readonly name: string;
-  /** Where it is written. */
+  /** Where the test is written. */
   readonly place: CarriedTest["place"];
-  /** What is not as it expects; empty = it is passed. */
+  /** Differences from what the test expects; empty = it passed. */
   readonly failures: readonly string[];
 }
 
 const release = (late: Bench): void => void late.close();
 
-/** All tests together, of the time that this process was given. */
+/** Limit for all tests together, in the process's own time. */
 const limitMs = 1_000;
-/** By the clock on the wall: where there is hardly any CPU. */
+/** Limit in wall-clock time, for machines with hardly any free CPU. */
 const wallLimitMs = 15_000;
 const setupLimitMs = 30_000;
 
 /**
- * Rejects with ReadingCutShort when the tests take too long, with another Error when a plugin cannot be set up, and
- * with the signal's reason.
- * @returns a result for each, in their order
+ * Runs all tests. Rejects with ReadingCutShort when they take too long, with another Error when a plugin cannot be set
+ * up, and with the signal's reason.
+ * @returns one result for each test, in order
  */
 export async function runTests(
   policy: EffectivePolicy,
@@ -69,7 +69,7 @@ function tooLong({ test: { name }, place }: CarriedTest): ReadingCutShort {
   return new ReadingCutShort(text, place);
 }
 
-/** A problem for each test that is not passed. */
+/** @returns a problem for each test that failed */
 export function problemsIn(results: readonly TestResult[]): readonly Problem[] {
   return results.flatMap(({ name, place, failures }) =>
     failures.length === 0

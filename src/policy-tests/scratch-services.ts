@@ -1,5 +1,5 @@
-// What plugins are given while tests of a policy run: nothing that anybody else could see the use of. No Redis, no disk,
-// no network, a log that nobody reads, metrics that nobody scrapes.
+// The services that plugins get while a policy is tested: nothing with an effect outside. There is no Redis, disk or
+// network, and nobody reads the log or the metrics.
 import type {
   Clock,
   Fleet,
@@ -33,7 +33,7 @@ const http: OwnHttpClient = {
   close: ignore,
 };
 
-/** There is no record that anybody could have signed. */
+/** No record counts as signed. */
 const signatures: StoreSignatures = { generation: 0, open: () => Promise.resolve(undefined) };
 
 export interface ScratchOptions {
@@ -42,7 +42,7 @@ export interface ScratchOptions {
   readonly fleet: Pick<Fleet, "service" | "instance" | "region">;
 }
 
-/** @param identity who the request of the test is from */
+/** @param identity the caller of the test's request */
 export function scratchServices(
   { secrets, clock, fleet }: ScratchOptions,
   identity: Identity | undefined,

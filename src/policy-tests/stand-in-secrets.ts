@@ -1,5 +1,5 @@
-// Secrets where a policy is tested that is to run elsewhere: what this machine has not been given, something stands in
-// for that has the form of it. Nothing is sent anywhere from a test.
+// Provides secrets for tests of a policy that will run elsewhere: a secret that this machine does not have is replaced
+// by a random one of the right form. A test sends nothing anywhere.
 import { generateKeyPairSync, randomBytes } from "node:crypto";
 import type { PluginDefinition, Secrets } from "../plugin-api/contract.ts";
 
@@ -8,11 +8,11 @@ function privateKey(): string {
   return key.export({ type: "pkcs8", format: "pem" });
 }
 
-/** Long enough for a secret of any algorithm. */
+/** Long enough for every algorithm. */
 const longText = (): string => randomBytes(96).toString("base64url");
 const forms: readonly (() => string)[] = [() => randomBytes(32).toString("base64url"), longText, privateKey];
 
-/** @param given what there is, by name */
+/** @param given the secrets that this machine has, by name */
 export function standInSecrets(
   given: Readonly<Record<string, string>>,
   registry: readonly PluginDefinition[],

@@ -1,4 +1,4 @@
-// The service of a test: answers every request as the test says, and keeps the fields of the first.
+// The service of a test: gives every request the test's answer, and keeps the fields of the first request.
 import { Fields } from "../plugin-api/fields.ts";
 import { GatewayError } from "../plugin-api/errors.ts";
 import type {
@@ -17,7 +17,7 @@ export interface StubbedAnswer {
   readonly body: Buffer;
 }
 
-/** One service behind every address. */
+/** @returns upstreams with this one service at every address */
 export function stubbed(upstream: UpstreamTransport) {
   return {
     upstreams: { hold: () => {}, get: () => upstream, release: () => {} },
@@ -26,7 +26,7 @@ export function stubbed(upstream: UpstreamTransport) {
 }
 
 export class StubUpstream implements UpstreamTransport {
-  /** What it was asked with; undefined = it was not asked. */
+  /** Fields of the first request; undefined = the service was not asked. */
   asked: Fields | undefined = undefined;
   readonly #answer: StubbedAnswer;
 
@@ -85,7 +85,7 @@ class StubbedCall implements UpstreamCall {
     const { status, fields, body } = this.#answer;
     this.#state = "body";
     this.#handler.onHead(status, "", fields);
-    // Whoever gives it up does so from in there.
+    // The handler may abort the call from within `onData`.
     if (!this.#isOver && this.#hasBody && !this.#handler.onData(body)) return;
     this.#finish();
   }

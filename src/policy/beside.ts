@@ -1,7 +1,7 @@
-// A document that is tried in place of one in force, with the other documents as they are.
+// Reads a document that is tried in place of one in force, together with the other documents as they are.
 import type { EffectivePolicy, RawPolicy } from "./read.ts";
 
-/** Which of the documents it takes the place of. */
+/** Which of the two documents in force the tried one replaces. */
 export type DocumentPlace = "shared" | "layer";
 
 export interface BesidePolicy {
@@ -9,7 +9,10 @@ export interface BesidePolicy {
   readonly raw: RawPolicy;
 }
 
-/** @param inForce its layer stands: a candidate of the shared policy is judged as that policy would be */
+/**
+ * @param inForce the documents in force. A candidate of the shared policy is read as that policy would be: the layer
+ * stands
+ */
 export function rawBeside(
   inForce: RawPolicy,
   keySets: readonly Uint8Array[],

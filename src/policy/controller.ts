@@ -26,18 +26,18 @@ export interface PolicyControllerOptions<Snapshot> extends FallBacks {
   readonly onTrust?: FreshnessOptions["onTrust"];
   /** Redis, or the file when there is no Redis; undefined = the built-in policy. */
   readonly source: PolicySource | undefined;
-  /** What it is not passed with is refused; a new layer alone, where that is it. */
+  /** Tests each new policy. A policy that fails is refused; where only a new layer fails, only the layer is refused. */
   readonly test?: PolicyTester | undefined;
-  /** Sets the policy up. Rejecting refuses it. */
+  /** Compiles and sets up the policy. A rejection refuses the policy. */
   readonly compile: (policy: EffectivePolicy, raw: RawPolicy) => Promise<Snapshot>;
-  /** Puts it in force; must not throw. */
+  /** Puts the snapshot in force; must not throw. */
   readonly swap: (snapshot: Snapshot, meta: PolicyMeta) => void;
-  /** Closes a snapshot that came too late to be used. */
+  /** Closes a snapshot whose set-up ended too late for it to be used. */
   readonly release: (snapshot: Snapshot) => void;
   readonly compileLimitMs?: number;
-  /** How long what is at work is left alone when newer documents wait. */
+  /** How long the work in progress may go on when newer documents wait. */
   readonly patienceMs?: number;
-  /** After how long documents whose reading was cut short are read again, the first time. */
+  /** Delay before the first retry for documents whose reading was cut short. */
   readonly retryMs?: number;
   /** Epoch milliseconds. */
   readonly clock: { now(): number };
@@ -45,15 +45,18 @@ export interface PolicyControllerOptions<Snapshot> extends FallBacks {
 }
 
 export interface PolicyController {
-  /** Takes what was kept over the last end, and tells who may sign by that; `start` does so if nobody has. */
+  /**
+   * Loads the policy that was kept before the last restart, and learns from it who may sign. `start` calls this if
+   * nobody has.
+   */
   recall(): Promise<void>;
   /** Resolves after the first attempt, with a policy in force or without; never rejects. */
   start(): Promise<void>;
   readonly ready: boolean;
   status(): PolicyStatus;
-  /** The documents in force; undefined = not every one has a signature that was verified. */
+  /** The documents in force; undefined = at least one of them has no verified signature. */
   signed(): RawPolicy | undefined;
-  /** Reads what is tried beside the policy in force, as strictly. Rejects with PolicyRefused. */
+  /** Reads a document that is tried beside the policy in force, as strictly as that one. Rejects with PolicyRefused. */
   beside(place: DocumentPlace, document: Uint8Array): Promise<BesidePolicy>;
   stop(): Promise<void>;
 }
@@ -68,17 +71,17 @@ class Controller<Snapshot> implements PolicyController {
   readonly #options: PolicyControllerOptions<Snapshot>;
   readonly #freshness: Freshness;
   #inForce: InForce | undefined;
-  /** The documents that were last in force, before the start too: whose layer stands. */
+  /** The documents that were last in force, also before the start. Their layer is the one that stands. */
   #known: RawPolicy | undefined;
-  /** What was kept last. */
+  /** The policy that was last saved to outlive a restart. */
   #kept: KnownGoodPolicy | undefined;
   #recalled: Promise<void> | undefined;
   #revision = 0;
   readonly #outcome: PolicyOutcome;
-  /** Of the documents at work. */
+  /** Heads of the histories of the documents at work. */
   #heads: HistoryHeads | undefined;
   #sourceState: string | undefined;
-  /** The source's last documents, once it was settled what becomes of them: polls find them again. */
+  /** The source's last documents, once they were accepted or refused. Polls find the same ones again. */
   #settled: { readonly raw: RawPolicy; readonly problems: readonly Problem[] } | undefined;
   readonly #work: LatestWork<Job>;
   #latest: Job | undefined;
@@ -156,7 +159,9 @@ class Controller<Snapshot> implements PolicyController {
     return { policy: await read(raw), raw };
   }
 
-  /** Who may sign, as soon as it is read: no set-up that is still at work holds that up, or a policy that is refused. */
+  /**
+   * Learns who may sign as soon as the source is read: neither a set-up still at work nor a refused policy delays that.
+   */
   async #learn(reading: SourceReading): Promise<readonly Problem[]> {
     const { keySets } = reading.state === "read" ? reading.raw : reading;
     const { notices, changed } = await this.#freshness.learn(keySets);
@@ -169,7 +174,7 @@ class Controller<Snapshot> implements PolicyController {
       const taken = await this.#handle(job, signal);
       if (!taken && !this.ready && !signal.aborted) await this.#fallBack(signal);
     } catch (error) {
-      // A listener of ours threw.
+      // A listener of this program threw.
       this.#outcome.fail(problemsOf(error));
     }
   }
@@ -195,7 +200,7 @@ class Controller<Snapshot> implements PolicyController {
     return taken;
   }
 
-  /** A plain SET gets its number later, when a command takes it into the history. */
+  /** Gives the policy in force its revision. A plain SET gets one later, when a command takes it into the history. */
   #number(heads: HistoryHeads | undefined): void {
     const inForce = this.#inForce;
     if (inForce === undefined) return;
@@ -204,7 +209,10 @@ class Controller<Snapshot> implements PolicyController {
     this.#revision = numbers.revision;
   }
 
-  /** What a policy that is to be in force goes by. @param stays whether the one in force has the same effect */
+  /**
+   * @returns the digests and the revision of a policy that is to be in force. @param stays whether the one in force has
+   * the same effect
+   */
   #named(raw: RawPolicy, source: PolicyOrigin, stays: boolean): Pick<InForce, "documents" | "numbers"> {
     const documents = digestsOf(raw);
     const heads = source === this.#options.source?.kind ? this.#heads : undefined;
@@ -233,7 +241,7 @@ class Controller<Snapshot> implements PolicyController {
     return this.#take(raw, source, signal);
   }
 
-  /** Nothing is in force and the source cannot help. */
+  /** Looks for another policy when nothing is in force and the source cannot help. */
   async #fallBack(signal: AbortSignal): Promise<void> {
     const why = this.#outcome.lastError;
     let problems = why?.problems ?? [];
@@ -247,7 +255,7 @@ class Controller<Snapshot> implements PolicyController {
   }
 
   #refuse(raw: RawPolicy, error: unknown, fromSource: boolean): void {
-    // What is wrong with a document stays wrong until it changes; what kept it from being read may not.
+    // A flaw of a document lasts until the document changes; a failure to read it may pass.
     if (fromSource && isOfTheDocument(error)) this.#settled = { raw, problems: problemsOf(error) };
     else if (fromSource) this.#tries.later(raw);
     this.#outcome.reject(raw, problemsOf(error));
@@ -272,13 +280,13 @@ class Controller<Snapshot> implements PolicyController {
     if (known === undefined) {
       try {
         const compiled = compile(policy, chosen.raw);
-        // A set-up that never ends must not keep later policies out.
+        // A set-up that never ends must not block later policies.
         const lateText = `set-up took longer than ${compileLimitMs} ms`;
         const limited = withinLimit(compiled, compileLimitMs, lateText, release);
         swap(await unlessAborted(limited, signal, release), meta);
       } catch (error) {
         if (signal.aborted) return false;
-        // Not settled: what a plugin's set-up needs may be there at the next read.
+        // The refusal is not settled: what a plugin's set-up needs may be there at the next read.
         this.#outcome.reject(raw, problemsOf(error));
         return false;
       }

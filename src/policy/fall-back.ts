@@ -1,5 +1,5 @@
-// What may serve while nothing is in force and the source cannot help, in this order: what was in force before the start,
-// what siblings have in force, the policy file.
+// Finds a policy to serve while nothing is in force and the source cannot help. It tries, in this order: the policy in
+// force before the start, the policy of sibling sidecars, the policy file.
 import type { Problem } from "./document/problems.ts";
 import type { RawPolicy } from "./read.ts";
 import type { LastKnownGood } from "./sources/last-known-good.ts";
@@ -10,9 +10,9 @@ import { textOf } from "../plugin-api/error-text.ts";
 
 export interface FallBacks {
   readonly lastKnownGood?: LastKnownGood | undefined;
-  /** Absent = nobody is asked. */
+  /** Absent = no siblings are asked. */
   readonly peers?: AskPeers | undefined;
-  /** With Redis: the policy file. Never rejects. */
+  /** Reads the policy file when Redis is the source. Never rejects. */
   readonly baseline?: (() => Promise<SourceReading>) | undefined;
 }
 
@@ -20,13 +20,13 @@ type Found =
   | { readonly origin: PolicyOrigin; readonly raw: RawPolicy }
   | { readonly origin?: undefined; readonly raw?: undefined; readonly problem: Problem };
 
-/** One after the other, each looked for when it is asked for. */
+/** Yields one candidate after the other; each is looked for when it is requested. */
 export async function* fallBacks(
   { lastKnownGood, peers, baseline }: FallBacks,
   source: PolicySource | undefined,
 ): AsyncGenerator<Found> {
   const kept = await lastKnownGood?.load();
-  // A copy from a file says nothing about what Redis had.
+  // A policy kept from a file says nothing about what Redis had.
   if (kept?.from === source?.kind && kept?.raw !== undefined) yield { raw: kept.raw, origin: "kept" };
   if (peers !== undefined) {
     try {

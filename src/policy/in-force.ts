@@ -1,4 +1,4 @@
-// The policy in force with all that is known of it, and how it is told of.
+// Describes the policy in force: its documents, revision and digest, and the status that is made of them.
 import type { PolicyMeta } from "./events.ts";
 import type { Numbers } from "./numbering.ts";
 import type { PolicyOutcome } from "./outcome.ts";
@@ -15,7 +15,7 @@ export interface InForce {
   readonly since: number;
 }
 
-/** @param revision of what was last in force, before the start too */
+/** @param revision of the policy that was last in force, also before the start */
 export function statusOf(
   inForce: InForce | undefined,
   revision: number,

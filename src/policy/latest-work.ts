@@ -1,15 +1,15 @@
-// One piece of work at a time, and of those that come meanwhile only the latest: it waits for the one at work for a
-// moment, then breaks it off.
+// Runs one job at a time. Of the jobs that arrive meanwhile only the latest is kept. It waits a moment for the one at
+// work, then aborts it.
 
-/** How long the one at work is left alone when a newer one waits. */
+/** How long the job at work may go on when a newer one waits. */
 const firstPatienceMs = 1_000;
-/** More than reading and set-up may take at all. */
+/** More than reading and set-up together may take. */
 const maxPatienceMs = 120_000;
 
 export interface LatestWorkOptions<Job> {
-  /** Must not reject. @param signal aborts when nobody waits for the outcome any more */
+  /** Does the job. Must not reject. @param signal aborts when the outcome is no longer wanted */
   readonly run: (job: Job, signal: AbortSignal) => Promise<void>;
-  /** Whether the one at work is not worth its end once this newer one is there. */
+  /** Whether the newer job makes the outcome of the one at work worthless. */
   readonly overtakes: (newer: Job, atWork: Job) => boolean;
   readonly patienceMs?: number;
 }
@@ -23,13 +23,13 @@ interface AtWork<Job> {
 export class LatestWork<Job> {
   readonly #options: LatestWorkOptions<Job>;
   readonly #firstPatienceMs: number;
-  /** Twice as long after each that was broken off: when they come faster than one can be done, one is done all the same. */
+  /** Doubles after each abort: even if jobs come faster than one can be done, one gets done. */
   #patienceMs: number;
   #pending: { readonly job: Job } | undefined;
   #atWork: AtWork<Job> | undefined;
   #timer: NodeJS.Timeout | undefined;
   #working: Promise<void> | undefined;
-  /** Of those whose work, or a later one's, is still to be begun. */
+  /** Settles once a job that has not begun yet, or a later one, is done. */
   #waiting: PromiseWithResolvers<void> | undefined;
   #stopped = false;
 
@@ -39,7 +39,7 @@ export class LatestWork<Job> {
     this.#patienceMs = this.#firstPatienceMs;
   }
 
-  /** @returns once it, or a later one in its place, was carried to its end; others may be at work then */
+  /** Resolves once this job, or a later one in its place, is done. Other jobs may be at work by then. */
   offer(job: Job): Promise<void> {
     this.#pending = { job };
     this.#watch();
@@ -48,7 +48,7 @@ export class LatestWork<Job> {
     return done;
   }
 
-  /** Breaks off what is at work; what waits is not begun. */
+  /** Aborts the job at work and drops the one that waits. */
   async stop(): Promise<void> {
     this.#stopped = true;
     clearTimeout(this.#timer);
@@ -71,7 +71,7 @@ export class LatestWork<Job> {
       this.#patienceMs = abort.signal.aborted
         ? Math.min(2 * this.#patienceMs, maxPatienceMs)
         : this.#firstPatienceMs;
-      // Broken off, it was for nothing: there is a later one.
+      // An aborted job is followed by a later one: its callers wait for that.
       if (abort.signal.aborted) void this.#later().then(waiting?.resolve);
       else waiting?.resolve();
     }

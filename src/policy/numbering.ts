@@ -1,10 +1,10 @@
-// The number that a policy goes by: the history's, where its documents are what the history has last; else the sidecar's
-// own count, which goes on from there.
+// Numbers a policy: with the history's revision, if the history's latest documents are this policy's. Otherwise with
+// the sidecar's own count, which continues from there.
 import { z } from "zod";
 import { parseJson } from "../language/json.ts";
 import type { DocumentDigests, PolicyStatus } from "./status.ts";
 
-/** The last revision that the history has of a document. */
+/** The last revision of a document in the history. */
 export interface HistoryHead {
   readonly revision: number;
   /** SHA-256, hex. */
@@ -18,15 +18,15 @@ export interface HistoryHeads {
 
 export type Numbers = Pick<PolicyStatus, "revision" | "revisionFrom" | "layerRevision">;
 
-/** What was in force before. */
+/** The policy that was in force before. */
 interface Numbered {
   readonly numbers: Numbers;
   readonly documents: DocumentDigests;
 }
 
 /**
- * @param own the number that it has where the history does not know it
- * @param heads undefined = nobody asked, or nobody may
+ * @param own the revision if the history does not know the policy
+ * @param heads undefined = not read, or not readable for this sidecar
  */
 export function numbersOf(
   documents: DocumentDigests,
@@ -51,7 +51,9 @@ const isLast = (head: HistoryHead | undefined, digest: string): number | undefin
 
 const head = z.object({ revision: z.int().min(1), digest: z.string() });
 
-/** @param text what is kept beside a document. @returns undefined for nothing, and for what is none of ours */
+/**
+ * @param text the text that is kept beside a document. @returns undefined for no text, and for text in another format
+ */
 export function parseHistoryHead(text: string | undefined): HistoryHead | undefined {
   if (text === undefined) return undefined;
   try {

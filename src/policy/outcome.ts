@@ -1,5 +1,5 @@
-// What became of what the source holds: in force since when it was last found there, or refused and why. The same refusal
-// is told once, however often it is read.
+// Records whether the source's policy is in force, when it was last found there, or why it is refused. The same refusal
+// is reported once, however often it is read.
 import type { PolicyEvents } from "./events.ts";
 import type { Problem } from "./document/problems.ts";
 import type { RawPolicy } from "./read.ts";
@@ -45,7 +45,7 @@ export class PolicyOutcome {
     this.#events.onRejected(problems);
   }
 
-  /** What does not keep the policy in force out, and has to be seen to. */
+  /** Reports problems that need attention but do not keep the policy from being in force. */
   notice(problems: readonly Problem[]): void {
     const identity = JSON.stringify(problems);
     if (problems.length > 0 && this.#lastError === null) this.fail(problems);

@@ -1,5 +1,5 @@
-// An effective policy on its way from the thread that read it: serialised in parts, so that the event loop turns between
-// them while they are taken out. What routes share on one side they share on the other.
+// Packs an effective policy for its way from the thread that read it. It is serialised in parts, so that the event loop
+// turns between them while they are unpacked. Routes that share objects before also share them after.
 import { deserialize, serialize } from "node:v8";
 import { Slices } from "../v8/slices.ts";
 import type { EffectiveDocument } from "./layers/layers.ts";
@@ -11,7 +11,7 @@ const routesPerPart = 200;
 
 type DocumentRoute = EffectiveDocument["routes"][number];
 
-/** A route with what others may have too as a number: its place among all such values so far. */
+/** A route whose shareable values are replaced by numbers: the index among all such values so far. */
 interface PackedRoute extends Omit<EffectiveRoute, "plugins" | "pluginConfig"> {
   readonly plugins: number;
   readonly pluginConfig: readonly (readonly [plugin: string, options: number])[];
@@ -20,13 +20,13 @@ interface PackedRoute extends Omit<EffectiveRoute, "plugins" | "pluginConfig"> {
 type Head = Omit<EffectivePolicy, "routes" | "unmatched">;
 
 interface Part {
-  /** Values that no part before had. */
+  /** Values that no earlier part had. */
   readonly shared: readonly unknown[];
   readonly routes: readonly PackedRoute[];
   readonly written: readonly DocumentRoute[];
 }
 
-/** @returns what `unpack` makes the policy of; nothing else has its memory */
+/** @returns the parts for `unpack`, each with memory of its own */
 export function pack(policy: EffectivePolicy): Uint8Array<ArrayBuffer>[] {
   const { routes, unmatched, ...head } = policy;
   const packer = new Packer();
@@ -41,7 +41,7 @@ export function pack(policy: EffectivePolicy): Uint8Array<ArrayBuffer>[] {
   return parts.map((part) => new Uint8Array(serialize(part)));
 }
 
-/** @param parts of a policy, in their order; let go of one by one */
+/** @param parts the parts of a policy, in order; each can be freed once it is unpacked */
 export async function unpack(parts: Uint8Array[]): Promise<EffectivePolicy> {
   const slices = new Slices();
   const [head, ...rest] = parts;

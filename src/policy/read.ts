@@ -1,5 +1,5 @@
-// Raw documents -> effective policy: open the signature, parse strictly, get extensions, judge, name by digest. The sidecar,
-// `policy validate` and `policy show --effective` all go through here.
+// Reads raw documents into an effective policy: opens the signatures, parses strictly, gets the extensions, judges, and
+// computes the digest. The sidecar, `policy validate` and `policy show --effective` all use this reader.
 import type { HostPattern, PublicKeySet, UpstreamAddress } from "../config/formats.ts";
 import { isUpstreamAllowed } from "../config/formats.ts";
 import type { Extension } from "../extensions/entry.ts";
@@ -23,14 +23,16 @@ import { type Signed, openPolicy } from "./signature/signature.ts";
 import { importKeys, type VerifyKey } from "./signature/verify-keys.ts";
 import type { SourceDocument } from "./document/written.ts";
 
-/** The documents as their source has them, signatures included. */
+/** The documents as their source holds them, signatures included. */
 export interface RawPolicy {
   readonly shared: Uint8Array;
   readonly layer: Uint8Array | undefined;
   readonly format: PolicyFormat;
-  /** Documents of keys that came later (key-sets.ts), oldest first. */
+  /** Key documents issued after the settings (key-sets.ts), oldest first. */
   readonly keySets?: readonly Uint8Array[];
-  /** The layer was in force before, or nothing is known of what was: what does not fit is overruled, not refused. */
+  /**
+   * The layer was in force before, or what was in force is unknown: parts that do not fit are overruled, not refused.
+   */
   readonly standing?: boolean;
 }
 
@@ -38,40 +40,40 @@ export interface RawPolicy {
 export interface SignedDocument {
   readonly name: string;
   readonly claims: Claims;
-  /** SHA-256, hex, of what was signed. */
+  /** SHA-256, in hex, of the signed bytes. */
   readonly digest: string;
 }
 
 export interface EffectivePolicy extends Judged {
-  /** SHA-256, hex, of the canonical effective document: what two sidecars of a service compare. */
+  /** SHA-256, in hex, of the canonical effective document; sidecars of one service are compared by it. */
   readonly digest: string;
-  /** The weakest of the documents. */
+  /** The weakest state among the documents. */
   readonly signed: Signed;
-  /** Of the documents that were verified. */
+  /** The documents that were verified. */
   readonly signatures: readonly SignedDocument[];
-  /** Plugins that it brings for this service. */
+  /** The policy's extensions for this service. */
   readonly extensions: readonly Extension[];
 }
 
 export interface PolicyReaderOptions {
-  /** Those that are built in. */
+  /** The built-in plugins. */
   readonly plugins: PolicyPlugins;
-  /** Asked once signatures are verified. Default: policies with extensions are refused. */
+  /** Gets packages once the signatures are verified. Default: policies with extensions are refused. */
   readonly packages?: FindPackages | undefined;
-  /** Whose policy; undefined = the documents are only checked, for all services. */
+  /** The service that the policy is for; undefined = the documents are only checked, for all services. */
   readonly service: string | undefined;
   /** Hosts besides loopback that routes may name; undefined = any. */
   readonly upstreamAllow: readonly HostPattern[] | undefined;
-  /** The service's own upstream, for its layer's routes. Default: layers' upstreams are not looked at. */
+  /** The service's own upstream, to check its layer's routes. Default: layers' upstreams are not checked. */
   readonly ownUpstream?: UpstreamAddress | undefined;
   readonly keys: PublicKeySet | undefined;
   readonly maxBytes?: number | undefined;
 }
 
-/** Rejects with PolicyRefused, all problems in it, or, when the signal says that nobody waits any more, with its reason. */
+/** Rejects with PolicyRefused, which holds all problems, or with the signal's reason once it aborts. */
 export type PolicyReader = (raw: RawPolicy, signal?: AbortSignal) => Promise<EffectivePolicy>;
 
-/** Rejects when a key cannot be used. */
+/** @returns the reader. Rejects when a key cannot be used. */
 export async function createPolicyReader(options: PolicyReaderOptions): Promise<PolicyReader> {
   const { plugins: builtIn, service, ownUpstream, keys, maxBytes = defaultMaxBytes } = options;
   const { packages = noPackages } = options;
@@ -100,7 +102,10 @@ type Open = (
   trusted: readonly VerifyKey[] | undefined,
 ) => Promise<{ readonly lower: Opened; readonly upper: Opened | undefined }>;
 
-/** @returns opens and parses both documents; rejects with PolicyRefused, the problems of both in it */
+/**
+ * @returns a function that opens and parses both documents. It rejects with PolicyRefused, which holds the problems of
+ * both.
+ */
 function openerFor(options: PolicyReaderOptions, maxBytes: number): Open {
   const { service } = options;
   const parser = parserFor(options, maxBytes);
@@ -120,7 +125,7 @@ function openerFor(options: PolicyReaderOptions, maxBytes: number): Open {
     const parsed = await read(shared, sharedKey, parser);
     const lower = parsed && { ...parsed, document: scopeExtensions(parsed.document, service) };
     const known = lower && Object.keys(lower.document.extensions ?? {});
-    // A layer that stood before holds no shared policy back by extensions that this has no more.
+    // A layer that stood before does not block a shared policy that no longer has the layer's extensions.
     const parseLayer: ParseOne = (bytes, as) =>
       parser.layer(bytes, as, standing === true ? undefined : known);
     const upper = layer === undefined ? undefined : await read(layer, layerKey(service ?? ""), parseLayer);
@@ -146,7 +151,7 @@ function parserFor({ plugins, service, upstreamAllow }: PolicyReaderOptions, max
   });
 }
 
-/** Rejects when a key cannot be used. @returns who may sign, given the documents of keys that came later */
+/** @returns a function that computes who may sign, given the later key documents. Rejects when a key cannot be used. */
 export async function createTrust(
   keys: PublicKeySet,
 ): Promise<(keySets: readonly Uint8Array[]) => Promise<Trust>> {

@@ -1,5 +1,5 @@
-// Large documents are read in a thread of their own: reading takes a second of work in one piece that nothing can divide
-// (the YAML library's, zod's), while requests wait. The thread ends with its reading, and its memory goes with it.
+// Reads large documents in a thread of its own: the YAML library and zod take up to a second of work that cannot be
+// divided, and requests would have to wait. The thread and its memory go away after one reading.
 import { once } from "node:events";
 import { isMainThread, type MessagePort, parentPort, Worker, workerData } from "node:worker_threads";
 import { type Entries, type PackageProblem, PackagesRefused } from "../extensions/package-store.ts";
@@ -18,25 +18,31 @@ import {
 } from "./read.ts";
 import type { PolicyPlugins } from "./document/schema.ts";
 
-/** What can be said to a thread: all but the plugins, which it has by itself, and what gets packages. */
+/** Options that can be sent to a thread: all but the plugins, which it has itself, and the finder of packages. */
 type ThreadReaderOptions = Omit<PolicyReaderOptions, "plugins" | "packages">;
 
 export interface ReadingThreadOptions extends ThreadReaderOptions {
-  /** Called here: a thread reaches neither network nor Redis. Default: policies with extensions are refused. */
+  /**
+   * Runs in the calling thread: the reading thread has neither network nor Redis. Default: policies with extensions are
+   * refused.
+   */
   readonly packages?: FindPackages | undefined;
-  /** The program of the thread, as a file or its text; it calls `readInThisThread`. */
+  /** The thread's program, as a file or its text. It calls `readInThisThread`. */
   readonly program: URL | (() => string);
-  /** Reads what is small: starting a thread costs more than reading that. */
+  /** Reads small documents: starting a thread costs more than reading them. */
   readonly here: PolicyReader;
   readonly limitMs?: number;
-  /** Default: by `maxBytes`. */
+  /** Default: derived from `maxBytes`. */
   readonly limitMiB?: number;
 }
 
-/** What reading takes 10 ms for, or a little more; a thread is 200 ms of CPU before it reads. */
+/** Documents up to this size take about 10 ms to read; a thread uses 200 ms of CPU before it reads. */
 const maxBytesHere = { json: 49_152, yaml: 12_288 };
 
-/** Two documents of any kind need 130 at the default of 1 MiB each; thousands of ordinary routes 32. */
+/**
+ * Memory limit of the thread. Two documents of any kind need 130 MiB at the default of 1 MiB each; thousands of
+ * ordinary routes need 32 MiB.
+ */
 function mebibytesFor(maxBytes = defaultMaxBytes): number {
   return 128 + Math.ceil((64 * maxBytes) / 1_048_576);
 }
@@ -51,18 +57,18 @@ type Answer =
   | { readonly parts: Uint8Array[] }
   | { readonly problems: readonly Problem[]; readonly transient: boolean };
 
-/** From the thread: the packages of the policy that it reads. */
+/** Sent by the thread: asks for the packages of the policy that it reads. */
 interface Request {
   readonly entries: Entries;
 }
 
-/** To the thread; `message` = something else failed. */
+/** Sent to the thread; `message` = another failure. */
 type Packages =
   | { readonly found: ReadonlyMap<string, Package> }
   | { readonly problems: readonly PackageProblem[] }
   | { readonly message: string };
 
-/** Reads as `here` does, large documents in a thread. */
+/** @returns a reader with the results of `here`, which reads large documents in a thread */
 export function createThreadedReader(options: ReadingThreadOptions): PolicyReader {
   const { here, ...thread } = options;
   return (raw, signal) => (isLarge(raw) ? readInThread(raw, thread, signal) : here(raw, signal));
@@ -85,7 +91,7 @@ async function readInThread(
     name: "policy",
     eval: isText,
     workerData: { raw, options, hasPackages: packages !== undefined } satisfies Task,
-    // Neither secrets nor what this process was started with is for it.
+    // The thread gets neither this process's secrets nor its arguments.
     env: {},
     execArgv: [],
     resourceLimits: { maxOldGenerationSizeMb: maxMiB, maxYoungGenerationSizeMb: 16 },
@@ -110,7 +116,7 @@ async function readInThread(
   return { ...policy, extensions };
 }
 
-/** Rejects with PolicyRefused, and with the signal's reason. */
+/** Waits for the thread's answer. Rejects with PolicyRefused, or with the signal's reason. */
 async function answerOf(
   worker: Worker,
   { limitMs, limitMiB }: { readonly limitMs: number; readonly limitMiB: number },
@@ -140,12 +146,12 @@ async function answerOf(
   }
 }
 
-/** No reading needs them, and they are many. */
+/** @returns the packages without their bytes, which no reading needs and which are large */
 function withoutBytes(packages: ReadonlyMap<string, Package>): Map<string, Package> {
   return new Map([...packages].map(([name, each]) => [name, { ...each, bytes: Buffer.alloc(0) }]));
 }
 
-/** Never rejects. */
+/** Gets the packages that the thread asks for and sends them to it. Never rejects. */
 async function answerRequest(worker: Worker, { entries }: Request, find: FindPackages): Promise<void> {
   let answer: Packages;
   try {
@@ -156,7 +162,7 @@ async function answerRequest(worker: Worker, { entries }: Request, find: FindPac
   worker.postMessage(answer, []);
 }
 
-/** All that the thread does. */
+/** The thread's whole program: reads the policy and posts the answer. */
 export async function readInThisThread(plugins: PolicyPlugins): Promise<void> {
   if (isMainThread || parentPort === null) throw new Error("this is for a thread");
   const port = parentPort;
@@ -176,7 +182,7 @@ export async function readInThisThread(plugins: PolicyPlugins): Promise<void> {
   }
 }
 
-/** Asks the thread that waits for the reading; it ends this one when that takes too long. */
+/** Asks the parent thread for packages. The parent ends this thread when the answer takes too long. */
 function packagesBy(port: MessagePort): FindPackages {
   return async (entries) => {
     const answered = once(port, "message");

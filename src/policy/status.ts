@@ -1,4 +1,4 @@
-// How a policy in force is told of: `GET /policy`, and the heartbeat by it.
+// The status of the policy in force, for `GET /policy` and the heartbeat.
 import { digestOf } from "./document/digest.ts";
 import type { EffectiveDocument } from "./layers/layers.ts";
 import type { Problem } from "./document/problems.ts";
@@ -15,31 +15,36 @@ export interface DocumentDigests {
 /** `GET /policy`; times in ISO 8601. */
 export interface PolicyStatus {
   readonly effective: EffectiveDocument | null;
-  /** Of the shared document; 0 = no policy was in force yet. */
+  /** Revision of the shared document; 0 = no policy has been in force. */
   readonly revision: number;
-  /** Whose number that is: the history's, or where that does not know the document (a plain SET, a file) the sidecar's own count. */
+  /**
+   * Who counted the revision: the history, or the sidecar if the history does not know the document (a plain SET, a
+   * file).
+   */
   readonly revisionFrom: "history" | "sidecar";
-  /** The history's number of the service's layer; null = there is none, or the history does not know it. */
+  /** The history's revision of the service's layer; null = there is no layer, or the history does not know it. */
   readonly layerRevision: number | null;
   readonly digest: string | null;
   readonly source: PolicyOrigin | null;
   readonly signed: Signed | null;
-  /** SHA-256, hex, of the documents in force as their source has them: tells that exactly these bytes have arrived. */
+  /**
+   * SHA-256, in hex, of the documents in force as the source holds them: shows that exactly these bytes have arrived.
+   */
   readonly documents: DocumentDigests | null;
   /** When the policy in force was swapped in. */
   readonly since: string | null;
   /** When the source last held the policy in force. */
   readonly lastSuccess: string | null;
-  /** Why changes are looked for each second and not told; null when they are told. */
+  /** Why the sidecar polls every second instead of receiving change messages; null = it receives them. */
   readonly polledBecause: string | null;
-  /** Parts of the service's layer that do not fit the shared policy in force: the rest is in force without them. */
+  /** Parts of the service's layer that do not fit the shared policy. The rest of the layer is in force. */
   readonly overruled: readonly Problem[];
   readonly signatures: readonly SignatureStatus[];
-  /** Why what the source holds now is not in force; null when it is. */
+  /** Why the source's current content is not in force; null = it is. */
   readonly lastError: { readonly at: string; readonly problems: readonly Problem[] } | null;
 }
 
-/** A signature as `/policy` shows it; times in ISO 8601. */
+/** A signature as `GET /policy` shows it; times in ISO 8601. */
 export interface SignatureStatus {
   readonly document: string;
   readonly kid: string | null;

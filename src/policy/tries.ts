@@ -1,5 +1,5 @@
-// Tries again what was cut short, a package that was out of reach for example: soon, then less and less often. Redis is
-// read again every few seconds in any case, a file only when it changes.
+// Retries readings that were cut short, for example because a package was unreachable: soon, then with backoff. Redis
+// is read again every few seconds in any case, but a file only when it changes.
 import { sameDocuments } from "./layers/choose-layer.ts";
 import type { RawPolicy } from "./read.ts";
 
@@ -18,7 +18,7 @@ export class Tries {
     this.#firstMs = this.#delayMs = first;
   }
 
-  /** What was cut short. Of others than the last time, the first try is soon again. */
+  /** Schedules a retry. Other documents than the last time start again with the first delay. */
   later(raw: RawPolicy): void {
     if (this.#raw === undefined || !sameDocuments(this.#raw, raw)) this.#delayMs = this.#firstMs;
     this.#raw = raw;
@@ -27,7 +27,7 @@ export class Tries {
     this.#delayMs = Math.min(2 * this.#delayMs, maxMs);
   }
 
-  /** It is being tried, or nobody waits for it any more. */
+  /** Cancels the retry: the documents are being read, or are no longer wanted. */
   pause(): void {
     clearTimeout(this.#timer);
   }

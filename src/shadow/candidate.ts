@@ -1,5 +1,5 @@
-// A candidate set up beside the policy in force, without effect: no store, no disk, nobody to ask, a log and metrics that
-// nobody reads, and a service that is not there. What of its plugins would have an effect all the same does not run.
+// Sets up a candidate beside the policy in force, without effect: without store, disk or outbound requests, with a log
+// and metrics that nobody reads, and with a stub for the service. Plugins that would still have an effect do not run.
 import { ServerExchange } from "../exchange/exchange.ts";
 import { parseRequestHead, type RequestHead } from "../http1/request-head.ts";
 import type { SwitchedOff } from "../kill-switch/kill-switch.ts";
@@ -24,11 +24,11 @@ import { servedSide, sideOf, specsOf } from "./sides.ts";
 
 const setupLimitMs = 30_000;
 const closeLimitMs = 1_000;
-/** Every hook has a limit of its own; all of a request together. */
+/** Limit for all hooks of a request together; each hook has its own as well. */
 const requestLimitMs = 1_000;
 
 export interface ShadowOptions extends BenchOptions {
-  /** @returns what of a request may be a credential, as the policy reads it; undefined = nothing is shown */
+  /** @returns the parts of a request that may be credentials under the policy; undefined = there are none */
   readonly shownCredential: (
     head: RequestHead,
     policy: RoutedPolicy,
@@ -38,7 +38,7 @@ export interface ShadowOptions extends BenchOptions {
 
 interface AtHand {
   identity: Identity | undefined;
-  /** Nobody has proven it by what the candidate asks for. */
+  /** The identity was not proven in the way that the candidate requires. */
   unproven: boolean;
   lacking: Lacking;
   upstream: StubUpstream;
@@ -63,7 +63,7 @@ export class ShadowCandidate {
   readonly #host: PluginHost;
   readonly #options: ShadowOptions;
   readonly #now: AtHand;
-  /** Extensions that do not run. */
+  /** Names of extensions that do not run. */
   readonly #idle: ReadonlySet<string>;
 
   private constructor(
@@ -80,7 +80,7 @@ export class ShadowCandidate {
     this.#idle = idle;
   }
 
-  /** Rejects, leaving nothing behind, when a plugin cannot be set up. */
+  /** Rejects when a plugin cannot be set up; everything is closed then. */
   static async of(policy: EffectivePolicy, options: ShadowOptions): Promise<ShadowCandidate> {
     const now = nobody();
     const services = { ...scratchServices(options, undefined), testRun: testRunOf(now) };
@@ -116,12 +116,12 @@ export class ShadowCandidate {
     return await withinLimit(made, setupLimitMs, late, (candidate) => void candidate.close());
   }
 
-  /** The plugins that are off where the policy in force serves are off here. */
+  /** Switches off the plugins that are switched off in the policy in force. */
   async switchOff(off: SwitchedOff): Promise<void> {
     this.#policy = await this.#policy.switched(off);
   }
 
-  /** One at a time. Never waits long, and rejects only for faults of its own. */
+  /** Compares one request; one at a time. Never waits long, and rejects only for faults of this program. */
   async compare(seen: SeenRequest, served: Served): Promise<Comparison> {
     const was = servedSide(served);
     const stream = new SeenStream(seen);
@@ -173,7 +173,7 @@ export class ShadowCandidate {
     return this.#options.shownCredential(head, this.#policy, seen) !== undefined;
   }
 
-  /** Whether who the caller is was found out by what this route asks for. */
+  /** Whether the caller's identity was found in the way that this route requires. */
   #provenAlike({ route }: Routing, served: Served): boolean {
     const before = specsOf(served.policy).get(served.route);
     const now = specsOf(this.#policy).get(route.info);
@@ -200,7 +200,7 @@ export class ShadowCandidate {
   }
 }
 
-/** Whoever asks for an identity that nobody has proven decides by what nobody knows. */
+/** A plugin that reads an identity which nobody has proven decides by something unknown: that is noted. */
 function testRunOf(now: AtHand) {
   return {
     get identity() {
@@ -210,7 +210,7 @@ function testRunOf(now: AtHand) {
   };
 }
 
-/** It is not kept: whoever reads it decides by what nobody knows. */
+/** The body is not kept. A plugin that reads it decides by something unknown: that is noted. */
 function withoutBody(live: ServerExchange["live"], hasBody: boolean, lacking: Lacking): void {
   if (!hasBody) return;
   Object.defineProperty(live.request, "hasBody", { value: true });
@@ -220,7 +220,7 @@ function withoutBody(live: ServerExchange["live"], hasBody: boolean, lacking: La
   };
 }
 
-/** Refused before a route is looked for. */
+/** The request is refused before a route is chosen. */
 function refusedHead({ kind }: GatewayError): CandidateSide {
   const decision = { route: null, by: "sidecar", status: kind.status };
   const nothing = { spec: undefined, asked: [], upstream: undefined };

@@ -1,4 +1,4 @@
-// How a request went under the policy in force, and how it would have gone under the candidate.
+// Compares how a request went under the policy in force with how it would have gone under the candidate.
 import { isDeepStrictEqual } from "node:util";
 import type { Fields } from "../plugin-api/fields.ts";
 import type { Decision } from "../policy-replay/recorded-request.ts";
@@ -6,27 +6,30 @@ import type { RouteSpec } from "../runtime/set-up.ts";
 import { provesAlike, untold } from "./not-asked.ts";
 import type { Difference } from "./report.ts";
 
-/** One of the two. */
+/** How the request went under one of the two policies. */
 export interface Side {
   readonly decision: Decision;
-  /** Whether whoever answered refused. */
+  /** Whether the answer was a refusal. */
   readonly refused: boolean;
-  /** Its route; undefined = none that is known. */
+  /** The route; undefined = none, or unknown. */
   readonly spec: RouteSpec | undefined;
-  /** Plugins of its chain that were asked before somebody answered, whoever did with them. */
+  /** Plugins of the chain that were asked up to the one that answered, itself included. */
   readonly asked: readonly string[];
-  /** Where the service was asked: which, for what, and with which fields. */
+  /** The request to the service, if there was one: which service, which path and which fields. */
   readonly upstream: { readonly name: string; readonly path: string; readonly fields: Fields } | undefined;
 }
 
 export interface CandidateSide extends Side {
-  /** Whether it answers so by circumstance: a plugin could not do what it does. */
+  /** Whether the answer comes from a circumstance: a plugin could not do its work. */
   readonly byCircumstance: boolean;
-  /** What a plugin of it asked for that nobody knows; "" = nothing. */
+  /** @returns what the plugin asked for that is unknown; "" = nothing */
   readonly lacking: (plugin: string) => string;
 }
 
-/** They are other ones at each request, are this hop's, or tell of the body, which is not sent. */
+/**
+ * Fields that are not compared: they differ at each request, belong to this hop, or describe the body, which is not
+ * sent.
+ */
 const volatile = new Set([
   "x-request-id",
   "traceparent",
@@ -40,9 +43,9 @@ const volatile = new Set([
 const asks = "auth";
 
 export interface Comparison {
-  /** What the candidate would answer; null = nobody can tell. */
+  /** The candidate's answer; null = unknown. */
   readonly becomes: Decision | null;
-  /** What nobody can tell stands alone. */
+  /** An unknown answer is the only difference. */
   readonly differences: readonly Difference[];
 }
 
@@ -63,7 +66,10 @@ export function compare(was: Side, becomes: CandidateSide): Comparison {
   return { becomes: decision, differences };
 }
 
-/** What refused it would let it through, to a plugin of which nobody can tell; or that is all there is to say. */
+/**
+ * The difference when the answer is unknown: either the plugin that refused would now let the request through to the
+ * unknown plugin, or nothing more can be said.
+ */
 function withoutAnswer(route: string, was: Side, becomes: Side, { plugin, because }: Untold): Difference {
   const { by } = was.decision;
   const before = becomes.asked.slice(0, becomes.asked.indexOf(plugin));
@@ -85,8 +91,8 @@ interface Untold {
 type Answer = Pick<Side, "decision" | "refused"> | { readonly unknown: Untold };
 
 /**
- * What the candidate answers. A plugin that cannot be asked, on the same route and with the same options, answers what it
- * answered: what it let through, it lets through.
+ * @returns the candidate's answer. A plugin that cannot be asked, but has the same route and options, answers as it did
+ * in the policy in force: what it let through, it lets through.
  */
 function answerOf(was: Side, becomes: CandidateSide): Answer {
   for (const plugin of becomes.asked) {
@@ -120,7 +126,7 @@ function* upstreamDifferences(route: string, was: Side, becomes: Side): Generato
   if (names.length > 0) yield { route, plugin, kind: "request-fields", about: names };
 }
 
-/** The one plugin that has other options, or is on one of the two alone; "" = several, or none. */
+/** @returns the one plugin with other options, or on one side only; "" = several, or none */
 function onlyChanged(was: RouteSpec | undefined, becomes: RouteSpec | undefined): string {
   const names = new Set([...(was?.plugins ?? []), ...(becomes?.plugins ?? [])]);
   const changed = [...names].filter(
@@ -142,6 +148,6 @@ function otherFields(before: Fields, now: Fields): string[] {
   });
 }
 
-/** Signed anew for each request. */
+/** Whether the value looks like a token, which is signed anew for each request. */
 const isToken = (value: string | undefined): boolean =>
   value !== undefined && /^eyJ[\w-]+\.[\w-]+\.[\w-]+$/.test(value);

@@ -1,8 +1,9 @@
-// What of a candidate cannot be decided without effect, or without knowing more than is at hand: it is said, not guessed.
+// Says which decisions of a candidate cannot be made without effect or without unknown facts: they are reported, not
+// guessed.
 import { isDeepStrictEqual } from "node:util";
 import type { Extension } from "../extensions/entry.ts";
 
-/** Built-in plugins whose hooks do not run, and why nobody can tell what they would answer; "" = they refuse nobody. */
+/** Built-in plugins whose hooks do not run, and what their answer depends on; "" = the plugin refuses nobody. */
 const idle: ReadonlyMap<string, string> = new Map([
   ["rate-limit", "counts of limits"],
   ["ext-auth", "what the service it asks would answer"],
@@ -10,7 +11,7 @@ const idle: ReadonlyMap<string, string> = new Map([
   ["cache", ""],
 ]);
 
-/** Options of `auth` that are not about who somebody is. */
+/** Options of `auth` that do not affect whose request it is. */
 const notAboutIdentity = new Set([
   "rules",
   "required",
@@ -26,10 +27,13 @@ function reaches({ entry, package: { manifest } }: Extension): boolean {
   return entry.runtime !== "wasm" || hosts.length > 0 || keys.length > 0 || database !== undefined;
 }
 
-/** @returns whether an extension runs: a module that reaches nothing but the request. Others are not even set up. */
+/**
+ * @returns a test of whether an extension runs: a WebAssembly module that only reaches the request. Others are not even
+ * set up.
+ */
 export function runsBeside(all: readonly Extension[]): (extension: Extension) => boolean {
   const out = new Set(all.filter(reaches).map(({ name }) => name));
-  // Of two that take turns both have to run.
+  // An extension and its replacement take turns: both run or neither.
   for (const { name, entry } of all)
     if (entry.replaces !== undefined && (out.has(name) || out.has(entry.replaces)))
       out.add(name).add(entry.replaces);
@@ -38,14 +42,14 @@ export function runsBeside(all: readonly Extension[]): (extension: Extension) =>
 
 export const isIdle = (plugin: string): boolean => idle.has(plugin);
 
-/** Why nobody can tell what it would answer; "" = it runs as ever. */
+/** @returns what the plugin's answer depends on; "" = it runs as usual */
 export function untold(plugin: string, options: unknown): string {
   const { lists = [], denyLists = [] } = Object(options) as { lists?: unknown[]; denyLists?: unknown[] };
   if (plugin === "ip-filter") return lists.length + denyLists.length > 0 ? "lists of networks in Redis" : "";
   return idle.get(plugin) ?? "";
 }
 
-/** Whether two routes find out in the same way who somebody is. */
+/** Whether two routes establish the caller's identity in the same way. */
 export function provesAlike(a: unknown, b: unknown): boolean {
   return isDeepStrictEqual(identityPart(a), identityPart(b));
 }

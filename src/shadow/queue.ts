@@ -1,13 +1,13 @@
-// Requests that wait to go through a candidate, one after the other, when there is time: never in the way of one that a
-// client waits for.
+// Queues requests for a candidate. They run one after the other, when there is time, and never delay a request of a
+// client.
 import { performance } from "node:perf_hooks";
 
-/** Of the event loop. */
+/** Share of time in which the event loop may be busy. */
 const busyShare = 0.8;
 const looksEveryMs = 100;
 export const maxWaiting = 100;
 
-/** How busy this thread was since the last look. */
+/** @returns how busy this thread was since the last call, from 0 to 1 */
 export type Utilization = () => number;
 
 function loopUtilization(): Utilization {
@@ -29,13 +29,13 @@ export class ShadowQueue<Work> {
   #isBusy = false;
   #lookedMono = -Infinity;
 
-  /** @param run never rejects */
+  /** @param run must not reject */
   constructor(run: (work: Work) => Promise<void>, utilization: Utilization = loopUtilization()) {
     this.#run = run;
     this.#utilization = utilization;
   }
 
-  /** Whether the thread has no time for more than it serves; looked at now and then. */
+  /** Whether the thread has no time beside the traffic; measured every 100 ms. */
   get busy(): boolean {
     const nowMono = performance.now();
     if (nowMono - this.#lookedMono >= looksEveryMs) {
@@ -45,7 +45,7 @@ export class ShadowQueue<Work> {
     return this.#isBusy;
   }
 
-  /** @returns false = there is no place, or no time */
+  /** @returns false = the queue is full or closed, or there is no time */
   take(work: Work): boolean {
     if (this.#closed || this.#waiting.length >= maxWaiting || this.busy) return false;
     this.#waiting.push(work);
@@ -61,7 +61,7 @@ export class ShadowQueue<Work> {
     this.#waiting.length = 0;
   }
 
-  /** One a turn of the event loop. */
+  /** Runs one request per turn of the event loop. */
   async #next(): Promise<void> {
     const work = this.#waiting.shift();
     if (work !== undefined) await this.#run(work);

@@ -1,11 +1,11 @@
-// What a candidate would have done otherwise, counted beside the policy in force: by route, plugin and kind, each with a
-// few requests to look at. Bounded, and without anything that a caller must keep to itself.
+// Counts what a candidate would have done differently from the policy in force: by route, plugin and kind, each with a
+// few sample requests. The report is bounded and holds no secrets of callers.
 import { z } from "zod";
 
 /**
- * `refused` = it would refuse what passed, `allowed` = the other way round, `status` = another answer, `route` = another
- * route takes it, `upstream` = another service or path is asked, `request-fields` = the service gets other fields,
- * `unknown` = nobody can tell without doing it.
+ * `refused` = it would refuse a request that passed, `allowed` = the opposite, `status` = another answer, `route` =
+ * another route, `upstream` = another service or path, `request-fields` = other fields for the service, `unknown` =
+ * impossible to tell without an effect.
  */
 const differenceKinds = [
   "refused",
@@ -22,9 +22,9 @@ const maxText = 2_048;
 const shortText = z.string().max(maxText);
 const answer = z.strictObject({
   route: shortText.nullable(),
-  /** The plugin that answered, `sidecar` where none did; null = the service did. */
+  /** The plugin that answered; `sidecar` if no plugin did; null = the service answered. */
   by: shortText.nullable(),
-  /** Of whoever answered; of the service's answer it says nothing. */
+  /** Status of a plugin's or the sidecar's answer; meaningless if the service answered. */
   status: z.int(),
 });
 
@@ -32,15 +32,15 @@ const maxMethod = 64;
 const maxAbout = 200;
 
 const sample = z.strictObject({
-  /** What `outrigger explain` and the access log know it by. */
+  /** The id that `outrigger explain` and the access log use. */
   requestId: z.string().max(128),
   method: z.string().max(maxMethod),
-  /** Of issuer and user, the same for one caller in one shadow run; "" = nobody known. */
+  /** Hash of issuer and user, the same for one caller within a shadow run; "" = unknown caller. */
   caller: z.string().max(32),
   was: answer,
-  /** null = nobody can tell. */
+  /** null = unknown. */
   becomes: answer.nullable(),
-  /** Names of the fields, what is lacking to tell, or both services. */
+  /** Names of the fields, the unknown facts, or both services. */
   about: z.array(z.string().max(maxAbout)).max(10).readonly(),
 });
 export type Sample = z.output<typeof sample>;
@@ -48,7 +48,7 @@ export type Sample = z.output<typeof sample>;
 const count = z.int().min(0);
 const row = z.strictObject({
   route: shortText,
-  /** "" = no plugin alone. */
+  /** "" = not one plugin alone. */
   plugin: shortText,
   kind: z.enum(differenceKinds),
   count,
@@ -61,19 +61,19 @@ const maxSamplesOfRow = 3;
 const maxSamples = 60;
 
 export const shadowReport = z.strictObject({
-  /** Requests that went through the candidate, too. */
+  /** Requests that also went through the candidate. */
   compared: count,
-  /** Of these, those that would have gone as they did. */
+  /** Compared requests without a difference. */
   same: count,
-  /** Chosen, but there was no time for them. */
+  /** Chosen requests for which there was no time. */
   dropped: count,
-  /** Chosen, but there is nothing to compare: upgrades, clients that left, answers by circumstance. */
+  /** Chosen requests that cannot be compared: upgrades, clients that left, answers by circumstance. */
   skipped: count,
-  /** The candidate came to no answer in time. */
+  /** Requests for which the candidate had no answer in time. */
   failed: count,
-  /** Of rows for which there was no place. */
+  /** Differences in rows that did not fit. */
   further: count,
-  /** Workers that ended meanwhile: of what each counted in its last second nothing is told. Absent = none. */
+  /** Workers that ended during the run; their counts of the last second are lost. Absent = none. */
   endedWorkers: count.exactOptional(),
   rows: z.array(row).max(maxRows).readonly(),
 });
@@ -86,7 +86,7 @@ export interface Difference {
   readonly about: readonly string[];
 }
 
-/** What is longer than a reader takes would lose the whole report. */
+/** A text that is too long for the reader would make it refuse the whole report. */
 const short = (text: string): string => text.slice(0, maxText);
 const shortened = ({ route, by, status }: Sample["was"]): Sample["was"] => ({
   route: route && short(route),
@@ -94,7 +94,7 @@ const shortened = ({ route, by, status }: Sample["was"]): Sample["was"] => ({
   status,
 });
 
-/** What is counted in a process, or of several. */
+/** The counts of one process, or of several. */
 export class ShadowCounts {
   readonly #rows = new Map<string, { -readonly [Name in keyof DifferenceRow]: DifferenceRow[Name] }>();
   #samples = 0;
@@ -106,7 +106,7 @@ export class ShadowCounts {
   #further = 0;
   #endedWorkers = 0;
 
-  /** @param sample of the request, but for what differs */
+  /** @param told the request's sample, without `about` */
   add({ route, plugin, kind, about }: Difference, told: Omit<Sample, "about">): void {
     const one: Sample = {
       ...told,
@@ -129,7 +129,7 @@ export class ShadowCounts {
     for (const each of other.rows) this.#add(each);
   }
 
-  /** Most frequent first. */
+  /** @returns the report, most frequent rows first */
   read(): ShadowReport {
     const { compared, same, dropped, skipped, failed } = this;
     const rows = [...this.#rows.values()].toSorted((a, b) => b.count - a.count);

@@ -1,4 +1,4 @@
-// A request that the policy in force took, as it came, and what became of it: what a candidate is asked about afterwards.
+// Keeps a request as it came, and how the policy in force served it. The candidate is asked about it afterwards.
 import type { ClientAddress } from "../client/client-address.ts";
 import type { ServerStream } from "../exchange/server-stream.ts";
 import type { Identity, Outcome } from "../plugin-api/contract.ts";
@@ -6,7 +6,7 @@ import { MemoryStream } from "../policy-tests/memory-stream.ts";
 import type { RoutedPolicy } from "../routing/routed-policy.ts";
 import type { LiveExchange } from "../runtime/exchange.ts";
 
-/** Its head. */
+/** The head of the request. */
 export interface SeenRequest {
   readonly method: string;
   readonly target: string;
@@ -17,14 +17,14 @@ export interface SeenRequest {
   readonly client: ClientAddress;
 }
 
-/** What became of it. */
+/** How the request was served. */
 export interface Served {
   readonly requestId: string;
   readonly policy: RoutedPolicy;
   readonly route: LiveExchange["route"];
   readonly identity: Identity | undefined;
   readonly outcome: Outcome;
-  /** What the service was asked for and with. */
+  /** Path and query that the service was asked for; the fields are those that it got. */
   readonly upstreamPath: string;
   readonly fields: readonly string[];
 }
@@ -50,7 +50,7 @@ export function servedAs(policy: RoutedPolicy, live: LiveExchange, outcome: Outc
   };
 }
 
-/** The client of a request that is over: nobody gets the answer. */
+/** The client side of a request that is over: nobody receives the answer. */
 export class SeenStream extends MemoryStream {
   override readonly httpVersion: string;
   readonly framing: ServerStream["framing"];

@@ -1,4 +1,4 @@
-// The two sides of a comparison, out of exchanges that are over.
+// Makes the two sides of a comparison from finished exchanges.
 import type { Outcome } from "../plugin-api/contract.ts";
 import { Fields } from "../plugin-api/fields.ts";
 import { decisionOf, isCircumstance } from "../policy-replay/recorded-request.ts";
@@ -12,7 +12,7 @@ type Specs = ReadonlyMap<CompiledRoute["info"], RouteSpec>;
 
 const known = new WeakMap<RoutedPolicy["snapshot"], Specs>();
 
-/** What each route of a policy is made of. */
+/** @returns the spec of each route of a policy */
 export function specsOf({ snapshot }: Pick<RoutedPolicy, "snapshot">): Specs {
   let specs = known.get(snapshot);
   if (specs === undefined) {
@@ -22,18 +22,18 @@ export function specsOf({ snapshot }: Pick<RoutedPolicy, "snapshot">): Specs {
   return specs;
 }
 
-/** Whether there is anything to compare a candidate with. */
+/** Whether the outcome can be compared with a candidate's. */
 export const isComparable = ({ status, error, end }: Outcome): boolean =>
   status !== 0 && status !== 101 && end !== "revoked" && !isCircumstance(error?.code);
 
-/** What became of it under the policy in force. */
+/** @returns the side of the policy in force */
 export function servedSide(served: Served): Side {
   const { policy, route, outcome } = served;
   const spec = specsOf(policy).get(route);
   const side = decided(route.pattern, outcome);
   const { by } = side.decision;
   const { answeredBy, error, upstreamMs } = outcome;
-  // Of what the service was asked nothing is left where it did not answer, or the cache did.
+  // The request to the service is known only if the service answered, and not if the cache did.
   const wasAsked = by === null && answeredBy === undefined && error === undefined && upstreamMs !== undefined;
   const upstream = {
     name: spec?.upstreamName ?? "",
@@ -44,7 +44,10 @@ export function servedSide(served: Served): Side {
   return { ...side, spec, asked: askedOf(plugins, by, true), upstream: wasAsked ? upstream : undefined };
 }
 
-/** What would have become of it. @param asked what the service was asked with */
+/**
+ * @returns the candidate's side. @param asked fields that the service would have got; undefined = it would not have
+ * been asked
+ */
 export function sideOf(
   policy: RoutedPolicy,
   { route, early }: Routing,
@@ -70,7 +73,7 @@ export function sideOf(
 
 function decided(route: string, { status, answeredBy, error }: Outcome): Pick<Side, "decision" | "refused"> {
   const decision = decisionOf(route, status, answeredBy, error?.code);
-  // An answer of gRPC is 200 whatever it says.
+  // A gRPC answer has the status 200 even if it is an error.
   return { decision, refused: decision.by !== null && (status >= 400 || error !== undefined) };
 }
 
@@ -79,7 +82,7 @@ function askedOf(plugins: readonly string[], by: string | null, isEarly: boolean
   return by === null || by === "sidecar" ? plugins : plugins.slice(0, plugins.indexOf(by) + 1);
 }
 
-/** In the order of its chain. */
+/** @returns the route's plugins in the order of the chain */
 function orderedIn({ snapshot }: RoutedPolicy, route: CompiledRoute["info"]): readonly string[] {
   const found = [...snapshot.routes, snapshot.unmatched].find(({ info }) => info === route);
   return found?.chain.plugins ?? [];

@@ -1,28 +1,28 @@
-// Policies as somebody declares them outside of Redis: files of a folder, ConfigMaps, OutriggerPolicy objects.
+// Describes policies that are declared outside of Redis: files of a folder, ConfigMaps, OutriggerPolicy objects.
 import type { PolicyFormat } from "../policy/document/parse.ts";
 
-/** What becomes of a service's layer that nobody declares any more. */
+/** What happens to a service's layer that is no longer declared. */
 export type WhenGone = "keep" | "remove";
 
 export interface Declared {
-  /** For people, and unique: `policy.users.yaml`, `OutriggerPolicy demo/users`. */
+  /** Unique name for people: `policy.users.yaml`, `OutriggerPolicy demo/users`. */
   readonly origin: string;
-  /** Whose layer it is; undefined = the shared policy. */
+  /** The service whose layer it is; undefined = the shared policy. */
   readonly service: string | undefined;
   readonly bytes: Uint8Array;
   readonly format: PolicyFormat;
-  /** For the history. */
+  /** The reason for the history. */
   readonly reason: string;
   readonly whenGone: WhenGone;
-  /** Why it is no document at all; it still claims its place. */
+  /** Why it is not a document; it still claims its place. */
   readonly flaw?: string | undefined;
 }
 
 const ending = /\.(ya?ml|json|jws)$/i;
 
 /**
- * What a file of this name, or such a key of a ConfigMap, is for: `policy.yaml` is the shared policy, `policy.users.yaml`
- * the layer of the service users; .yml, .json and .jws go as well.
+ * Parses the name of a file or of a ConfigMap's key: `policy.yaml` is the shared policy, `policy.users.yaml` the layer
+ * of the service users; .yml, .json and .jws work as well.
  * @returns undefined for any other name
  */
 export function placeOf(
@@ -39,17 +39,17 @@ export function placeOf(
 
 const alike = /^[^.].*\.(ya?ml|json|jws)$/i;
 
-/** Whether somebody may have meant it as a policy. */
+/** Whether the name looks like a mistyped policy. */
 export const isLikePolicy = (name: string): boolean => placeOf(name) === undefined && alike.test(name);
 
-/** A name that is mistyped is no policy: somebody should see that. @returns "" when there is none */
+/** @returns a text about names that look mistyped, so that somebody notices them; "" when there are none */
 export function leftOut(names: readonly string[]): string {
   if (names.length === 0) return "";
   const shown = names.slice(0, 5).join(", ");
   return `not taken, since they are called neither policy.yaml nor policy.<service>.yaml: ${shown}${names.length > 5 ? " and more" : ""}`;
 }
 
-/** Of its place among all: services by name, the shared policy first, since layers are checked over it. */
+/** Sorts the shared policy first, since layers are checked over it, then layers by service. */
 export function inOrder(declared: readonly Declared[]): Declared[] {
   const key = ({ service }: Declared): string => (service === undefined ? "" : `:${service}`);
   return declared.toSorted((a, b) => (key(a) < key(b) ? -1 : key(a) > key(b) ? 1 : 0));

@@ -1,5 +1,5 @@
-// A folder of policy files, such as a checkout of Git that something else keeps up to date. It is read anew each time:
-// whoever updates it may swap the folder by a symbolic link.
+// Reads declared policies from a folder of files, such as a Git checkout that another program updates. It reads the
+// folder anew each time: the other program may swap the folder by a symbolic link.
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
@@ -13,14 +13,14 @@ export interface FolderSourceOptions {
   readonly path: string;
   readonly maxBytes: number;
   readonly whenGone: WhenGone;
-  /** Ms between two looks. */
+  /** Milliseconds between two looks. */
   readonly everyMs: number;
-  /** Whether files are taken as they are: nobody looks again. */
+  /** Whether the files are read only once, as they are. */
   readonly once?: boolean;
 }
 
 const maxFiles = 1_000;
-/** Between two looks that have to see the same. */
+/** Milliseconds between two looks that have to find the same. */
 const settleMs = 250;
 
 export class FolderSource implements DeclaredSource {
@@ -28,7 +28,7 @@ export class FolderSource implements DeclaredSource {
   readonly #options: FolderSourceOptions;
   #state: SourceState = { ok: false, detail: "not read yet" };
   #last = "";
-  /** What was seen when it was last looked, and was the same the time before. */
+  /** The last content that two consecutive looks found. */
   #settled: readonly Declared[] | undefined;
 
   constructor(options: FolderSourceOptions) {
@@ -52,10 +52,12 @@ export class FolderSource implements DeclaredSource {
   }
 
   async report(): Promise<void> {
-    // A folder has nobody to tell.
+    // A folder has nowhere to report to.
   }
 
-  /** A file that somebody is writing may be half of a policy, and valid: what counts is what two looks saw alike. */
+  /**
+   * Looks again and again. A half-written file may be a valid policy: only content that two looks in a row find counts.
+   */
   async #watch(onChange: () => void, signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       const found = await this.#look();

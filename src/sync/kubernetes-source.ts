@@ -1,5 +1,5 @@
-// OutriggerPolicy objects and labelled ConfigMaps of one namespace. One namespace: who may write a policy for which
-// service is then decided by who may write there.
+// Reads declared policies from OutriggerPolicy objects and labelled ConfigMaps of one namespace. With one namespace,
+// the rights to write there decide who may write a policy for which service.
 import { ApiProblem, type KubernetesApi } from "../kubernetes/api.ts";
 import { type KubernetesObject, WatchedList } from "../kubernetes/watched-list.ts";
 import { type Declared, isLikePolicy, leftOut, placeOf, type WhenGone } from "./declared.ts";
@@ -13,9 +13,9 @@ export const configMapLabel = `${group}/policies`;
 const whenGoneAnnotation = `${group}/on-delete`;
 const reasonAnnotation = `${group}/reason`;
 
-/** Ms for all statuses of one pass: policies that change meanwhile wait for no longer. */
+/** Milliseconds for all statuses of one pass: policies that change meanwhile wait no longer than this. */
 const reportLimitMs = 20_000;
-/** A ConfigMap may have thousands of keys. */
+/** Most declared policies: a ConfigMap may have thousands of keys. */
 const maxDeclared = 5_000;
 
 export interface KubernetesSourceOptions {
@@ -24,7 +24,7 @@ export interface KubernetesSourceOptions {
   readonly whenGone: WhenGone;
   readonly backOffMs?: number;
   readonly now?: () => number;
-  /** Looks once, in `read`. */
+  /** Whether to list the objects only once, in `read`, without a watch. */
   readonly once?: boolean;
 }
 
@@ -110,7 +110,7 @@ export class KubernetesSource implements DeclaredSource {
         await api.ask({ method: "PATCH", path, patch: { status }, signal });
       } catch (error) {
         if (!(error instanceof ApiProblem)) throw error;
-        // It was deleted meanwhile: the watch says so, too.
+        // The object was deleted meanwhile; the watch reports that, too.
         if (error.status === 404) continue;
         problem = new Error(`the status of ${originOf(object, this.#options.namespace)}: ${error.message}`);
         if (error.status === 0) break;
@@ -132,7 +132,7 @@ function declaredBy(object: KubernetesObject, namespace: string, byDefault: When
   return { origin, service, bytes, format, reason, whenGone: facts.whenGone, flaw: flaw ?? facts.flaw };
 }
 
-/** One for each of its keys. */
+/** @returns one declared policy for each key of the ConfigMap that names one */
 function declaredIn(object: KubernetesObject, namespace: string, byDefault: WhenGone): Declared[] {
   const { flaw, ...facts } = annotated(object, byDefault);
   return dataOf(object).flatMap(([key, text]) => {
@@ -146,7 +146,7 @@ function declaredIn(object: KubernetesObject, namespace: string, byDefault: When
 const dataOf = (object: KubernetesObject): [string, unknown][] =>
   Object.entries(Object(object["data"]) as Record<string, unknown>);
 
-/** Its keys that are mistyped, it seems. */
+/** @returns the keys that look like mistyped policies */
 const likePoliciesIn = (object: KubernetesObject): string[] =>
   dataOf(object).flatMap(([key]) => (isLikePolicy(key) ? [`${object.metadata.name} ${key}`] : []));
 

@@ -1,15 +1,16 @@
-// Who of several syncs writes: a key in Redis that its holder renews. In Redis, not in the cluster: whoever cannot reach
-// Redis can write nothing anyhow, so that one outage is one outage, and a folder has its leader, too.
+// Elects the one of several syncs that writes: a key in Redis that its holder renews. It is in Redis and not in the
+// cluster, because a sync without Redis cannot write anyhow. So there is only one kind of outage, and syncs of folders
+// have a leader, too.
 import { setTimeout as wait } from "node:timers/promises";
 import type { Script, Store } from "../plugin-api/store.ts";
 
 const leaseKey = "sync:leader";
 const ttlMs = 15_000;
 const limitMs = 2_000;
-/** A change that is begun is over by the end of the lease: history.ts gives it five seconds. */
+/** A change that has begun must end before the lease does: history.ts allows it five seconds. */
 const marginMs = 6_000;
 
-/** KEYS: lease. ARGV: holder, ms. @returns the holder */
+/** Takes or renews the lease. KEYS: lease. ARGV: holder, ms. @returns the holder */
 const take: Script = {
   name: "sync-lease-take",
   lua: `
@@ -39,17 +40,17 @@ export class Lease {
     this.#now = now;
   }
 
-  /** Whether there is time to write. */
+  /** Whether the lease is held long enough for another write. */
   get isHeld(): boolean {
     return this.#now() < this.#untilMono - marginMs;
   }
 
-  /** Who holds it in our place, when somebody does. */
+  /** Another sync that holds the lease; undefined = none is known. */
   get other(): string | undefined {
     return this.#other;
   }
 
-  /** Takes it, or renews it. Rejects with StoreUnavailable. */
+  /** Takes or renews the lease. Rejects with StoreUnavailable. */
   async take(): Promise<boolean> {
     const askedMono = this.#now();
     const holder = String(await this.#store.run(take, [leaseKey], [this.#holder, ttlMs], limitMs));
@@ -59,7 +60,7 @@ export class Lease {
     return isOurs;
   }
 
-  /** Renews it, until the signal; never rejects. */
+  /** Renews the lease until the signal aborts; never rejects. */
   async keep(signal: AbortSignal, everyMs = renewMs): Promise<void> {
     while (!signal.aborted) {
       await wait(everyMs, undefined, { signal }).catch(() => {});
@@ -67,7 +68,7 @@ export class Lease {
     }
   }
 
-  /** Never rejects. */
+  /** Gives the lease up. Never rejects. */
   async giveUp(): Promise<void> {
     this.#untilMono = -Infinity;
     await this.#store.run(giveUp, [leaseKey], [this.#holder], limitMs).catch(() => {});

@@ -1,4 +1,5 @@
-// Brings Redis to what a source declares, again and again: when the source says that something is new, and every so often.
+// Brings Redis to the state that a source declares, again and again: when the source reports a change, and at an
+// interval.
 import { setTimeout as wait } from "node:timers/promises";
 import { textOf } from "../plugin-api/error-text.ts";
 import { type Lease, renewMs } from "./lease.ts";
@@ -12,18 +13,18 @@ export interface LoopOptions {
   readonly lease: Lease;
   readonly reconciler: Reconciler;
   readonly everyMs: number;
-  /** After each pass. @param problem why there was none, or why it could not be told to the source */
+  /** Called after each pass. @param problem why there was no pass, or why the source could not be told its outcome */
   readonly onPass: (outcomes: readonly Outcome[] | undefined, problem: string | undefined) => void;
-  /** Whether this sync writes, when that changes. */
+  /** Called when this sync begins or stops to lead, or another leader appears. */
   readonly onLeading: (leads: boolean, other: string | undefined) => void;
 }
 
-/** Between two passes, however fast changes come. */
+/** Least time between two passes, however fast changes come. */
 const minBetweenMs = 100;
-/** Until sidecars have had the time to take what is new. */
+/** First delay of the next pass: sidecars need some time to take a new policy. */
 const soonMs = 1_000;
 
-/** Until the signal; never rejects. */
+/** Runs until the signal aborts; never rejects. */
 export async function runLoop(options: LoopOptions, signal: AbortSignal): Promise<void> {
   const bell = new Bell();
   options.source.start(() => bell.ring(), signal);
@@ -33,7 +34,7 @@ export async function runLoop(options: LoopOptions, signal: AbortSignal): Promis
   while (!signal.aborted) {
     const outcomes = options.lease.isHeld ? await onePass(options, signal, reports) : [];
     const isDone = outcomes?.some(isOnItsWay) === false;
-    // Who never has it in force is not looked for every two seconds for ever.
+    // Backs off: some sidecar may never have the policy in force.
     nextMs = isDone ? soonMs : Math.min(nextMs * 2, options.everyMs);
     await wait(minBetweenMs, undefined, { signal }).catch(() => {});
     await bell.rung(isDone ? options.everyMs : nextMs, signal);
@@ -45,7 +46,10 @@ export async function runLoop(options: LoopOptions, signal: AbortSignal): Promis
 const isOnItsWay = ({ state, spread }: Outcome): boolean =>
   state === "waiting" || (spread !== undefined && spread.inForce + spread.refused.length < spread.concerned);
 
-/** @param reports absent: it ends when all is told to the source @returns undefined = there was none */
+/**
+ * Does one pass. @param reports absent: the pass ends when everything is reported @returns undefined = there was no
+ * pass
+ */
 export async function onePass(
   { source, reconciler, onPass }: Pick<LoopOptions, "source" | "reconciler" | "onPass">,
   signal: AbortSignal,
@@ -81,7 +85,7 @@ async function keepLease({ lease, onLeading }: LoopOptions, bell: Bell, signal: 
   }
 }
 
-/** Rings once for all that happens until it is heard. */
+/** Wakes one waiter; several rings before it waits count as one. */
 class Bell {
   #isRung = false;
   #wake: (() => void) | undefined;
@@ -91,7 +95,7 @@ class Bell {
     this.#wake?.();
   }
 
-  /** Resolves when it rings, or after that time. */
+  /** Resolves when it rings, or after `limitMs`. */
   async rung(limitMs: number, signal: AbortSignal): Promise<void> {
     const stop = new AbortController();
     if (!this.#isRung) {

@@ -1,14 +1,14 @@
-// What became of a declared policy.
+// The outcome of a declared policy.
 import type { Declared } from "./declared.ts";
 
 /**
- * `in-force`: Redis holds it · `drifted`: it was put there, and somebody has changed it since · `refused`: it does not pass
- * the checks · `conflict`: others claim its place, too · `waiting`: something is in the way that passes.
+ * `in-force`: Redis holds it · `drifted`: it was written, and somebody has changed it since · `refused`: it fails the
+ * checks · `conflict`: another declaration claims its place · `waiting`: a temporary obstacle.
  */
 export const outcomeStates = ["in-force", "drifted", "refused", "conflict", "waiting"] as const;
 export type OutcomeState = (typeof outcomeStates)[number];
 
-/** Sidecars that a document concerns, by their heartbeats. */
+/** How far a document has come in the sidecars that it concerns, by their heartbeats. */
 export interface Spread {
   readonly concerned: number;
   readonly inForce: number;
@@ -22,10 +22,10 @@ export interface Outcome {
   /** One sentence. */
   readonly message: string;
   readonly problems: readonly { readonly path: string; readonly message: string }[];
-  /** What Redis has now, whoever put it there; null = not known. */
+  /** Revision and digest in Redis now, whoever wrote them; null = unknown. */
   readonly revision: number | null;
   readonly digest: string | null;
-  /** What lint says of it, a line each; undefined = it was not asked this time. */
+  /** Findings of lint, one line each; undefined = lint was not run this time. */
   readonly warnings?: readonly string[] | undefined;
   readonly spread?: Spread | undefined;
 }

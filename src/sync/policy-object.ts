@@ -1,4 +1,4 @@
-// The spec of an OutriggerPolicy: for whom, and the policy itself, as an object or as a text, which may be signed.
+// Parses the spec of an OutriggerPolicy: its service, and the policy as an object or as a text, which may be signed.
 import { z } from "zod";
 import { canonicalJson } from "../policy/document/digest.ts";
 import type { Declared } from "./declared.ts";
@@ -13,7 +13,7 @@ const spec = z
     message: "has either policy (an object) or document (YAML, JSON or a signed policy as text)",
   });
 
-/** The API server has checked it by the schema of crd.yaml, unless that is another version's. */
+/** The API server checks the spec by the schema of crd.yaml, but that schema may be of another version. */
 export function policyOf(
   object: Readonly<Record<string, unknown>>,
 ): Pick<Declared, "service" | "bytes" | "format" | "flaw"> {

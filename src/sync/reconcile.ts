@@ -1,5 +1,6 @@
-// Brings Redis to what is declared, place by place: each is the shared policy or a service's layer. What was declared is
-// written into the history's reason, so that a sync that starts anew knows what it had put there, and what was changed since.
+// Brings Redis to the declared state, place by place: each place is the shared policy or a service's layer. The
+// history's reason holds a digest of the declaration. So a sync that restarts knows what it had written, and what was
+// changed since.
 import { textOf } from "../plugin-api/error-text.ts";
 import { digestOf } from "../policy/document/digest.ts";
 import { type Declared, inOrder, placeName } from "./declared.ts";
@@ -7,22 +8,22 @@ import type { Outcome, OutcomeState, Spread } from "./outcome.ts";
 
 /** The last revision of a place that came from a declaration. */
 export interface Synced {
-  /** SHA-256 of what was declared; "" = it was removed as declared no more. */
+  /** SHA-256 of the declaration; "" = the place was removed because nothing declares it any more. */
   readonly declared: string;
   readonly revision: number;
-  /** SHA-256 of the document that it became. */
+  /** SHA-256 of the document that was written from it. */
   readonly digest: string;
 }
 
-/** What a place holds. */
+/** The current content of a place. */
 export interface Standing {
   readonly revision: number;
-  /** "" = nothing. */
+  /** "" = the place is empty. */
   readonly digest: string;
-  /** Who made that revision and when, for people. */
+  /** Who made the revision and when, as text for people. */
   readonly by: string;
   readonly synced: Synced | undefined;
-  /** It is to be signed, and is not, or by another key. */
+  /** The document has to be signed, but is unsigned or signed with another key. */
   readonly isUnsigned: boolean;
 }
 
@@ -32,7 +33,7 @@ export interface Applied {
   readonly warnings: readonly string[];
 }
 
-/** Why something was not done. `waiting`: it may be done later as it is. */
+/** Why an action was not carried out. `waiting`: it may succeed later without a change. */
 export interface Refusal {
   readonly state: "refused" | "waiting";
   readonly message: string;
@@ -42,36 +43,39 @@ export interface Refusal {
 /** The policies in Redis. */
 export interface PolicyPlace {
   standing(service: string | undefined): Promise<Standing>;
-  /** Checks it and puts it in force; rejects with what `explain` explains. */
+  /** Checks the declared policy and puts it in force. Rejects with an error that `explain` can explain. */
   apply(declared: Declared, reason: string): Promise<Applied>;
   /** Deletes a service's layer. */
   remove(service: string, over: Standing, reason: string): Promise<number>;
   spread(service: string | undefined, digest: string): Promise<Spread>;
-  /** @returns undefined for a fault of our own */
+  /** @returns why; undefined if the error is a fault of this program */
   explain(error: unknown): Refusal | undefined;
 }
 
 export interface ReconcileOptions {
   readonly place: PolicyPlace;
-  /** Whether what others changed is changed back. */
+  /** Whether changes by others are reverted. */
   readonly selfHeal: boolean;
-  /** Asked before everything that writes. */
+  /** Asked before each write. */
   readonly mayWrite: () => boolean;
   readonly tell: Tell;
 }
 
 export interface Tell {
   applied(outcome: Outcome): void;
-  /** @param kept why it stays where it is; undefined = it was removed */
+  /** Called for a layer that is no longer declared. @param kept why it stays; undefined = it was removed */
   gone(declared: Declared, kept: string | undefined): void;
 }
 
 const maxReason = 200;
-/** Of those who claim one place, in a sentence. */
+/** Most claimants of one place that a message names. */
 const maxNamed = 5;
 const mark = /\[declared (?:sha256:([0-9a-f]{64})|nothing)\]$/;
 
-/** @returns the digest of what a revision with that reason was declared as; "" = as nothing any more */
+/**
+ * @returns the digest of the declaration in a revision's reason; "" = the declaration was removed; undefined = not from
+ * a sync
+ */
 export function declaredIn(reason: string): string | undefined {
   const found = mark.exec(reason);
   return found === null ? undefined : (found[1] ?? "");
@@ -83,22 +87,25 @@ const reasonOf = ({ origin, reason }: Declared, digest: string): string =>
     .join(": ")
     .slice(0, maxReason)} [declared sha256:${digest}]`;
 
-/** What is declared again after that is new, though it is the same as before. */
+/** A later declaration counts as new after this reason, even if it is the same as before. */
 const goneReason = ({ origin }: Declared): string =>
   `${origin.slice(0, maxReason)} is gone [declared nothing]`;
 
 export class Reconciler {
   readonly #options: ReconcileOptions;
-  /** Who claimed a layer when it was last looked. */
+  /** The declaration of each layer in the last pass. */
   readonly #claims = new Map<string, Declared>();
-  /** What was applied and changed nothing, so that the history has no line of it. */
+  /** Declarations whose application changed nothing, so that the history has no line about them. */
   readonly #synced = new Map<string | undefined, Synced>();
 
   constructor(options: ReconcileOptions) {
     this.#options = options;
   }
 
-  /** One pass over all that is declared, or what of it is done at the signal. A fault of our own refuses the one that it came with. */
+  /**
+   * Does one pass over all declarations, or over some of them if the signal aborts. A fault of this program refuses
+   * only the declaration in which it occurs.
+   */
   async pass(all: readonly Declared[], signal: AbortSignal): Promise<Outcome[]> {
     const claims = Map.groupBy(inOrder(all), ({ service }) => service);
     const outcomes: Outcome[] = [];
@@ -145,7 +152,10 @@ export class Reconciler {
     }
   }
 
-  /** The later of what the history says and what it does not. A Redis that has lost its history gets all anew. */
+  /**
+   * @returns the later of the history's record and the sync's own. If Redis has lost its history, everything is applied
+   * again.
+   */
   #lastSynced(service: string | undefined, { synced, revision }: Standing): Synced | undefined {
     const own = this.#synced.get(service);
     if (own === undefined || own.revision > revision) return synced;
@@ -162,7 +172,10 @@ export class Reconciler {
     return outcomeOf(declared, "in-force", message, { revision, digest, warnings, spread });
   }
 
-  /** @returns undefined = there is nothing left to do about it; else what is in the way, told until it is over */
+  /**
+   * Handles a layer that is no longer declared. @returns undefined = nothing is left to do; else the obstacle, reported
+   * until it is gone
+   */
   async #letGo(service: string, declared: Declared, isLast: boolean): Promise<Outcome | undefined> {
     const { place, tell, mayWrite } = this.#options;
     if (declared.whenGone === "keep" || isLast) {
@@ -190,7 +203,10 @@ export class Reconciler {
   }
 }
 
-/** What declared it may declare something else by now: by its name alone nobody could tell the two apart. */
+/**
+ * Marks the origin as gone: the same origin may declare something else by now, and its name alone could not tell the
+ * two apart.
+ */
 function staying(
   declared: Declared,
   state: OutcomeState,
@@ -202,7 +218,7 @@ function staying(
   return outcomeOf(gone, state, message, facts);
 }
 
-/** One policy that nobody foresaw does not keep others back. */
+/** An unforeseen fault with one policy must not hold up the others. */
 function faultAt(error: unknown): Refusal {
   const message = `a fault of sync itself, with this policy alone; what is in force stays: ${textOf(error)}`;
   return { state: "refused", message, problems: [{ path: "", message }] };

@@ -1,20 +1,20 @@
-// What became of policies, told to the source beside the passes: one status that hangs holds no policy up.
+// Reports outcomes to the source in parallel with the passes: one status write that hangs must not delay any policy.
 import { setTimeout as wait } from "node:timers/promises";
 import { textOf } from "../plugin-api/error-text.ts";
 import type { Outcome } from "./outcome.ts";
 import type { DeclaredSource } from "./source.ts";
 
-/** A pass waits for its report so long, so that what fails at once is told with it. */
+/** A pass waits this long for its report, so that an immediate failure is shown with the pass. */
 const waitMs = 500;
 
 export class Reports {
   readonly #source: Pick<DeclaredSource, "report">;
   readonly #signal: AbortSignal;
-  /** Called when a report has ended that later outcomes waited for. */
+  /** Called when a report has ended and later outcomes were skipped meanwhile. */
   readonly #onFree: () => void;
   #running: Promise<void> | undefined;
   #isBehind = false;
-  /** Why the last one failed. */
+  /** Why the last report failed. */
   problem: string | undefined;
 
   constructor(source: Pick<DeclaredSource, "report">, signal: AbortSignal, onFree: () => void) {
@@ -23,7 +23,7 @@ export class Reports {
     this.#onFree = onFree;
   }
 
-  /** Never rejects. Where the one before is still under way, these outcomes wait for the next pass. */
+  /** Starts a report. Never rejects. If one is still running, these outcomes are skipped, and the next pass reports. */
   async give(outcomes: readonly Outcome[]): Promise<void> {
     if (this.#running !== undefined) this.#isBehind = true;
     else this.#running = this.#run(outcomes);

@@ -22,14 +22,14 @@ export interface SyncServiceOptions {
   readonly everyMs: number;
   readonly listen: ListenAddress;
   readonly token: string | undefined;
-  /** Of this sync among others, and in its log. */
+  /** Names this sync among others, and in its log. */
   readonly instance: string;
   readonly logLevel: string;
   readonly logFormat: LogFormat;
   readonly out: (text: string) => void;
 }
 
-/** Until the signal. Rejects with StartError when it cannot listen. */
+/** Runs until the signal aborts. Rejects with StartError when it cannot listen. */
 export async function runSync(options: SyncServiceOptions, signal: AbortSignal): Promise<void> {
   const { source, store, instance, out, selfHeal, everyMs } = options;
   const { logger } = createLogging({

@@ -1,11 +1,11 @@
-// Where declared policies come from, and where what became of them is told.
+// The interface of sources of declared policies: they give the declarations and receive the outcomes.
 import type { Declared } from "./declared.ts";
 import type { Outcome } from "./outcome.ts";
 
 export interface SourceState {
   readonly ok: boolean;
   readonly detail?: string;
-  /** A sentence on what is not taken because of its name; "" = nothing. */
+  /** A sentence about names that are left out; "" = there are none. */
   readonly leftOut?: string;
 }
 
@@ -13,10 +13,10 @@ export interface DeclaredSource {
   /** For people: `the folder /policies`, `the namespace demo`. */
   readonly name: string;
   readonly state: SourceState;
-  /** Looks once, then until the signal; calls when there may be something new. */
+  /** Looks once, then until the signal aborts; calls `onChange` when there may be something new. */
   start(onChange: () => void, signal: AbortSignal): void;
-  /** @returns all that is declared; undefined = nobody can say yet. Rejects when it cannot be read. */
+  /** @returns all declarations; undefined = not known yet. Rejects when the source cannot be read. */
   read(signal: AbortSignal): Promise<readonly Declared[] | undefined>;
-  /** Tells of each. Rejects when that cannot be done, to be tried again. */
+  /** Reports every outcome. Rejects when that fails, and is then called again. */
   report(outcomes: readonly Outcome[], signal: AbortSignal): Promise<void>;
 }

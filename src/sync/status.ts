@@ -1,4 +1,5 @@
-// The status of an OutriggerPolicy, by the API conventions of Kubernetes: conditions that say since when they are so.
+// Builds the status of an OutriggerPolicy by the API conventions of Kubernetes: conditions with the time of their last
+// change.
 import { z } from "zod";
 import type { KubernetesObject } from "../kubernetes/watched-list.ts";
 import { canonicalJson } from "../policy/document/digest.ts";
@@ -32,7 +33,7 @@ const maxProblems = 20;
 
 const cut = (text: string): string => (text.length > maxMessage ? `${text.slice(0, maxMessage - 1)}…` : text);
 
-/** @returns undefined = what the object has says the same */
+/** @returns the status; undefined = the object has the same already */
 export function statusOf(object: KubernetesObject, outcome: Outcome, nowMs: number): object | undefined {
   const { generation = 0 } = object.metadata;
   const before = known.safeParse(object["status"] ?? {}).data?.conditions ?? [];
@@ -58,7 +59,7 @@ export function statusOf(object: KubernetesObject, outcome: Outcome, nowMs: numb
   const isThere = state === "in-force";
   const status = {
     observedGeneration: generation,
-    // A merge patch deletes by null; what is not known leaves what was.
+    // A merge patch deletes a member by null; an unknown value is left out, so the old one stays.
     ...(revision !== null && { revision, digest }),
     problems: problems.slice(0, maxProblems).map((each) => ({ path: each.path, message: cut(each.message) })),
     ...(warnings !== undefined && { warnings: warnings.slice(0, maxProblems).map(cut) }),

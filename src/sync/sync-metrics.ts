@@ -1,4 +1,4 @@
-// What a sync counts.
+// The metrics of a sync.
 import type { Metrics } from "../plugin-api/telemetry.ts";
 import { type Outcome, outcomeStates } from "./outcome.ts";
 

@@ -1,9 +1,9 @@
-// What a sync says in its log: what is new, once.
+// Writes a sync's log: each piece of news once.
 import type { Logger } from "../plugin-api/telemetry.ts";
 import type { Outcome } from "./outcome.ts";
 import type { Tell } from "./reconcile.ts";
 
-/** @param changed is called for every change of Redis */
+/** @param changed called for every change of Redis */
 export function tellBy(logger: Logger, changed: () => void): Tell {
   return {
     applied({ declared, revision, digest, warnings }) {
@@ -22,7 +22,7 @@ export function tellBy(logger: Logger, changed: () => void): Tell {
   };
 }
 
-/** Remembers what it said of each. */
+/** Logs outcomes, and remembers the last message about each. */
 export class ToldOutcomes {
   readonly #logger: Logger;
   readonly #said = new Map<string, string>();
@@ -42,7 +42,7 @@ export class ToldOutcomes {
     }));
   }
 
-  /** @param problem of the source, or of telling it the outcomes */
+  /** @param problem why the source cannot be read, or why the outcomes cannot be reported to it */
   take(outcomes: readonly Outcome[] | undefined, problem: string | undefined, isSourceUp: boolean): void {
     if (problem !== this.#problem) {
       this.#problem = problem;
@@ -58,20 +58,20 @@ export class ToldOutcomes {
     for (const outcome of outcomes) this.#say(outcome);
   }
 
-  /** Says once which files and keys are no policies by their names. */
+  /** Logs once which files and keys are left out because of their names. */
   takeLeftOut(names: string): void {
     if (names === this.#leftOut) return;
     this.#leftOut = names;
     if (names !== "") this.#logger.warn({}, names);
   }
 
-  /** @param leader the other one that writes; undefined with `leads` false: nobody can say who does */
+  /** @param leader the other sync that writes; undefined with `leads` false: unknown, because Redis does not answer */
   takeLeading(leads: boolean, leader: string | undefined): void {
     if (leads) this.#logger.info({ leads }, "this sync writes");
     else if (leader === undefined)
       this.#logger.warn({ leads }, "Redis does not answer: nothing is written until it does");
     else {
-      // That one says from now on what became of each.
+      // From now on the other sync logs the outcomes.
       this.last = [];
       this.#said.clear();
       this.#logger.info({ leads, leader }, "another sync writes: this one stands by");

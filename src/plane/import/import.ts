@@ -1,4 +1,4 @@
-// Another gateway's configuration as a policy. Whose it is, its text tells.
+// Converts another gateway's configuration to a policy. It recognises the gateway by the text.
 import { parseDocument } from "yaml";
 import { type Imported, ImportError, membersOf } from "./imported.ts";
 import { fromKong } from "./kong.ts";

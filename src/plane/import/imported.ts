@@ -1,15 +1,15 @@
-// What becomes of another gateway's configuration: a policy, and what of it a person has to look at.
+// The result of an import: a policy, and notes on what a person has to check.
 export interface Imported {
   readonly from: string;
-  /** A document as policies are written. */
+  /** The policy document, as people write it. */
   readonly policy: Readonly<Record<string, unknown>>;
-  /** What could not be carried over, or means something else here: a sentence each, with its place. */
+  /** What could not be carried over, or has another meaning here: one sentence each, with its place. */
   readonly notes: readonly string[];
-  /** Settings that the sidecar needs for it. */
+  /** Settings that the sidecar needs for this policy. */
   readonly settings: Readonly<Record<string, string>>;
 }
 
-/** The file cannot be made sense of; nothing is made of it. */
+/** The file cannot be understood; nothing is imported. */
 export class ImportError extends Error {
   override readonly name = "ImportError";
 }
@@ -29,7 +29,7 @@ export function textsOf(value: unknown): string[] {
   return listOf(value).filter((each): each is string => typeof each === "string");
 }
 
-/** Whether a setting is more than what it is where nobody has set it: exports write those out, too. */
+/** Whether a setting differs from an unset one: exports write those out, too. */
 export function saysSomething(value: unknown): boolean {
   if (value === undefined || value === null || value === false || value === "") return false;
   if (typeof value !== "object") return true;

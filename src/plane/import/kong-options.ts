@@ -1,12 +1,12 @@
-// The options of Kong's plugins as options of the plugins here.
+// Converts the options of Kong's plugins to options of the plugins here.
 import { listOf, type Members, membersOf, saysSomething, textsOf } from "./imported.ts";
 
 type Tell = (text: string) => void;
 
-/** How a plugin's configuration becomes options by plugin. @param tell of what is lost */
+/** Converts a plugin's configuration to options by plugin. @param tell receives what is lost */
 type Convert = (config: Members, tell: Tell, keys: readonly object[]) => Members;
 
-/** Tells of what else is said than what is read, or what means nothing here. */
+/** Reports settings that no conversion reads, unless they have no effect. */
 function tellRest(config: Members, tell: Tell, known: readonly string[]): void {
   const rest = Object.keys(config).filter((name) => !known.includes(name) && saysSomething(config[name]));
   if (rest.length > 0) tell(`not carried over: ${rest.join(", ")}`);
@@ -14,7 +14,7 @@ function tellRest(config: Members, tell: Tell, known: readonly string[]): void {
 
 const windows: Readonly<Record<string, string>> = { second: "1s", minute: "1m", hour: "1h", day: "1d" };
 
-/** `Name:value`, which is how Kong's transformers have it. */
+/** Parses `Name:value`, the notation of Kong's transformers. */
 function pairsOf(lists: readonly unknown[], tell: Tell): Record<string, string> {
   const pairs: Record<string, string> = {};
   for (const text of lists.flatMap((list) => textsOf(membersOf(list)["headers"]))) {
@@ -63,7 +63,7 @@ const keyAuth: Convert = (config, tell, keys) => {
 };
 
 const cors: Convert = (config, tell) => {
-  // Nothing said is every origin there.
+  // In Kong, no origins means every origin.
   const origins = textsOf(config["origins"] ?? "*");
   const exact = origins.filter((origin) => origin === "*" || /^https?:\/\/[\w.:-]+$/.test(origin));
   for (const origin of origins)
@@ -103,7 +103,7 @@ const limits: Convert = (config, tell) => {
 };
 
 const addresses: Convert = (config, tell) => {
-  // Older versions have other names for them.
+  // Older versions of Kong use other names.
   const [allow, deny] = [
     ["allow", "whitelist"],
     ["deny", "blacklist"],

@@ -1,8 +1,8 @@
-// Kong's plugins: which of them hold for a route, and what they are as options of the plugins here.
+// Selects the Kong plugins that apply to a route, and converts them to options of the plugins here.
 import { converts } from "./kong-options.ts";
 import { listOf, type Members, membersOf } from "./imported.ts";
 
-/** What the sidecar does anyway. */
+/** Plugins whose work the sidecar does anyway. */
 const builtIn = new Set([
   "correlation-id",
   "file-log",
@@ -14,7 +14,7 @@ const builtIn = new Set([
   "udp-log",
   "syslog",
 ]);
-/** Those that refuse callers: without a like here their routes must not become open unseen. */
+/** Plugins that refuse callers. If they have no counterpart here, their routes must not become open unnoticed. */
 const guards = /auth|acl|jwt|oidc|openid|restriction|bot-detection|hmac|ldap|mtls|opa|saml|registration/;
 
 interface Placed {
@@ -22,7 +22,7 @@ interface Placed {
   readonly where: string;
 }
 
-/** What a plugin, or a route, of the top level says it belongs to: a name, or an object with one. */
+/** @returns what a top-level plugin or route refers to: a text as it is, or an object's name or id */
 export function referredTo(value: unknown): string | undefined {
   const { name, id } = membersOf(value);
   const [told] = [value, name, id].filter((each) => typeof each === "string");
@@ -37,14 +37,17 @@ export class KongPlugins {
   readonly #keys: readonly object[];
   readonly #top: readonly Members[];
 
-  /** @param top those of the top level: for all, or for a service or route that they name */
+  /** @param top the plugins of the top level: for everything, or for the service or route that they name */
   constructor(notes: string[], keys: readonly object[], top: unknown) {
     this.#notes = notes;
     this.#keys = keys;
     this.#top = listOf(top).map(membersOf);
   }
 
-  /** Of each plugin the one that is closest to the route counts, as in Kong. @returns options by plugin */
+  /**
+   * Converts the plugins that apply to a route. Of plugins with one name the one closest to the route wins, as in Kong.
+   * @returns options by plugin
+   */
   of(service: Members, serviceName: string, route: Members, routeName: string): Record<string, unknown> {
     const closest = new Map<string, Placed>();
     const of = (byService: boolean, byRoute: boolean): Members[] =>

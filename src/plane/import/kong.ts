@@ -1,4 +1,5 @@
-// Kong's declarative configuration (decK, DB-less): services, routes, consumers, and the plugins that have a like here.
+// Converts Kong's declarative configuration (decK, DB-less): services, routes, consumers, and the plugins with a
+// counterpart here.
 import { hash } from "node:crypto";
 import {
   type Imported,
@@ -20,7 +21,7 @@ export function fromKong(document: unknown): Imported {
   for (const name of Object.keys(rest).filter((name) => !name.startsWith("_")))
     notes.push(`${name}: is not carried over`);
   const all = listOf(services).map(membersOf);
-  // Routes, and plugins, may stand at the top and name what they belong to.
+  // Routes and plugins may also stand at the top level and name what they belong to.
   const placed = listOf(routes).map(membersOf);
   const of = (service: Members): Members[] =>
     placed.filter((route) => isNamed(service, referredTo(route["service"])));
@@ -58,7 +59,7 @@ function nameOf(value: unknown): string {
   return JSON.stringify(name ?? id ?? "(without a name)");
 }
 
-/** Keys of consumers by their hash: nothing here holds them in clear. */
+/** Converts the consumers' keys. The policy holds only their SHA-256, never a key in clear. */
 function keysOf(consumers: unknown, notes: string[]): object[] {
   return listOf(consumers).flatMap((each) => {
     const consumer = membersOf(each);
@@ -100,12 +101,12 @@ function upstreamOf(service: Members, notes: string[]): { url: string; host: str
 
 interface Making {
   readonly plugins: KongPlugins;
-  /** Whose hosts have to be allowed. */
+  /** Hosts of upstreams that have to be allowed. */
   readonly upstreams: Set<string>;
   readonly notes: string[];
 }
 
-/** What is read, and what says something about Kong alone. */
+/** Fields that are read, and fields that only matter to Kong. */
 const serviceMembers =
   "id name tags created_at updated_at url protocol host port path read_timeout enabled plugins routes".split(
     " ",
@@ -136,7 +137,7 @@ function routesOf(service: Members, routes: readonly unknown[], making: Making):
   return routes.flatMap((each) => routeOf(membersOf(each), service, upstream?.url, making));
 }
 
-/** One for each of its paths. */
+/** Makes one route for each path. */
 function routeOf(
   route: Members,
   service: Members,

@@ -1,11 +1,12 @@
-// The configuration of oauth2-proxy (`oauth2-proxy.cfg`): the login, who is let in, and where nobody is asked.
+// Converts the configuration of oauth2-proxy (`oauth2-proxy.cfg`): the login, who is let in, and which paths need no
+// login.
 import { type Imported, ImportError, listOf, textsOf, withoutEndSlashes } from "./imported.ts";
 
 type Values = ReadonlyMap<string, unknown>;
 
 const endsList = (line: string): boolean => line.endsWith("]") || line.includes("] #");
 
-/** Lists over several lines come in one. */
+/** @returns the settings, one text each; lists over several lines are joined */
 function settingsIn(text: string): string[] {
   const settings: string[] = [];
   let isOpen = false;
@@ -18,7 +19,7 @@ function settingsIn(text: string): string[] {
   return settings;
 }
 
-/** `name = "text"`, `true`, a number, or a list over several lines: the part of TOML that it is written in. */
+/** Parses the part of TOML that the file uses: `name = "text"`, `true`, a number, or a list over several lines. */
 function readCfg(text: string): Values {
   const values = new Map<string, unknown>();
   for (const line of settingsIn(text)) {
@@ -40,7 +41,7 @@ function valueOf(text: string, name: string): unknown {
   }
 }
 
-/** What the login here does itself, or the sidecar's settings say. */
+/** Settings that the login here covers, or that the sidecar's settings replace. */
 const handled = new Set([
   "provider",
   "oidc_issuer_url",
@@ -68,7 +69,10 @@ const handled = new Set([
   "reverse_proxy",
 ]);
 
-/** What else narrows who is let in: nobody may be let in more for it, so their rules let nobody in until they are written. */
+/**
+ * Other settings that restrict who is let in. An import must not let in more people, so each gets a rule that lets
+ * nobody in until somebody writes it.
+ */
 const narrowing =
   /^(?:authenticated_emails_file|allowed_roles|(?:bitbucket|gitea|github|gitlab|google|keycloak)_(?:group|org|project|repo|repository|role|team|user)s?|azure_tenant|entra_id_allowed_tenants)$/;
 
@@ -144,7 +148,7 @@ function jwtOf(values: Values, issuer: string, notes: string[]): object {
   };
 }
 
-/** `GET=^/path/` and plain expressions, as far as they are a path or the beginning of one. */
+/** Converts `GET=^/path/` and plain expressions, if they are a path or the beginning of one. */
 function excluded(values: Values, notes: string[]): object[] {
   const entries = ["skip_auth_routes", "skip_auth_regex"].flatMap((name) =>
     textsOf(listOf(values.get(name))).map((text) => ({ name, text })),
@@ -166,7 +170,7 @@ function excluded(values: Values, notes: string[]): object[] {
   });
 }
 
-/** Who is let in: refused is whoever meets none of it. */
+/** @returns the rules of who is let in; a caller must meet all of them */
 function rulesOf(values: Values, notes: string[]): { rules?: object[] } {
   const domains = textsOf(listOf(values.get("email_domains"))).filter((domain) => domain !== "*");
   const groups = textsOf(listOf(values.get("allowed_groups")));
@@ -190,7 +194,7 @@ function rulesOf(values: Values, notes: string[]): { rules?: object[] } {
 const hasSecret = (values: Values): boolean =>
   values.has("client_secret") || values.has("client_secret_file");
 
-/** Without it the sidecar refuses the policy: a secret goes to the hosts alone that its setting binds it to. */
+/** Without this setting the sidecar refuses the policy: a secret is only sent to hosts that the setting binds it to. */
 function secretHostsOf(values: Values, issuer: unknown): Record<string, string> {
   if (!hasSecret(values) || typeof issuer !== "string" || !URL.canParse(issuer)) return {};
   const { hostname, port, protocol } = new URL(issuer);

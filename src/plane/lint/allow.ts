@@ -1,16 +1,16 @@
-// Findings that the document allows are not told; an allowance that no rule knows, or that allows nothing, is.
+// Drops findings that the document allows, and reports allowances that no rule knows or that allow nothing.
 import { nearestName } from "../../language/nearest.ts";
 import { quoted } from "../../policy/document/problems.ts";
 import type { SourceDocument } from "../../policy/document/written.ts";
 import type { Raised } from "./finding.ts";
 
-/** Codes of what is said of allowances, which no allowance silences. */
+/** Codes of findings about allowances; no allowance can silence them. */
 export const allowanceCodes: Readonly<Record<string, string>> = {
   "unknown-allowance": "`lint.allow` names a code that no rule has",
   "unused-allowance": "`lint.allow` allows what is not found",
 };
 
-/** @param known every code there is. @returns what is left to tell of this document */
+/** @param known every code of a rule. @returns the findings that remain for this document */
 export function withoutAllowed(
   raised: readonly Raised[],
   document: SourceDocument,

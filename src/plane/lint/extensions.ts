@@ -1,4 +1,4 @@
-// Plugins that are not built in: code that runs with all rights, and code that nothing pins.
+// Lint rules for plugins that are not built in: code that runs with all rights, and code that is not pinned or signed.
 import { quoted } from "../../policy/document/problems.ts";
 import type { DocumentRule } from "./finding.ts";
 

@@ -1,4 +1,4 @@
-// Plugins that were made to fail closed, and that the policy lets fail open.
+// Lint rule for plugins that fail closed by default and that the policy lets fail open.
 import { quoted } from "../../policy/document/problems.ts";
 import type { DocumentRule } from "./finding.ts";
 

@@ -1,18 +1,18 @@
-// What lint has to say: a finding as a rule raises it on a route, and as people get it.
+// The types of lint: a finding as a rule raises it on a route, and as people see it.
 import type { Place, PolicyView, RouteView } from "./view.ts";
 
 export interface Raised {
   readonly code: string;
   readonly place: Place;
-  /** What is the matter; begins in lower case, without a full stop. */
+  /** What is wrong; begins in lower case and has no full stop. */
   readonly message: string;
-  /** What to do about it, likewise. */
+  /** What to do about it, in the same form. */
   readonly advice: string;
-  /** undefined = of no route in particular. */
+  /** undefined = the finding is not about one route. */
   readonly route?: RouteView | undefined;
 }
 
-/** A rule about policies whatever their plugins. */
+/** A rule about policies, independent of their plugins. */
 export interface DocumentRule {
   readonly code: string;
   /** One line, for the table of codes. */
@@ -21,13 +21,13 @@ export interface DocumentRule {
 }
 
 export interface Finding {
-  /** For ever the same: it is what a policy allows. */
+  /** Never changes: policies name it in their allowances. */
   readonly code: string;
   /** `routes[2].pluginConfig.auth.exclude[0]`; "" = the document as a whole. */
   readonly path: string;
   readonly message: string;
   readonly advice: string;
-  /** Paths of the routes it was found on; absent = none in particular. */
+  /** Paths of the routes with this finding; absent = it is not about single routes. */
   readonly routes?: readonly string[];
   /** From 1. */
   readonly line?: number;

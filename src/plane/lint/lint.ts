@@ -1,5 +1,5 @@
-// Lint of a valid policy: what it says and probably does not mean. For `policy lint`, and as warnings of `validate` and
-// `apply`; of a service's layer over the shared policy, what is written in the layer.
+// Lints a valid policy: finds what it says but probably does not mean. Used by `policy lint`, and for the warnings of
+// `validate` and `apply`. With a service's layer, only findings in the layer are reported.
 import {
   createPolicyParser,
   defaultMaxBytes,
@@ -38,21 +38,21 @@ const documentRules: readonly DocumentRule[] = [
 export interface Lint {
   /** In the document's order. */
   readonly findings: readonly Finding[];
-  /** How many more there are. */
+  /** Number of findings that are left out. */
   readonly left: number;
 }
 
 export interface LintOptions extends Omit<ViewOptions, "plugins"> {
-  /** Those that are built in. */
+  /** The built-in plugins. */
   readonly plugins: LintPlugins;
-  /** Those that the policy brings. */
+  /** The plugins that the policy brings. */
   readonly extensions?: LintPlugins | undefined;
   readonly maxBytes?: number | undefined;
 }
 
 /**
  * @param raw documents that were found valid; throws PolicyRefused for others
- * @returns what is found in the document on top
+ * @returns the findings in the top document
  */
 export async function lintPolicy(raw: RawPolicy, options: LintOptions): Promise<Lint> {
   const { service, maxBytes = defaultMaxBytes } = options;
@@ -82,7 +82,7 @@ export async function lintPolicy(raw: RawPolicy, options: LintOptions): Promise<
   return merged(withoutAllowed(own, top, new Set(codesOf(plugins).keys())));
 }
 
-/** Every code, with one line about each. */
+/** @returns every code with one line about it */
 export async function lintCodes(plugins: LintPlugins): Promise<ReadonlyMap<string, string>> {
   return codesOf(await loadRules(plugins));
 }
@@ -96,7 +96,7 @@ function codesOf(plugins: LoadedPlugins): ReadonlyMap<string, string> {
   return codes;
 }
 
-/** One finding a code and place, with all the routes it was found on. */
+/** Merges findings of one code and place into one, with all its routes. */
 function merged(raised: readonly Raised[]): Lint {
   const groups = Map.groupBy(
     raised,

@@ -1,4 +1,4 @@
-// Routes that everybody reaches, and routes without a limit.
+// Lint rules for routes without authentication, and for routes without a limit.
 import type { Provision } from "../../plugin-api/lint.ts";
 import { pathText } from "../../policy/document/problems.ts";
 import type { DocumentRule } from "./finding.ts";
@@ -9,7 +9,7 @@ interface Missing {
   readonly code: string;
   readonly about: string;
   readonly message: string;
-  /** Where no route has it. */
+  /** The message if no route has it. */
   readonly nowhere: string;
 }
 
@@ -63,7 +63,7 @@ function* check(view: PolicyView, { what, message, nowhere }: Missing): ReturnTy
   }
 }
 
-/** A route around this one that has what it lacks. */
+/** @returns a route around this one that has what it lacks */
 function nearestWith(
   { reach, viewOf }: PolicyView,
   { route }: RouteView,

@@ -1,5 +1,4 @@
-// The rules that plugins bring: each asked on every route that runs its plugin, each finding put where its option was
-// written.
+// Runs the rules that plugins bring, on every route that runs the plugin. Each finding gets the place of its option.
 import type { LintRule } from "../../plugin-api/lint.ts";
 import type { Path } from "../../policy/document/problems.ts";
 import type { Writer } from "../../policy/document/written.ts";
@@ -54,7 +53,7 @@ function* checkRule(
 
 const keyOf = ({ document }: Writer, option: Path): string => `${document.name ?? ""} ${option.join("\n")}`;
 
-/** A finding in defaults, and on how many of the routes that have them. */
+/** A finding in defaults, and the number of routes with it among those that have these defaults. */
 interface FoundInDefaults {
   readonly writer: Writer;
   readonly option: readonly (string | number)[];

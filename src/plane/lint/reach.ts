@@ -1,4 +1,4 @@
-// Which requests come to which route, as lint rules ask it: patterns against patterns, for all services at once.
+// Answers lint rules which requests a route takes. It compares patterns with patterns, for all services at once.
 import { comparablePattern, patternsMeet, patternTakes } from "../../language/path-pattern.ts";
 import { foldCase } from "../../language/path-reading.ts";
 import { compileMethods, knownMethods } from "../../language/methods.ts";
@@ -11,9 +11,9 @@ export class Reach {
   readonly #ownBase: string;
   readonly #byPath: ReadonlyMap<string, readonly PolicyRoute[]>;
 
-  /** @param routes for whichever services, which `services` says */
+  /** @param routes the routes of all services; each route's `services` says whose it is */
   constructor(routes: readonly PolicyRoute[], ownBase: string) {
-    // Beside a case-insensitive route no two spellings of a path are told apart: the schema refuses them.
+    // If any route is case-insensitive, the schema refuses two spellings of one path.
     this.#folds = routes.some(({ caseInsensitive }) => caseInsensitive === true);
     this.#ownBase = ownBase;
     this.#byPath = Map.groupBy(routes, ({ path }) => this.#spelling(path));
@@ -44,7 +44,10 @@ export class Reach {
     };
   }
 
-  /** Whether a request with one of the methods, of any, is left to the route by those of the same path that list theirs. */
+  /**
+   * Whether the route takes a request with one of the methods (default: any). Routes of the same path that list a
+   * method take it first.
+   */
   answers(route: PolicyRoute, methods?: readonly string[]): boolean {
     if (route.methods !== undefined) {
       const own = compileMethods(route.methods);
@@ -57,7 +60,7 @@ export class Reach {
     return (methods ?? knownMethods).some((method) => !gone.has(method));
   }
 
-  /** The nearest routes around this one, all of whose paths they would take without it. */
+  /** @returns the nearest routes around this one: without it, they would take all of its paths */
   around(route: PolicyRoute): readonly PolicyRoute[] {
     for (const pattern of prefixesOf(this.#spelling(route.path))) {
       const found = (this.#byPath.get(pattern) ?? []).filter((other) => shareService(other, route));
@@ -66,20 +69,20 @@ export class Reach {
     return [];
   }
 
-  /** Routes of the same path for a service that the route is for, too; itself among them. */
+  /** @returns the routes of the same path that share a service with this one; itself included */
   #siblings(route: PolicyRoute): readonly PolicyRoute[] {
     const same = this.#byPath.get(this.#spelling(route.path)) ?? [];
     return same.filter((other) => shareService(other, route));
   }
 
-  /** Methods answered at this path, by whichever of its routes; undefined = every one. */
+  /** @returns the methods that any route of this path answers; undefined = every method */
   methodsAt(route: PolicyRoute): ReadonlySet<string> | undefined {
     const siblings = this.#siblings(route);
     if (siblings.some(({ methods }) => methods === undefined)) return undefined;
     return compileMethods(siblings.flatMap(({ methods = [] }) => methods));
   }
 
-  /** What the service gets, in comparable form. */
+  /** @returns the path pattern that the service gets, in comparable form */
   wire(route: PolicyRoute): string {
     const base = route.upstream === undefined ? this.#ownBase : basePathOf(route.upstream);
     return this.#form(`${base}${stripped(route)}`);
@@ -107,7 +110,7 @@ export class Reach {
   }
 }
 
-/** Prefix patterns that take it all, the nearest first, itself if it is one. */
+/** Yields the prefix patterns that match all of a pattern, nearest first; the pattern itself if it is one. */
 function* prefixesOf(pattern: string): Generator<string> {
   for (let base = pattern.replace(/\/\*?$/, ""); ; base = base.slice(0, base.lastIndexOf("/"))) {
     yield `${base}/*`;
@@ -120,7 +123,7 @@ function isAmong(own: readonly string[] | undefined, methods: readonly string[])
   return own !== undefined && [...compileMethods(own)].every((method) => wide.has(method));
 }
 
-/** Whether every service that has `route` has the other one, too. */
+/** Whether every service that has `route` also has `other`. */
 function isForAllOf(other: PolicyRoute, route: PolicyRoute): boolean {
   if (other === route) return false;
   const { services } = other;

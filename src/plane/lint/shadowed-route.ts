@@ -1,5 +1,5 @@
-// Routes that others take requests from. The most specific path wins, and its methods with it: what it does not list is
-// 405, and never goes on to a wider route that would answer it.
+// Lint rule for routes that lose requests to others. The most specific path wins, with its methods: a method that it
+// does not list is answered with 405, and never goes on to a wider route that would answer it.
 import { compileMethods, knownMethods } from "../../language/methods.ts";
 import { pathText } from "../../policy/document/problems.ts";
 import type { DocumentRule } from "./finding.ts";
@@ -38,8 +38,8 @@ export const shadowedRoute: DocumentRule = {
 };
 
 /**
- * Methods that the wide route lists and the narrow path does not. One that lists none is a catch-all, which narrower routes
- * are there to narrow: it has lost something when not even GET is left.
+ * @returns the methods that the wide route lists and the narrow path does not. A wide route without methods is a
+ * catch-all, which narrower routes are meant to narrow. It counts as losing only if the narrow path has not even GET.
  */
 function lostMethods({ reach }: PolicyView, narrow: RouteView, wide: RouteView): string[] {
   const here = reach.methodsAt(narrow.route);

@@ -1,4 +1,5 @@
-// Ways around a guard: a route without authentication whose `stripPrefix` leads to what another one guards.
+// Lint rule for ways around a guard: a route without authentication whose `stripPrefix` leads to paths that another
+// route guards.
 import { patternsMeet } from "../../language/path-pattern.ts";
 import { pathText } from "../../policy/document/problems.ts";
 import type { PolicyRoute } from "../../policy/document/schema.ts";
@@ -33,7 +34,7 @@ export const strippedPastGuard: DocumentRule = {
   },
 };
 
-/** Scheme and authority; "" = the sidecar's own. */
+/** @returns the upstream's scheme and authority; "" = the sidecar's own upstream */
 function upstreamOf({ upstream = "" }: PolicyRoute): string {
   return /^https?:\/\/[^/]*/.exec(upstream)?.[0] ?? upstream;
 }

@@ -1,5 +1,5 @@
-// What a valid policy says and nothing heeds: options of a plugin that runs nowhere, a lock on one. It may be meant (a layer
-// may turn the plugin on), and most often it is a guard that somebody forgot to post.
+// Lint rules for parts of a valid policy that have no effect: options of a plugin that runs nowhere, or a lock on one.
+// They may be intended, since a layer may turn the plugin on. Most often a plugin that guards was forgotten in a list.
 import { quoted } from "../../policy/document/problems.ts";
 import type { DocumentRule } from "./finding.ts";
 import type { PolicyView } from "./view.ts";

@@ -1,4 +1,4 @@
-// Flags for callers of whom nothing is known.
+// Lint rule for flags that need a caller's identity on routes where no plugin learns it.
 import { isObject } from "../../policy/document/plain-object.ts";
 import { quoted } from "../../policy/document/problems.ts";
 import type { DocumentRule } from "./finding.ts";

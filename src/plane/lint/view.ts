@@ -1,5 +1,5 @@
-// A policy as lint rules see it: every route with the plugins that run on it, their options checked and complete, and
-// where each was written.
+// Shows a policy to lint rules: every route with the plugins that run on it, their checked and complete options, and
+// the place where each was written.
 import type { LintRoute, PluginLint, Provision } from "../../plugin-api/lint.ts";
 import { isObject } from "../../policy/document/plain-object.ts";
 import { applyLayer, merge, type Layered, type Origin } from "../../policy/layers/layers.ts";
@@ -8,14 +8,14 @@ import type { PolicyPlugin, PolicyRoute } from "../../policy/document/schema.ts"
 import { type SourceDocument, type Sources, type Writer, writerOf } from "../../policy/document/written.ts";
 import { Reach } from "./reach.ts";
 
-/** What lint has to know of a plugin; every plugin definition is one. */
+/** The parts of a plugin that lint needs to know; every plugin definition has them. */
 export interface LintPlugin extends PolicyPlugin {
   readonly failMode: "open" | "closed";
   lint?(): Promise<PluginLint<unknown>>;
 }
 export type LintPlugins = Readonly<Record<string, LintPlugin>>;
 
-/** With their rules loaded. */
+/** Plugins with their lint rules loaded. */
 export type LoadedPlugins = Readonly<
   Record<string, Omit<LintPlugin, "lint"> & { readonly lint?: PluginLint<unknown> | undefined }>
 >;
@@ -35,44 +35,46 @@ export interface Place {
 }
 
 export interface RouteView extends LintRoute {
-  /** With `services`, and its plugins as they are in force. */
+  /** The route with its `services`, and with its plugins as they are in force. */
   readonly route: PolicyRoute;
   readonly plugins: readonly string[];
-  /** Checked, with defaults: of each plugin that runs here. */
+  /** The checked options, with defaults, of each plugin that runs on the route. */
   readonly options: ReadonlyMap<string, unknown>;
-  /** As the policy has it; undefined = as the plugin does. */
+  /** @returns the fail mode that the policy sets; undefined = the plugin's own */
   failModeOf(plugin: string): unknown;
-  /** For whom the policy has it run; undefined = for everybody. */
+  /** @returns the flag that the policy sets: for whom the plugin runs; undefined = for everybody */
   flagOf(plugin: string): unknown;
   readonly place: Place;
-  /** Where it is written which plugins run here: of a shared route, it may be a layer's defaults. */
+  /** Where the list of the route's plugins is written. For a shared route that may be a layer's defaults. */
   readonly pluginsPlace: Place;
-  /** Who wrote an option that is in force here, and where. */
+  /** @returns the document and part that wrote an option which is in force here */
   writerOf(plugin: string, path: Path): Writer;
   placeOf(plugin: string, path: Path): Place;
-  /** Why none of its plugins does that, in the words of those that could; undefined = none of them could. */
+  /**
+   * @returns why no plugin of the route provides this, in the words of those that could; undefined = none of them could
+   */
   whyNot(what: Provision): string | undefined;
 }
 
 export interface PolicyView {
   readonly sources: Sources;
   readonly plugins: LoadedPlugins;
-  /** Whether sidecars ask for signatures; undefined = that is not known. */
+  /** Whether sidecars require signatures; undefined = unknown. */
   readonly isSigned: boolean | undefined;
   readonly effective: Layered["effective"];
   readonly routes: readonly RouteView[];
   readonly reach: Reach;
-  /** @param route that `reach` has told of */
+  /** @param route a route that `reach` returned */
   readonly viewOf: (route: PolicyRoute) => RouteView;
 }
 
 export interface ViewOptions {
   readonly plugins: LoadedPlugins;
-  /** Whose policy; undefined = all services' routes. */
+  /** The service that the policy is for; undefined = all services' routes. */
   readonly service: string | undefined;
   /** Base path of the service's own upstream. */
   readonly ownBase: string;
-  /** Whether sidecars ask for signatures. Default: that is not known. */
+  /** Whether sidecars require signatures. Default: unknown. */
   readonly isSigned?: boolean | undefined;
 }
 
@@ -121,7 +123,9 @@ export function createView(sources: Sources, options: ViewOptions): PolicyView {
   return { sources, plugins, isSigned, effective, routes: views, reach, viewOf };
 }
 
-/** Reads the options that a plugin has on a route; undefined for those that are refused. */
+/**
+ * @returns a reader of the options that a plugin has on a route; it gives undefined for options that the plugin refuses
+ */
 function optionsReader(
   plugins: PolicyView["plugins"],
   common: PolicyView["effective"]["pluginConfig"],
@@ -143,13 +147,16 @@ export function placeBy({ document, prefix }: Writer, plugin: string, path: Path
   return { document, path: [...prefix, "pluginConfig", plugin, ...path] };
 }
 
-/** The list that a member is of, or the option itself. */
+/** @returns the path of the list that holds the member, or the option's own path */
 export function wholeOf(path: Path): Path {
   const member = path.findIndex((part) => typeof part === "number");
   return member === -1 ? path : path.slice(0, member);
 }
 
-/** Who wrote a plugin's options on the route. A list takes the place of another's whole: its members have its writer. */
+/**
+ * @returns a finder of the writer of a plugin's options on the route. A list replaces another list as a whole, so all
+ * its members have the list's writer.
+ */
 function writersFor(
   sources: Sources,
   { pluginConfig }: PolicyRoute,

@@ -1,5 +1,5 @@
-// TypeScript or JavaScript with all that it imports as one CommonJS text; `outrigger/plugin` and what Node brings stay
-// outside, for those the sidecar has.
+// Bundles TypeScript or JavaScript with everything that it imports into one CommonJS text. `outrigger/plugin` and
+// Node's own modules are not bundled: the sidecar provides them.
 import { createRequire } from "node:module";
 import { resolve } from "node:path";
 import type { RolldownOptions, rolldown } from "rolldown";
@@ -10,7 +10,7 @@ interface Bundler {
   readonly rolldown: typeof rolldown;
 }
 
-/** The one beside this program, or else the plugin's own: where the program is installed for all, it has none. */
+/** Finds the bundler beside this program, or else in the plugin's folder: a globally installed program has none. */
 async function bundlerFor(folder: string): Promise<Bundler> {
   try {
     return await import("rolldown");
@@ -25,7 +25,10 @@ async function bundlerFor(folder: string): Promise<Bundler> {
   }
 }
 
-/** The same sources are the same text, wherever they lie. Rejects with PackError. @param folder names are relative to it */
+/**
+ * @returns the bundle; the same sources give the same text, wherever they are. Rejects with PackError. @param folder
+ * base of the names in the bundle
+ */
 export async function bundleOf(code: string, folder: string): Promise<Buffer> {
   const { rolldown } = await bundlerFor(folder);
   const options: RolldownOptions = {
@@ -33,7 +36,7 @@ export async function bundleOf(code: string, folder: string): Promise<Buffer> {
     cwd: folder,
     platform: "node",
     external: ["outrigger/plugin"],
-    // A warning is a module that would be missing, or would mean something else.
+    // A warning means that a module would be missing or would have another meaning.
     onLog(level, log) {
       if (level === "warn") throw new PackError(log.message);
     },

@@ -1,4 +1,4 @@
-// What a bundled plugin says of itself, asked in a process that can be ended and may do nothing but read files.
+// Asks a bundled plugin for its definition, in a process that can be ended and may only read files.
 import { fork } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";

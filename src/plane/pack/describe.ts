@@ -1,5 +1,5 @@
-// A process of its own, started by definition.ts with the bundle's file: loads the plugin and sends what it says of itself.
-// The code is somebody's: it may read files and nothing else.
+// Runs in a process of its own, started by definition.ts with the bundle's file. Loads the plugin and sends its
+// definition. The code is not trusted: it may read files and do nothing else.
 import { readFileSync } from "node:fs";
 import { textOf } from "../../plugin-api/error-text.ts";
 import { misplacedMembers } from "../../plugin-api/known-members.ts";
@@ -21,7 +21,8 @@ function describe(file: string): unknown {
       priority,
       security,
       failMode,
-      // What a policy writes, defaults left out; what a schema cannot say, the plugin's own check still does.
+      // The schema of what a policy writes, without defaults. What a schema cannot express is still checked by the
+      // plugin.
       options: z.toJSONSchema(options, { io: "input", unrepresentable: "any" }),
       needs: {
         secrets: needs.secrets ?? [],

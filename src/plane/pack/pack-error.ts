@@ -1,4 +1,4 @@
-/** Nothing is packed; the message says why, for the author. */
+/** Nothing is packed; the message tells the author why. */
 export class PackError extends Error {
   override readonly name = "PackError";
 }

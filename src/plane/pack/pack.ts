@@ -1,4 +1,4 @@
-// Makes a package of an author's code: what the code says of itself and what manifest.json says are one manifest.
+// Makes a package of an author's code. Its manifest combines the code's own definition with manifest.json.
 import { readFile } from "node:fs/promises";
 import type { Manifest, Package } from "../../extensions/manifest.ts";
 import { checkedManifest, openPackage, writePackage } from "../../extensions/package.ts";
@@ -28,10 +28,10 @@ export async function pack(path: string, manifestFile?: string): Promise<Package
   }
 }
 
-/** Facts of the code, which a sidecar holds against the manifest. */
+/** Facts of the code, which a sidecar compares with the manifest. */
 const facts = ["name", "version", "priority", "security", "failMode"] as const;
 
-/** @throws PackError where the two differ, PackageError where the result is no manifest */
+/** @throws PackError if the two contradict each other, PackageError if the result is not a valid manifest */
 function manifestBy(
   said: Readonly<Record<string, unknown>>,
   defined: Readonly<Record<string, unknown>>,
@@ -44,7 +44,7 @@ function manifestBy(
   return checkedManifest({ ...defined, ...said, needs: both(defined["needs"], said["needs"]) });
 }
 
-/** What the code asks for, and what only the manifest can say. */
+/** Merges the needs that the code states with those that only the manifest can state. */
 function both(defined: unknown, said: unknown): unknown {
   if (said === undefined) return defined;
   return isObject(defined) && isObject(said) ? { ...defined, ...said } : said;

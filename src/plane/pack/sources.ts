@@ -1,4 +1,4 @@
-// What an author hands over to be packed: a file, or a folder whose code stands where one expects it.
+// Finds the sources to pack: a file, or a folder whose code has one of the usual names.
 import { existsSync } from "node:fs";
 import { readFile, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
@@ -8,15 +8,15 @@ import { parseJson } from "../../language/json.ts";
 import { PackError } from "./pack-error.ts";
 
 export interface Sources {
-  /** The module, or the file that a bundle begins with. */
+  /** The WebAssembly module, or the entry file of a bundle. */
   readonly code: string;
   readonly kind: "wasm" | "js";
   readonly folder: string;
-  /** What the author says of it, unchecked. */
+  /** The author's manifest, unchecked. */
   readonly said: Readonly<Record<string, unknown>>;
 }
 
-/** In a folder without package.json that names another, in this order. */
+/** Names tried in this order in a folder whose package.json names no `main`. */
 const usual = [
   "plugin.ts",
   "src/plugin.ts",
@@ -40,7 +40,7 @@ export async function sourcesAt(path: string, manifestFile: string | undefined):
     throw new PackError(`${basename(code)} is no .ts, .js or .wasm: a plugin is one of these`);
   const beside = join(folder, "manifest.json");
   const said = manifestFile === undefined ? await jsonIn(beside, false) : await jsonIn(manifestFile, true);
-  // Of a module nobody else says which version it is; JavaScript says so itself.
+  // A WebAssembly module cannot state its version, so package.json may; JavaScript states its own.
   const isModule = code.endsWith(".wasm");
   if (isModule && manifestFile === undefined && !existsSync(beside))
     throw new PackError(

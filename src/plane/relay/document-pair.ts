@@ -1,4 +1,4 @@
-// One policy document as two regions have it: what each holds, what its history says of that, what was relayed last.
+// Reads one policy document in two regions: its content, its last revision, and what was relayed last.
 import { createHash } from "node:crypto";
 import { setTimeout as wait } from "node:timers/promises";
 import { z } from "zod";
@@ -17,34 +17,34 @@ import { type Head, parseHead } from "../revision.ts";
 const limitMs = 5_000;
 const maxHeadBytes = 16_384;
 
-/** What one region has of a document. */
+/** A document in one region. */
 export interface Held {
-  /** undefined = there is none. */
+  /** undefined = there is no document. */
   readonly document: Buffer | undefined;
-  /** SHA-1 of it, which is the only digest that Redis' scripts have; "" = there is none. */
+  /** SHA-1 of the document, the only digest in Redis' scripts; "" = there is no document. */
   readonly mark: string;
-  /** Its last revision there. */
+  /** The document's last revision in that region's history. */
   readonly head: Head | undefined;
-  /** Whether it is that revision; else somebody SET it past the history. */
+  /** Whether the document is that revision; if not, a plain SET bypassed the history. */
   readonly recorded: boolean;
 }
 
 const markerShape = z.strictObject({
-  /** The last one that the source's history had of it. */
+  /** The document's last revision in the source's history. */
   revision: z.int().min(0),
-  /** SHA-1 of what was relayed; "" = that it was deleted. */
+  /** SHA-1 of the relayed document; "" = its deletion was relayed. */
   mark: z.string().max(40),
-  /** It was not in the source's history yet. */
+  /** Whether the document was not in the source's history yet. */
   direct: z.boolean(),
-  /** Of its signature; 0 = none. */
+  /** Epoch of the document's signature; 0 = none. */
   signedEpoch: z.int().min(0),
 });
-/** What was relayed last, as the target keeps it: whichever relay comes next goes by that. */
+/** What was relayed last. The target keeps it, so that any relay can continue from there. */
 export type Marker = z.output<typeof markerShape>;
 
 export interface KeptMarker {
   readonly text: string;
-  /** undefined = nothing was relayed yet, or somebody else wrote there. */
+  /** undefined = nothing was relayed yet, or the text is not from a relay. */
   readonly marker: Marker | undefined;
 }
 
@@ -55,7 +55,10 @@ export interface RelayKeys extends DocumentKeys {
 const markOf = (document: Buffer | undefined): string =>
   document === undefined ? "" : createHash("sha1").update(document).digest("hex");
 
-/** @param name `policy` or `policy:<service>` */
+/**
+ * @param name `policy` or `policy:<service>`
+ * @returns undefined = the shared policy
+ */
 const serviceOf = (name: string): string | undefined =>
   name === sharedKey ? undefined : name.slice(layerKey("").length);
 
@@ -65,11 +68,14 @@ export function relayKeys(name: string, spread: Spread): RelayKeys {
   return { ...documentKeys(service, spread), relayed: keyBeside(relayed, name, spread) };
 }
 
-/** Somebody wrote that key by hand. */
+/** Whether the key holds another type because somebody wrote it by hand. */
 export const isWrongType = (error: unknown): boolean =>
   error instanceof StoreUnavailable && error.code === "WRONGTYPE";
 
-/** A document is written together with its revision, and read after it: read again until nobody has come in between. */
+/**
+ * Reads a document with its revision. A change writes both at once, so it reads the revision before and after, and
+ * tries again if it has changed.
+ */
 export async function readHeld(store: Store, keys: DocumentKeys, maxBytes: number): Promise<Held> {
   for (let tries = 0; tries < 10; tries++) {
     const before = await readHead(store, keys);

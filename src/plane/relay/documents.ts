@@ -1,4 +1,5 @@
-// Policy documents and documents of keys, from one region's Redis to another's: checked, judged, written in one step.
+// Relays policy documents and key documents from one region's Redis to another's. Each is checked, judged and written
+// in one step.
 import { randomUUID } from "node:crypto";
 import { z } from "zod";
 import { parseJson } from "../../language/json.ts";
@@ -24,12 +25,15 @@ import {
 import { judgeDocument, type Sides, type Verdict } from "./judge.ts";
 
 const limitMs = 5_000;
-/** Most revisions that a source may be ahead with one document. */
+/** Most revisions by which one document of the source may be ahead. */
 const maxAhead = 10_000_000;
-/** Changes among which one that comes back is looked for. */
+/** Number of recent changes that are searched for a change that comes back. */
 const looksBack = 50;
 
-/** KEYS: a key. ARGV: what it must hold ("" = nothing), what it is to hold. */
+/**
+ * Replaces a value. KEYS: a key. ARGV: expected value ("" = no key), new value. @returns 1 = replaced, 0 = another
+ * value was there
+ */
 export const replaceKey: Script = {
   name: "relay-replace",
   lua: `
@@ -41,14 +45,14 @@ return 1`,
 export interface Ends {
   readonly source: Store;
   readonly target: Store;
-  /** How the target spreads keys, and how the source does. */
+  /** How the target distributes keys, and how the source does. */
   readonly targetSpread: Spread;
   readonly sourceSpread: Spread;
   readonly maxBytes: number;
   readonly now: () => number;
 }
 
-/** What became of one document. `moved`: somebody else was quicker, so it is to be looked at again. */
+/** The result for one document. `moved`: the document changed meanwhile, so it has to be read again. */
 export type Outcome =
   | { readonly act: "same" | "moved" }
   | { readonly act: "written"; readonly revision: number }
@@ -56,12 +60,12 @@ export type Outcome =
 
 export interface DocumentTask {
   readonly name: string;
-  /** Whose signatures count; undefined = nothing has to be signed. */
+  /** Keys whose signatures count; undefined = nothing has to be signed. */
   readonly trusted: readonly VerifyKey[] | undefined;
   readonly takeOver: boolean;
-  /** Whether the source has a shared policy: else it is taken for one that has lost everything, and nothing is deleted. */
+  /** Whether the source has a shared policy. If not, the source may have lost all its data, and nothing is deleted. */
   readonly sourceHolds: boolean;
-  /** Brings what the document names to the target first. @returns why that cannot be */
+  /** Brings what the document refers to (packages) to the target first. @returns why that is impossible */
   readonly prepare: (content: Opened) => Promise<string | undefined>;
 }
 
@@ -85,12 +89,12 @@ export interface Opened {
   readonly epoch: number;
 }
 
-/** Rejects with StoreUnavailable. */
+/** Relays one document. Rejects with StoreUnavailable. */
 export async function relayDocument(ends: Ends, task: DocumentTask): Promise<Outcome> {
   try {
     return await relayOne(ends, task);
   } catch (error) {
-    // Of this document alone: the others go on.
+    // The error concerns this document only: the others are still relayed.
     if (!isWrongType(error)) throw error;
     return {
       act: "refused",
@@ -141,7 +145,10 @@ async function relayOne(ends: Ends, task: DocumentTask): Promise<Outcome> {
   return await carryOut(ends, task, { keys, source, target, kept }, sides, opened);
 }
 
-/** Its number goes into this region's history, and the next one has to fit there, too: one far beyond is nobody's. */
+/**
+ * Whether a revision is too far ahead to be believed. It would enter this region's history, and the next one has to fit
+ * there, too.
+ */
 const isFar = (revision: number, known: number): boolean =>
   !Number.isSafeInteger(revision) || revision < 0 || revision > known + maxAhead;
 
@@ -179,7 +186,10 @@ async function carryOut(
 const comesBack =
   "the source's came from this region, which has another one by now: both follow each other, and both were changed at once; apply what is to count in one of them";
 
-/** Two regions that follow each other would for ever exchange what was changed in both at once. */
+/**
+ * Whether the source's change was made in this region. Without this check, two regions that follow each other would
+ * exchange concurrent changes without end.
+ */
 async function cameFromHere({ target }: Ends, { keys, source }: Pair): Promise<boolean> {
   const { head } = source;
   if (!source.recorded || head === undefined || head.id === "") return false;
@@ -190,7 +200,9 @@ async function cameFromHere({ target }: Ends, { keys, source }: Pair): Promise<b
   );
 }
 
-/** A layer that the source has no more. The shared policy is never taken away, nor anything that had to be signed. */
+/**
+ * Removes a layer that is gone at the source. The shared policy is never removed, nor a document that had to be signed.
+ */
 async function relayRemoval(ends: Ends, task: DocumentTask, pair: Pair): Promise<Outcome> {
   const { target, kept, source } = pair;
   const wasRelayed = kept.marker !== undefined && kept.marker.mark !== "";
@@ -215,7 +227,7 @@ async function relayRemoval(ends: Ends, task: DocumentTask, pair: Pair): Promise
   return await write(ends, pair, 0);
 }
 
-/** @returns the document's content, or why it does not go on */
+/** @returns the document's content, or why it is not relayed */
 async function open(
   { maxBytes, now }: Ends,
   { name, trusted }: DocumentTask,
@@ -242,7 +254,7 @@ async function open(
   }
 }
 
-/** @returns 0 = nobody who counts has signed it with one */
+/** @returns the epoch; 0 = no key that counts has signed the document with one */
 async function epochOf({ maxBytes }: Ends, { name, trusted }: DocumentTask, held: Held): Promise<number> {
   if (trusted === undefined || held.document === undefined) return 0;
   try {
@@ -276,7 +288,7 @@ async function write({ target }: Ends, pair: Pair, epoch: number): Promise<Outco
     "",
     document,
     ...facts.map((text) => text.slice(0, 1_000)),
-    // The same in all regions: by it a change is known that comes back.
+    // The id is the same in all regions, so that a change which comes back is recognised.
     (source.recorded && head?.id.slice(0, 100)) || randomUUID(),
     "",
     source.document === undefined ? "1" : "",

@@ -1,12 +1,12 @@
-// Whether a document of the source goes to the target. What is older than what was there already never does: a source that
-// lies, or was restored from a backup, is told of, and the target keeps what it has.
+// Decides whether a document of the source goes to the target. A document older than what was there never does. If the
+// source lies, or was restored from a backup, that is reported, and the target keeps its document.
 import type { Held, Marker } from "./document-pair.ts";
 
 export type Verdict =
-  /** Both have the same; `note`: that is to be written down. */
+  /** Both have the same document; `note`: the marker has to be updated. */
   | { readonly act: "same"; readonly note: boolean }
   | { readonly act: "write" }
-  /** The target's was changed there since: it stays until the source has another one. */
+  /** The target's document was changed there since: it stays until the source has another one. */
   | { readonly act: "diverged"; readonly message: string }
   | { readonly act: "refused"; readonly message: string };
 
@@ -14,11 +14,11 @@ export interface Sides {
   readonly source: Held;
   readonly target: Held;
   readonly marker: Marker | undefined;
-  /** Of the source's document, verified; 0 = it was signed without one; undefined = nothing has to be signed. */
+  /** Verified epoch of the source's document; 0 = signed without an epoch; undefined = nothing has to be signed. */
   readonly epoch: number | undefined;
-  /** Of the target's document, when a key that counts signed it. */
+  /** Epoch of the target's document, if a key that counts signed it; else 0. */
   readonly targetEpoch: number;
-  /** Whether the source counts although it is older. */
+  /** Whether the source wins even if its document is older. */
   readonly takeOver: boolean;
   readonly nowMs: number;
 }
@@ -36,10 +36,10 @@ export function judgeDocument(sides: Sides): Verdict {
   return marker === undefined ? atFirst(source, target) : byRevision(source, marker);
 }
 
-/** The highest epoch that this region has had. */
+/** @returns the highest epoch that this region has had */
 function floorOf({ target, marker, targetEpoch, nowMs }: Sides): number {
   const told = target.head?.signedEpoch ?? 0;
-  // Whoever wrote that key by hand must not keep the source's documents away.
+  // A `signedEpoch` far in the future was written by hand; it must not block the source's documents.
   const believed = told * 1_000 <= nowMs + dayMs ? told : 0;
   return Math.max(believed, marker?.signedEpoch ?? 0, targetEpoch);
 }
@@ -50,7 +50,7 @@ function bySignature({ source, marker, targetEpoch }: Sides, epoch: number, floo
     return refused(
       `the source's is of epoch ${epoch}, and this region has had one of epoch ${floor}: sign the source's anew`,
     );
-  // What was relayed has been overwritten here by something that counts less.
+  // The relayed document has been overwritten here by one with a lower epoch.
   if (marker?.signedEpoch === epoch && marker.mark === source.mark && targetEpoch < epoch)
     return { act: "write" };
   return refused(
@@ -85,7 +85,7 @@ function byRevision(source: Held, marker: Marker): Verdict {
   return { act: "write" };
 }
 
-/** Whether what is kept of the last relay says something else. */
+/** Whether the marker of the last relay has to be updated. */
 function isNews({ source, marker, epoch = 0 }: Sides): boolean {
   const revision = source.head?.revision ?? 0;
   if (marker === undefined) return source.mark !== "";

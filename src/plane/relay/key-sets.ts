@@ -1,4 +1,4 @@
-// The documents of keys of two regions: the target takes the source's where that is a later one.
+// Relays the key document: the target takes the source's if that is later.
 import { keySetKey, keySetMaxBytes, type Trust } from "../../policy/signature/key-sets.ts";
 import type { Store } from "../../plugin-api/store.ts";
 import { isWrongType } from "./document-pair.ts";
@@ -9,13 +9,14 @@ const limitMs = 5_000;
 export interface RelayedKeys {
   readonly trust: Trust;
   readonly act: "same" | "moved" | "written";
-  /** Why the source's document of keys does not count. */
+  /** Why the source's key document does not count. */
   readonly message: string | undefined;
 }
 
 /**
- * Who may sign: by the target's document of keys and then by the source's, where that is a later one.
- * @param trustBy of OUTRIGGER_POLICY_KEYS. Rejects with StoreUnavailable
+ * Relays the key document. Who may sign follows from the target's document, and then from the source's if that is
+ * later.
+ * @param trustBy computes trust from OUTRIGGER_POLICY_KEYS and key documents. Rejects with StoreUnavailable
  */
 export async function relayKeySets(
   { source, target }: Pick<Ends, "source" | "target">,

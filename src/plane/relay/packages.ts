@@ -1,4 +1,5 @@
-// Packages in Redis that a policy pins: brought to the target before the policy is, each with the digest that it pins.
+// Relays packages in Redis that a policy pins. They reach the target before the policy, each checked against its pinned
+// digest.
 import { digestOf, maxPackageBytes } from "../../extensions/package.ts";
 import { PackageError, PackageUnavailable } from "../../extensions/package-error.ts";
 import {
@@ -19,7 +20,7 @@ export interface PackageEnds {
   readonly target: Store & PackageRedis;
 }
 
-/** @returns how many were brought, or why one cannot be. Rejects with StoreUnavailable */
+/** @returns the number of packages brought, or why one cannot be. Rejects with StoreUnavailable */
 export async function relayPackages(
   ends: PackageEnds,
   { extensions = {} }: PolicyShape,
@@ -28,7 +29,7 @@ export async function relayPackages(
   if (pins.length > maxPackages) return { message: `it names more than ${maxPackages} packages in Redis` };
   let brought = 0;
   for (const [name, { source, version, sha256 }] of pins) {
-    // Not pinned: nobody can say which bytes were meant.
+    // Without a pin it is unknown which bytes were meant.
     if (sha256 === undefined)
       return { message: `extensions.${name} has no sha256, so its package cannot be checked` };
     const full = source.slice("redis:plugin:".length);
@@ -44,7 +45,7 @@ export async function relayPackages(
   return { brought };
 }
 
-/** @returns whether the target did not have it */
+/** @returns whether the package was missing in the target */
 async function bring(
   { source, target }: PackageEnds,
   { name, version }: { readonly name: string; readonly version: string },

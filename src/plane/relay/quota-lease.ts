@@ -1,15 +1,15 @@
-// A region's lease of a caller's quota, as it is kept in the region's Redis, and what may become of it by what the home region
-// says: that one is never believed more than was asked for, or than the pool holds.
+// Keeps a region's lease of a caller's quota in the region's Redis, and updates it with the home region's answers. An
+// answer is never believed beyond what was asked for or beyond the pool.
 import { maxQuota, type QuotaWant } from "../../language/region-quota.ts";
 
 export interface QuotaLease {
   readonly startMs: number;
   readonly seq: number;
-  /** Permits that the region may use in the window. */
+  /** Permits that the region may use in this window. */
   readonly permits: number;
-  /** Those that the home region counts as the region's, and that were lost here: they count as used. */
+  /** Permits that the home region counts as this region's but that were lost here: they count as used. */
   readonly lost: number;
-  /** Whether the pool was empty when it was last asked. */
+  /** Whether the pool was empty when the home region last answered. */
   readonly isEmpty: boolean;
 }
 
@@ -17,7 +17,7 @@ export function leaseText({ startMs, seq, permits, lost, isEmpty }: QuotaLease):
   return `${startMs} ${seq} ${permits} ${lost} ${isEmpty ? 1 : 0}`;
 }
 
-/** @returns undefined for what is none of this window */
+/** @returns undefined for a text that is not a lease of this window */
 export function parseLease(text: string, startMs: number): QuotaLease | undefined {
   const [, start, seq, permits, lost, empty] =
     /^(\d{1,15}) (\d{1,15}) (\d{1,10}) (\d{1,10}) ([01])$/.exec(text) ?? [];
@@ -27,7 +27,7 @@ export function parseLease(text: string, startMs: number): QuotaLease | undefine
 
 const maxSeq = 1e14;
 
-/** What the home region answered. */
+/** The home region's answer. */
 export interface Lent {
   readonly seq: number;
   readonly before: number;
@@ -35,7 +35,7 @@ export interface Lent {
   readonly isEmpty: boolean;
 }
 
-/** @returns undefined for what no honest home region answers */
+/** @returns undefined for a reply that no honest home region gives */
 export function parseLent(reply: unknown): Lent | undefined {
   if (!Array.isArray(reply) || reply.length !== 4) return undefined;
   const [seq, before, total, empty] = (reply as unknown[]).map(Number) as [number, number, number, number];
@@ -50,9 +50,11 @@ export function parseLent(reply: unknown): Lent | undefined {
 }
 
 /**
- * @param lease undefined = the region has none, or has lost it @param more permits that were asked for
- * What is given back is no longer the region's, though its Redis may have forgotten that.
- * @returns the lease to keep; undefined = as it is; a text = why the answer does not count
+ * Computes the lease after an answer. Permits that were given back are no longer the region's, even if its Redis has
+ * forgotten that.
+ * @param lease undefined = the region has none, or has lost it
+ * @param more permits that were asked for
+ * @returns the lease to keep; undefined = the lease stays; a text = why the answer is refused
  */
 export function leaseAfter(
   lease: QuotaLease | undefined,
@@ -71,7 +73,7 @@ export function leaseAfter(
   const next = { startMs, seq, permits: total - lost, lost, isEmpty };
   if (lease === undefined) return next;
   if (next.permits === lease.permits) {
-    // Told to sidecars, which then know how long to wait.
+    // Sidecars see this, and then know how long to wait.
     return lease.isEmpty === isEmpty ? undefined : { ...lease, isEmpty };
   }
   return seq > lease.seq ? next : `its sequence number is ${seq}, below ${lease.seq}`;

@@ -1,5 +1,6 @@
-// Leases parts of quotas over regions from the home region's Redis, for the callers whose sidecars here want more, and gives
-// back what lies idle. Sidecars never wait for it: with the link cut they have what was leased, and their region's share.
+// Leases parts of quotas over regions from the home region's Redis, for callers whose sidecars here want more, and
+// gives idle permits back. Sidecars never wait for this: when the link is cut they have the leased permits and their
+// region's share.
 import { leaseKey, lentKey } from "../../language/region-quota.ts";
 import type { Store } from "../../plugin-api/store.ts";
 import { Poller } from "../../policy/sources/poller.ts";
@@ -9,24 +10,24 @@ import { QuotaWants, valuesOf, type Wanting } from "./quota-wants.ts";
 
 const limitMs = 3_000;
 const batchSize = 512;
-/** A caller who takes a lease again within this time is given twice as much. */
+/** A caller that leases again within this time gets twice as much. */
 const soonMs = 1_000;
-/** What was read counts for this long: shorter than it takes until a lease is given back. */
+/** A lease may be written only this long after it was read: less time than passes until it is given back. */
 const freshMs = 4_000;
 
 export interface QuotaLeasesOptions {
-  /** The home region's. */
+  /** The home region's Redis. */
   readonly source: Store;
   readonly target: Store;
-  /** Of the target, and of the source. */
+  /** Names of the target's region and of the home region. */
   readonly region: string;
   readonly home: string;
   readonly onLeased: (permits: number) => void;
   readonly onReturned: (permits: number) => void;
-  /** What keeps quotas from being leased; told once. `undefined` = it is right again. */
+  /** Receives why quotas cannot be leased, once; `undefined` = the problem is over. */
   readonly onProblem: (problem: string | undefined) => void;
   readonly lookMs?: number;
-  /** After which what nobody used is given back. */
+  /** Milliseconds after which unused permits are given back. */
   readonly idleMs?: number;
 }
 
@@ -50,7 +51,7 @@ export class QuotaLeases {
   readonly #wants: QuotaWants;
   readonly #rounds: number;
   #lookedMono = -Infinity;
-  /** Those that are still to be looked at though they want nothing now, and how many of them in each round. */
+  /** Callers that want nothing now but still have to be looked at, and how many of them per round. */
   #due: Wanting[] = [];
   #dueAtOnce = 0;
   #problem: string | undefined;
@@ -74,7 +75,7 @@ export class QuotaLeases {
     this.#poller.readNow();
   }
 
-  /** What is leased stays so until its window ends, or another relay of the region gives it back. */
+  /** Leases stay until their window ends, or until another relay of the region gives them back. */
   async stop(): Promise<void> {
     await this.#poller.stop();
   }
@@ -124,7 +125,7 @@ export class QuotaLeases {
     this.#options.onProblem(this.#problem);
   }
 
-  /** @param isDue they want nothing now: what they do not use is given back */
+  /** @param isDue the callers want nothing now: their unused permits are given back */
   async #batch(ones: readonly Wanting[], isDue: boolean): Promise<void> {
     const looks = ones.map(({ countKey, want }) => ({
       script: look,
@@ -151,19 +152,22 @@ export class QuotaLeases {
     if (isDue) await this.#giveBack(looked);
   }
 
-  /** Asks the home region first: what it has not written down is not used here. */
+  /**
+   * Asks the home region before it writes the lease here: permits that the home region has not recorded are never used
+   * here.
+   */
   async #lease(all: readonly Looked[], isDue: boolean): Promise<void> {
     const asks = all
       .map((looked) => ({ ...looked, more: isDue ? 0 : moreFor(looked) }))
       .filter(({ more, lease }) => more > 0 || (isDue && lease !== undefined));
-    // What is lent to a region that knows of no lease counts as lost there: an empty one is written down before anything is lent.
+    // Permits lent to a region without a lease count as lost. So an empty lease is written before anything is lent.
     const first = asks.filter(({ lease }) => lease === undefined);
     const begun = await this.#ask(first.map((looked) => ({ ...looked, more: 0 })));
     const known = asks.filter(({ lease }) => lease !== undefined);
     await this.#ask([...known, ...begun.map((looked) => ({ ...looked, more: moreFor(looked) }))]);
   }
 
-  /** @returns what was asked for with the leases that there are now, but for those that stay as they are */
+  /** @returns the asks whose lease was changed, with the new lease */
   async #ask(asks: readonly Asked[]): Promise<Asked[]> {
     const { source, target, region, onLeased } = this.#options;
     if (asks.length === 0) return [];
@@ -201,7 +205,8 @@ export class QuotaLeases {
 
   #judge({ one, lease, more }: Asked, reply: unknown): QuotaLease | undefined {
     const lent = parseLent(reply);
-    // The window is over there: its clock is ahead. The share is what this region has until its own turns.
+    // In the home region the window is over, because its clock is ahead. Until its own window turns, this region has
+    // its share.
     if (lent?.seq === -1) return undefined;
     if (lent?.seq === -2) {
       this.#problemNow = `the home region's ${lentKey(one.countKey)} cannot be read: delete it there`;
@@ -214,7 +219,10 @@ export class QuotaLeases {
     return undefined;
   }
 
-  /** Here first: what is used here is written down there. */
+  /**
+   * Gives the permits up here first, then in the home region, so that its record is never below what this region may
+   * use.
+   */
   async #giveBack(all: readonly Looked[]): Promise<void> {
     const { source, target, region, onReturned } = this.#options;
     const idle = all.filter(({ one, used, lease }) => {

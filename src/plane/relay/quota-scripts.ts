@@ -1,6 +1,6 @@
-// What a relay does in Redis for quotas over regions: `<count>:lease` in its region says what that has of the home region's
-// pool, `<count>:lent` in the home region what each region has. Both are absolute numbers under a sequence number, and what
-// the home region says is never below what the other has: it is raised first, and lowered last.
+// Redis scripts of a relay for quotas over regions. `<count>:lease` in a region holds its part of the home region's
+// pool; `<count>:lent` in the home region holds the part of each region. Both are absolute numbers with a sequence
+// number. The home region's number is never below the region's: it is raised first and lowered last.
 import type { Script } from "../../plugin-api/store.ts";
 
 const clock = `
@@ -16,8 +16,8 @@ local function count(key)
 end`;
 
 /**
- * In the region. KEYS: lists of wants. ARGV: for each the time from which on it is looked at, in the order of the keys.
- * @returns for each a list of want, time, …
+ * Reads wants. In the region. KEYS: lists of wants. ARGV: for each key the time from which to read.
+ * @returns for each key a list of want, time, …
  */
 export const readWants: Script = {
   name: "relay-quota-wants",
@@ -42,7 +42,10 @@ export const dropWants: Script = {
   lua: `return redis.call('ZREM', KEYS[1], unpack(ARGV))`,
 };
 
-/** In the region. KEYS: count, lease. ARGV: start, end. @returns whether the window is over, permits used in it, lease, time */
+/**
+ * In the region. KEYS: count, lease. ARGV: start, end. @returns whether the window is over, permits used in it, lease,
+ * time
+ */
 export const look: Script = {
   name: "relay-quota-look",
   lua: `${countOf}${clock}
@@ -54,9 +57,10 @@ return { isOver and 1 or 0, since == start and level or 0, type(lease) == 'strin
 };
 
 /**
- * In the home region. KEYS: count, lent. ARGV: region, start, end, seq and permits of its lease (-1 = it has none), more permits, share, pool.
- * @returns seq, what it had before, what it has now, whether the pool is empty; seq -1 = the window is over here, or a whole one
- * ahead, -2 = what is kept here cannot be read
+ * Lends permits. In the home region. KEYS: count, lent. ARGV: region, start, end, seq and permits of the region's lease
+ * (-1 = none), more permits, share, pool.
+ * @returns seq, permits before, permits now, whether the pool is empty; seq -1 = the window is over here, or begins
+ * more than a whole window later, -2 = the value of `lent` cannot be read
  */
 export const lend: Script = {
   name: "relay-quota-lend",
@@ -100,8 +104,8 @@ return { mySeq, mine, total, isEmpty }`,
 };
 
 /**
- * In the region. KEYS: lease. ARGV: what it is, what it is to be, end, and until when that holds: before anything could be lent, given
- * back and lost meanwhile. @returns 0 = somebody was quicker
+ * Writes a lease. In the region. KEYS: lease. ARGV: expected value, new value, end, latest time for the write: by then
+ * nothing can have been lent, given back and lost. @returns 0 = the lease has changed, or it is too late
  */
 export const place: Script = {
   name: "relay-quota-place",
@@ -113,8 +117,9 @@ return 1`,
 };
 
 /**
- * In the region: gives up what of the lease is not used, the lease being used before the share. KEYS: count, lease. ARGV: what it is, start.
- * @returns permits that the region keeps; -1 = somebody was quicker
+ * Gives up the unused part of a lease; the lease is used before the share. In the region. KEYS: count, lease. ARGV:
+ * expected value, start.
+ * @returns permits that the region keeps; -1 = the lease has changed
  */
 export const giveUp: Script = {
   name: "relay-quota-give-up",
@@ -129,7 +134,10 @@ redis.call('SET', KEYS[2], format('%s %.0f %.0f %s 0', start, seq + 1, kept, los
 return kept`,
 };
 
-/** In the home region. KEYS: lent. ARGV: region, start, seq, permits. @returns permits that came back */
+/**
+ * Takes permits back. In the home region. KEYS: lent. ARGV: region, start, seq, permits. @returns number of permits
+ * that came back
+ */
 export const takeBack: Script = {
   name: "relay-quota-take-back",
   lua: `

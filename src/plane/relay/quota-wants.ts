@@ -1,4 +1,5 @@
-// Which callers of a region want more of their quota over regions: lists that sidecars write, one a service.
+// Finds the callers of a region that want more of their quota over regions. Sidecars list them, one list for each
+// service.
 import { servicesKey } from "../../fleet/heartbeat.ts";
 import { parseWant, type QuotaWant, wantsKey } from "../../language/region-quota.ts";
 import { replyList, type Script, type Store } from "../../plugin-api/store.ts";
@@ -7,7 +8,7 @@ import { dropWants, readWants } from "./quota-scripts.ts";
 const limitMs = 3_000;
 const listsPerScript = 32;
 const maxServices = 500;
-/** Of all services together: those that wanted more last. */
+/** Limit for all services together; callers that wanted more last are kept. */
 const maxCallers = 10_000;
 
 const readServices: Script = {
@@ -15,29 +16,29 @@ const readServices: Script = {
   lua: `return redis.call('ZREVRANGE', KEYS[1], 0, ARGV[1] - 1)`,
 };
 
-/** A caller whose sidecars want, or wanted, more in a window. */
+/** A caller whose sidecars want more permits in a window, or wanted some. */
 export interface Wanting {
   readonly text: string;
   readonly list: string;
   readonly countKey: string;
   readonly want: QuotaWant;
-  /** When it was last wanted, by the region's clock. */
+  /** Time of its last want, by the region's clock. */
   atMs: number;
-  /** Permits that were leased ahead of need the last time, and when. */
+  /** Permits leased ahead of need the last time, and the time of that. */
   step: number;
   leasedMono: number;
-  /** Permits used, when all were last looked at. */
+  /** Permits used when this caller was last looked at. */
   used: number;
 }
 
 export class QuotaWants {
   readonly #store: Store;
   readonly #home: string;
-  /** Whoever wanted more longest ago is first. */
+  /** Ordered by the last want, oldest first. */
   readonly #wanting = new Map<string, Wanting>();
   /** Time of the last want, by list. */
   readonly #lists = new Map<string, number>();
-  /** Another home region that limits have. */
+  /** Another home region that some limits have. */
   otherHome: string | undefined;
 
   constructor(store: Store, home: string) {
@@ -45,12 +46,12 @@ export class QuotaWants {
     this.#home = home;
   }
 
-  /** All that there are. */
+  /** All callers that are known. */
   get all(): Wanting[] {
     return [...this.#wanting.values()];
   }
 
-  /** Finds the lists, and has them read from their beginning: the clock that orders them may have been set back. */
+  /** Finds the lists. They are then read from their beginning: the clock that orders them may have been set back. */
   async findLists(): Promise<void> {
     const reply = await this.#store.run(readServices, [servicesKey], [maxServices], limitMs);
     const services = replyList(reply).map(String);
@@ -59,7 +60,7 @@ export class QuotaWants {
     this.otherHome = undefined;
   }
 
-  /** @returns those that want more now. Rejects with StoreUnavailable */
+  /** @returns the callers that want more now. Rejects with StoreUnavailable */
   async read(): Promise<Wanting[]> {
     const lists = [...this.#lists];
     const size = this.#store.sharded === false ? listsPerScript : 1;
@@ -85,7 +86,7 @@ export class QuotaWants {
     if (calls.length > 0) await this.#store.runAll(calls, limitMs);
   }
 
-  /** @param found want, time, … */
+  /** @param found flat list of want, time, … */
   #note(list: string, found: readonly unknown[]): Wanting[] {
     const fresh: Wanting[] = [];
     for (let at = 0; at + 1 < found.length; at += 2) {
@@ -109,7 +110,10 @@ export class QuotaWants {
     return fresh;
   }
 
-  /** What was leased for the one that goes is given back by then, or used, or stays unused until the window ends. */
+  /**
+   * Drops the oldest caller if there are too many. Its leased permits are by then given back or used, or stay unused
+   * until the window ends.
+   */
   #makeRoom(atMs: number): boolean {
     if (this.#wanting.size < maxCallers) return true;
     const [oldest] = this.#wanting.values();
@@ -118,7 +122,7 @@ export class QuotaWants {
   }
 }
 
-/** @throws what the first of those that failed says */
+/** @returns the values. @throws the reason of the first call that failed */
 export function valuesOf(outcomes: readonly PromiseSettledResult<unknown>[]): unknown[] {
   return outcomes.map((outcome) => {
     if (outcome.status === "rejected") throw outcome.reason;

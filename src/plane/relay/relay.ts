@@ -1,5 +1,5 @@
-// Follows the policy of one region's Redis and keeps another region's up to date with it: told of a change by the source,
-// and looking anyway. While the source is away the target keeps what it has.
+// Keeps one region's Redis up to date with another region's policy. The source's messages announce changes, and the
+// relay also looks from time to time. While the source is away the target keeps its documents.
 import type { PackageRedis } from "../../extensions/redis-source.ts";
 import { disabledKey } from "../../kill-switch/kill-switch.ts";
 import { signedOpener } from "../../kill-switch/signed-switch.ts";
@@ -13,19 +13,19 @@ import { relayKeySets } from "./key-sets.ts";
 import { relayPackages } from "./packages.ts";
 import { relaySwitches } from "./switches.ts";
 
-/** Layers beyond these are not relayed, and that is told. */
+/** Most layers that are relayed; more are reported. */
 const maxLayers = 2_000;
 const settleMs = 5;
 const retryMs = 900;
-/** A look for layers goes over all keys of a Redis. */
+/** Interval of scans for layers, which go over all keys of a Redis. */
 const scanEveryMs = 60_000;
-/** While new ones are not told. */
+/** The interval while no messages about new keys come. */
 const untoldScanEveryMs = 5_000;
 const atOnce = 8;
-/** Looks in a row that find something moved; two relays beside each other have one now and then. */
+/** Most consecutive looks that find a change meanwhile. Two relays beside each other cause one now and then. */
 const maxMoved = 10;
 
-/** Whether a service can have it: what else is called so is nobody's, and may be of any length. */
+/** Whether the key can be a service's layer. Other keys with this beginning are ignored, and may be of any length. */
 const isLayer = (name: string): boolean =>
   name.startsWith(layerKey("")) && /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/.test(name.slice(layerKey("").length));
 
@@ -34,24 +34,24 @@ export type WriteKind = "document" | "keys" | "package" | "switch";
 export interface RelayOptions {
   readonly source: Store & PackageRedis;
   readonly target: Store & PackageRedis;
-  /** The same in both. */
+  /** The same in both regions. */
   readonly keyPrefix: string;
   readonly maxBytes: number;
-  /** By OUTRIGGER_POLICY_KEYS; undefined = nothing has to be signed. */
+  /** Computes trust from OUTRIGGER_POLICY_KEYS; undefined = nothing has to be signed. */
   readonly trust: ((documents: readonly Uint8Array[]) => Promise<Trust>) | undefined;
-  /** Whether the source counts although it is older, until it has been relayed once. */
+  /** Whether the source wins even if its documents are older, until all have been relayed once. */
   readonly takeOver: boolean;
   /** Epoch ms. */
   readonly now: () => number;
   readonly onWritten: (kind: WriteKind, name: string, revision?: number) => void;
-  /** What does not go on, and why; told once. `undefined` = it is right again. */
+  /** Receives what is not relayed, and why, once; `undefined` = the problem is over. */
   readonly onTold: (name: string, told: Told | undefined) => void;
-  /** A look has come to its end. @param problem why it could not */
+  /** Called at the end of each look. @param problem why the look failed */
   readonly onRound: (problem: string | undefined) => void;
   readonly pollMs?: number;
 }
 
-/** `diverged`: the region has one of its own. */
+/** `diverged`: the region has its own version. */
 export interface Told {
   readonly kind: "refused" | "diverged";
   readonly message: string;
@@ -65,14 +65,14 @@ export class Relay {
   readonly #poller: Poller;
   readonly #told = new Map<string, Told>();
   readonly #stops: (() => void)[] = [];
-  /** Documents that there are, or were. */
+  /** Names of documents that exist or existed. */
   #names = new Set([sharedKey]);
-  /** Those that may have changed; undefined = any. */
+  /** Names of documents that may have changed; undefined = all. */
   #changed: Set<string> | undefined;
   #scannedMono = -Infinity;
   #lookedMono = -Infinity;
   #isDone = false;
-  /** Looks in a row in which somebody else was quicker. */
+  /** Consecutive looks in which something changed meanwhile. */
   #moved = 0;
   #takeOver: boolean;
 
@@ -97,7 +97,7 @@ export class Relay {
     });
   }
 
-  /** What does not go on, by document. */
+  /** What is not relayed and why, by document. */
   get told(): ReadonlyMap<string, Told> {
     return this.#told;
   }
@@ -106,7 +106,7 @@ export class Relay {
     const { source } = this.#options;
     const changed = (name: string | null): void => {
       if (name === null) {
-        // Messages may have been lost, those of new layers too.
+        // Messages may have been lost, also those about new layers.
         this.#changed = undefined;
         this.#scannedMono = -Infinity;
       } else this.#note(name);
@@ -120,13 +120,13 @@ export class Relay {
     this.#poller.readNow();
   }
 
-  /** The look under way is ended first. */
+  /** Waits for the current look to end. */
   async stop(): Promise<void> {
     for (const stop of this.#stops) stop();
     await this.#poller.stop();
   }
 
-  /** @returns whether there is no use in looking again soon */
+  /** @returns whether the next look can wait for the usual interval */
   async #look(pollMs: number): Promise<boolean> {
     const { source, target, onRound } = this.#options;
     const isFresh = this.#isDone && performance.now() - this.#lookedMono < pollMs;
@@ -154,7 +154,7 @@ export class Relay {
     return false;
   }
 
-  /** @param changed undefined = all @returns false = somebody else was quicker in a place: to be looked at again */
+  /** @param changed undefined = all @returns false = something changed meanwhile and has to be looked at again */
   async #round(changed: ReadonlySet<string> | undefined): Promise<boolean> {
     const { trust, source, target } = this.#options;
     if (!source.up) throw new StoreUnavailable("the source's Redis is out of reach");
@@ -214,7 +214,7 @@ export class Relay {
       if (outcome.act === "moved") isWhole = false;
       this.#report(name, outcome);
     };
-    // First: layers go by it.
+    // The shared policy goes first: layers depend on it.
     if (names.has(sharedKey)) await one(sharedKey);
     const layers = [...names].filter((name) => name !== sharedKey);
     const next = async (): Promise<void> => {
@@ -240,7 +240,7 @@ export class Relay {
 
   async #switches(trusted: Trust["keys"] | undefined): Promise<boolean> {
     const { source } = this.#options;
-    // A source that has lost its policy, or has an older one, has lost switches, too.
+    // A source that has lost its policy, or has an older one, may have lost kill switches, too.
     const isSound = this.#told.get(sharedKey)?.kind !== "refused" && (await holdsShared(source));
     let changed: number | undefined = 0;
     try {
@@ -264,7 +264,7 @@ export class Relay {
   }
 }
 
-/** Rejects with StoreUnavailable. */
+/** Whether the store has a shared policy. Rejects with StoreUnavailable. */
 async function holdsShared(store: Store): Promise<boolean> {
   try {
     return (await store.getBytes(sharedKey, undefined, 1)) !== null;

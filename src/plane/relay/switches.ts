@@ -1,4 +1,5 @@
-// Kill switches, from one region's Redis to another's: those of the source beside those that the region has set itself.
+// Relays kill switches from one region's Redis to another's. The source's switches are added to those that the region
+// has set itself.
 import { createHash } from "node:crypto";
 import { z } from "zod";
 import {
@@ -21,8 +22,9 @@ const maxMarkerBytes = 65_536;
 const marker = z.array(z.string().length(64)).max(maxSwitches);
 
 /**
- * KEYS: disabled, what was relayed of it. ARGV: what that must hold, what it is to hold, most fields, count of fields to set, then field,
- * value that it must have ("" = none), value; then field, value of those to take away. @returns how many changed; -1 = somebody was quicker
+ * KEYS: disabled, marker of the relayed switches. ARGV: expected marker, new marker, most fields, number of fields to
+ * set, then for each field, expected value ("" = none), new value; then field, value of those to remove. @returns
+ * number of changes; -1 = the marker has changed
  */
 const change: Script = {
   name: "relay-disabled",
@@ -54,8 +56,10 @@ interface Switch {
 }
 
 /**
- * @param open undefined = nothing has to be signed @param removes whether what the source has no more goes here, too
- * @returns how many changed; undefined = somebody was quicker. Rejects with StoreUnavailable
+ * Relays the switches.
+ * @param open undefined = nothing has to be signed
+ * @param removes whether switches that are gone at the source are removed here
+ * @returns number of changes; undefined = the marker changed meanwhile. Rejects with StoreUnavailable
  */
 export async function relaySwitches(
   { source, target, targetSpread, now }: Ends,
@@ -71,7 +75,7 @@ export async function relaySwitches(
   ]);
   const relayed = new Set(parseMarker(text));
   const isRelayed = (field: string, value: string): boolean => relayed.has(nameOf(field, value));
-  /** Where they have to be signed, one that nobody has signed is in nobody's way. */
+  /** Whether a switch here counts. Where switches have to be signed, one that is not does not block the source's. */
   const counts = (field: string, { value, untilMs }: Switch): boolean =>
     counting === undefined ? (untilMs ?? Infinity) > now() : counting.get(field)?.value === value;
   const sets: string[] = [];
@@ -79,7 +83,7 @@ export async function relaySwitches(
   for (const [field, { value, atMs }] of theirs) {
     const there = ours.get(field);
     const isThere = there !== undefined && counts(field, there);
-    // What this region has set or taken away itself stays, until that is over.
+    // A switch that this region has set or removed itself stays so until the switch expires.
     if (isThere && there.value !== value && !isRelayed(field, there.value)) continue;
     known.push(nameOf(field, value));
     if (there?.value === value || (!isThere && isRelayed(field, value))) continue;
@@ -98,7 +102,7 @@ export async function relaySwitches(
   return changed < 0 ? undefined : changed;
 }
 
-/** @param nowMs those that are over by then do not count */
+/** @param nowMs switches that have expired by then are left out */
 async function read(
   store: Store,
   open: SwitchOpener | undefined,

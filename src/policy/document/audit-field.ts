@@ -17,7 +17,7 @@ export const audit = z
 
 export type AuditField = z.output<typeof audit>;
 
-/** No service records less than the shared policy says. */
+/** @returns the strictest of the modes, so that no service records less than the shared policy says */
 export function stricterAudit(...fields: readonly AuditField[]): AuditField {
   const mode = modes.findLast((each) => fields.some((field) => field?.mode === each));
   return mode === undefined ? undefined : { mode };

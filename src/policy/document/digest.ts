@@ -1,7 +1,11 @@
-// What identifies a policy: the SHA-256 of its canonical JSON, so that white space and the order of names do not count.
+// Computes what identifies a policy: the SHA-256 of its canonical JSON. White space and the order of names do not
+// count.
 import { hash } from "node:crypto";
 
-/** Recurses: whoever reads a document bounds its depth. JSON with the names of every object sorted by code units and no white space (as RFC 8785 section 3.2.3 orders them). */
+/**
+ * @returns JSON without white space, the names of every object sorted by code units (as in RFC 8785 section 3.2.3).
+ * Recurses, so the reader of a document has to bound its depth.
+ */
 export function canonicalJson(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(canonicalJson).join(",")}]`;
   if (typeof value !== "object" || value === null) return JSON.stringify(value) ?? "null";

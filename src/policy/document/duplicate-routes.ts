@@ -1,8 +1,8 @@
-// Routes of a document that would take the same requests.
+// Refuses routes of a document that would take the same requests.
 import type { z } from "zod";
 import { foldCase } from "../../language/path-reading.ts";
 
-/** What of a route tells which requests it takes. */
+/** The fields of a route that decide which requests it takes. */
 interface DuplicableRoute {
   readonly path: string;
   readonly methods: unknown;
@@ -10,9 +10,11 @@ interface DuplicableRoute {
   readonly caseInsensitive: unknown;
 }
 
-/** One request must have one route: same path and method for the same service is refused. */
+/**
+ * Reports each route that has the same path and method as another for the same service: a request must have one route.
+ */
 export function refuseDuplicates(routes: unknown, context: z.core.$RefinementCtx): void {
-  // By path and method: which route each service ("*" = every one) goes to.
+  // For each path and method: the route of each service ("*" = every service).
   const taken = new Map<string, Map<string, number>>();
   if (!Array.isArray(routes)) return;
   // Beside a case-insensitive route, two spellings of one path could not be told apart.

@@ -1,5 +1,5 @@
-// The field `extensions`: plugins that are not built in. Whether their packages are what it says is known only once
-// these are there (../extensions/resolve.ts).
+// The field `extensions`: plugins that are not built in. Whether their packages match what the entries say is checked
+// once the packages are there (../extensions/resolve.ts).
 import { z } from "zod";
 import {
   entryLimits,
@@ -15,7 +15,7 @@ export type Extensions = Readonly<Record<string, ExtensionEntry>>;
 
 const maxExtensions = 64;
 
-/** Names of fields, at any depth, for who misspells one. */
+/** Names of the fields of an extension, at any depth: suggestions for misspelled names. */
 export const extensionFields: readonly string[] = [
   ...Object.keys(extensionEntry.shape),
   ...Object.keys(entryLimits.shape),
@@ -23,7 +23,7 @@ export const extensionFields: readonly string[] = [
   ...Object.keys(needs.shape),
 ];
 
-/** The extensions that a document seems to have, before anything of it is checked. */
+/** @returns the names of the extensions that a document seems to have, before any check */
 export function extensionNames(value: unknown, builtIn: readonly string[]): readonly string[] {
   const extensions = isObject(value) ? value["extensions"] : undefined;
   if (!isObject(extensions)) return [];
@@ -32,7 +32,7 @@ export function extensionNames(value: unknown, builtIn: readonly string[]): read
   );
 }
 
-/** Names by which a layer seems to use extensions, before anything of it is checked. */
+/** @returns the names by which a layer seems to use extensions, before any check */
 export function extensionsUsed(value: unknown, builtIn: readonly string[]): readonly string[] {
   const layer = membersOf(value);
   const routes: readonly unknown[] = Array.isArray(layer["routes"]) ? layer["routes"] : [];
@@ -48,7 +48,7 @@ export function extensionsUsed(value: unknown, builtIn: readonly string[]): read
 
 const membersOf = (value: unknown): Readonly<Record<string, unknown>> => (isObject(value) ? value : {});
 
-/** @param layer whether the document goes over another */
+/** @param layer whether the document is a layer over another */
 export function extensionsField(
   builtIn: readonly string[],
   layer: boolean,
@@ -76,7 +76,7 @@ function checkAll(value: unknown, builtIn: readonly string[], context: z.core.$R
   }
 }
 
-/** @param replaced those that are replaced so far, with what replaces them */
+/** @param replaced the extensions replaced so far, each with its replacement */
 function flawOfReplaces(
   name: string,
   all: Readonly<Record<string, unknown>>,

@@ -1,4 +1,4 @@
-// The policy document's JSON Schema, for editors.
+// Builds the JSON Schema of the policy document, for editors.
 import { z } from "zod";
 import { callerFlag } from "../../language/caller-flag.ts";
 import { extensionName } from "../../extensions/manifest.ts";
@@ -38,7 +38,7 @@ function failModeSchema(plugin: Pick<PolicyPlugin, "security">): JsonSchema {
   return schema;
 }
 
-/** What every plugin's configuration has beside the plugin's own options. */
+/** The fields that every plugin's configuration has beside the plugin's own options. */
 function commonSchema(plugin: Pick<PolicyPlugin, "security">): JsonSchema["properties"] {
   const failMode = { failMode: failModeSchema(plugin) };
   if (plugin.security) return failMode;
@@ -46,7 +46,7 @@ function commonSchema(plugin: Pick<PolicyPlugin, "security">): JsonSchema["prope
   return { ...failMode, flag };
 }
 
-/** The names of a document's own extensions count beside those of the built-in plugins. */
+/** Lets the schema take the names of a document's own extensions beside those of the built-in plugins. */
 function openToExtensions(schema: JsonSchema): void {
   const name = z.toJSONSchema(extensionName);
   if (schema.type === "object") {

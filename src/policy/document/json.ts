@@ -1,5 +1,5 @@
-// Reads JSON (RFC 8259) where JSON.parse will not do: names given twice are found, depth is bounded, and every
-// member's place is known. Strings and scalars are still JSON.parse's to judge.
+// Reads JSON (RFC 8259). Unlike JSON.parse it finds names given twice, bounds the depth and knows every member's place.
+// Strings and scalars are left to JSON.parse.
 import { PositionedBuilder, type PositionedDocument } from "./positioned-builder.ts";
 
 /** Throws PolicyRefused when the text is not JSON. */
@@ -50,7 +50,7 @@ class JsonReader {
     return array;
   }
 
-  /** From the opening bracket to the closing one. */
+  /** Reads from the opening bracket to the closing one. */
   #list(close: string, readMember: () => void): void {
     this.#at += 1;
     if (this.#peek() === close) {
@@ -102,7 +102,7 @@ class JsonReader {
   }
 
   #unexpected(): never {
-    // Nothing of the text is quoted: it may hold a secret that should not have been there.
+    // The message quotes nothing of the text, which may hold a secret by mistake.
     const what = this.#at >= this.#text.length ? "the text ends too early" : "unexpected character";
     return this.#builder.fail(`is not JSON: ${what}`, this.#at);
   }

@@ -1,4 +1,4 @@
-// The document's field `lint`: which findings of `policy lint` are meant, and why. Sidecars do not heed it.
+// The document's field `lint`: findings of `policy lint` that are intended, and why. Sidecars ignore it.
 import { z } from "zod";
 import { pathPattern } from "../../language/path-pattern.ts";
 
@@ -6,10 +6,10 @@ export interface LintField {
   readonly allow?: readonly LintAllowance[] | undefined;
 }
 
-/** A finding that is meant. */
+/** A finding that is intended. */
 export interface LintAllowance {
   readonly code: string;
-  /** Pattern of a route, as written; undefined = wherever it is found. */
+  /** Path pattern of a route, as written; undefined = all routes. */
   readonly route?: string | undefined;
   readonly reason: string;
 }

@@ -1,10 +1,11 @@
-// Options of plugins as routes get them: the top's, with the route's own over them. A small document can say large ones
-// at its top and a little on each of thousands of routes: what the merging comes to is bounded, and equal ones are one.
+// Merges the options of plugins for routes: the route's own over those at the document's top. A short document can have
+// long options at its top and short ones on thousands of routes. So the merged size is bounded, and equal results share
+// one object.
 import { merge } from "../layers/layers.ts";
 import { defaultMaxBytes } from "./parse.ts";
 import { isObject } from "./plain-object.ts";
 
-/** How much larger than the longest document all merged options may be: more cannot be set up in time. */
+/** How many times the longest document's size all merged options may have: more cannot be set up in time. */
 const timesLonger = 32;
 
 export class MergedOptions {
@@ -13,17 +14,20 @@ export class MergedOptions {
   readonly #sizes = new WeakMap<object, number>();
   #bytes = 0;
 
-  /** @param maxBytes of the longest document that is read */
+  /** @param maxBytes size limit of a document */
   constructor(maxBytes = defaultMaxBytes) {
     this.maxBytes = timesLonger * Math.max(maxBytes, defaultMaxBytes);
   }
 
-  /** Whether all together are larger than can be set up: nothing is merged any more. */
+  /** Whether all merged options together are larger than can be set up. The caller then merges no more. */
   get over(): boolean {
     return this.#bytes > this.maxBytes;
   }
 
-  /** @param common the same for all routes of one policy. @param own what a route says. @returns one object for equal ones */
+  /**
+   * @param common options at the top, the same for all routes of one policy. @param own the route's options. @returns
+   * the same object for equal input
+   */
   of(plugin: string, common: unknown, own: unknown): unknown {
     const key = `${plugin} ${JSON.stringify(own)}`;
     let merged = this.#merged.get(key);
@@ -35,7 +39,10 @@ export class MergedOptions {
     return merged;
   }
 
-  /** About as JSON; what merged ones share is measured once, and counts for each: it is checked and set up for each. */
+  /**
+   * Estimates the size as JSON. A shared part is measured once but counts each time, since it is checked and set up
+   * each time.
+   */
   #sizeOf(value: unknown): number {
     if (typeof value === "string") return value.length + 8;
     if (typeof value !== "object" || value === null) return 8;

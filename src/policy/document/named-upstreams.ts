@@ -1,4 +1,5 @@
-// Routes that name one of the document's upstreams: it has to be there, and its endpoints have to be allowed.
+// Checks routes that name one of the document's upstreams: the upstream has to exist, and its endpoints have to be
+// allowed.
 import type { z } from "zod";
 import type { UpstreamAddress } from "../../config/formats.ts";
 import { isObject } from "./plain-object.ts";
@@ -7,13 +8,15 @@ import { upstreamFlaw } from "./upstream-flaw.ts";
 import { isUpstreamName } from "./upstreams-field.ts";
 
 export interface NamedUpstreamsOptions {
-  /** Default: any is. */
+  /** Default: every address is allowed. */
   readonly isUpstreamAllowed?: ((target: UpstreamAddress) => boolean) | undefined;
-  /** Whose routes' upstreams are held against what is allowed. Default: every one's. */
+  /**
+   * Only the upstreams of this service's routes are checked against what is allowed. Default: those of every service.
+   */
   readonly service?: string | undefined;
 }
 
-/** The check across a document, whatever else is wrong with it. */
+/** @returns the check, which runs across the document even if other parts of it are wrong */
 export function namedUpstreamsCheck({ isUpstreamAllowed = () => true, service }: NamedUpstreamsOptions) {
   return (document: unknown, context: z.core.$RefinementCtx): void => {
     if (!isObject(document)) return;
@@ -31,7 +34,7 @@ export function namedUpstreamsCheck({ isUpstreamAllowed = () => true, service }:
     }
     for (const name of used) {
       for (const [at, url] of endpointsOf(upstreams[name]).entries()) {
-        // What is not well-formed is told of already.
+        // The schema has already reported an address that is not well-formed.
         const message = isWellFormed(url) ? upstreamFlaw(url, isUpstreamAllowed) : undefined;
         if (message === undefined) continue;
         context.addIssue({ code: "custom", path: ["upstreams", name, "endpoints", at], message });
@@ -42,7 +45,7 @@ export function namedUpstreamsCheck({ isUpstreamAllowed = () => true, service }:
 
 const isWellFormed = (url: string): boolean => url !== "" && upstreamFlaw(url, () => true) === undefined;
 
-/** "" for what is no address. */
+/** @returns the address of each endpoint; "" for one that has none */
 function endpointsOf(upstream: unknown): string[] {
   const endpoints = isObject(upstream) ? upstream["endpoints"] : undefined;
   return (Array.isArray(endpoints) ? endpoints : []).map((each: unknown) => {

@@ -1,5 +1,5 @@
-// Untrusted bytes -> policy document, or every problem with it. What the document says of plugins' options is checked
-// once they are merged (routes.ts).
+// Parses untrusted bytes into a policy document, or throws every problem with it. The options of plugins are checked
+// later, once they are merged (routes.ts).
 import type { z } from "zod";
 import { readJson } from "./json.ts";
 import {
@@ -28,7 +28,7 @@ export interface ParseOptions extends Omit<SchemaOptions, "extensions" | "layer"
   readonly maxBytes?: number | undefined;
 }
 
-/** A document with the places of its fields, for problems that show only later. */
+/** A document that can tell where its fields stand, for problems that are found later. */
 export interface ParsedPolicy {
   readonly document: PolicyDocument;
   readonly locate: PositionedDocument["locate"];
@@ -37,7 +37,9 @@ export interface ParsedPolicy {
 /** Throws PolicyRefused with all problems of the document. */
 export interface PolicyParser {
   (bytes: Uint8Array, format: PolicyFormat): ParsedPolicy;
-  /** Of a layer over a document with extensions of these names; undefined = with those that it names. */
+  /**
+   * Parses a layer. @param extensions names of the shared document's extensions; undefined = those that the layer names
+   */
   layer(bytes: Uint8Array, format: PolicyFormat, extensions: readonly string[] | undefined): ParsedPolicy;
 }
 
@@ -80,7 +82,9 @@ export function createPolicyParser(options: ParseOptions): PolicyParser {
   });
 }
 
-/** @returns the schema for documents with extensions of these names: those that polls find again are not made again */
+/**
+ * @returns a function that gives the schema for documents with extensions of these names. It keeps the last, for polls.
+ */
 function schemasOf(
   options: ParseOptions,
   layer: boolean,
@@ -117,12 +121,12 @@ function isJson(text: string, format: PolicyFormat): boolean {
   return format === "json" || (format === "any" && text.trimStart().startsWith("{"));
 }
 
-/** How a document would be read, told by its first bytes. */
+/** Whether the document would be read as JSON, judged by its first 1024 bytes. */
 export function isJsonText(bytes: Uint8Array, format: PolicyFormat): boolean {
   return isJson(Buffer.from(bytes.subarray(0, 1024)).toString("latin1"), format);
 }
 
-/** A problem with a document as a whole. */
+/** @returns a problem with a document as a whole */
 export function refused(message: string): PolicyRefused {
   return new PolicyRefused([{ path: "", message }]);
 }
@@ -135,8 +139,8 @@ interface FieldIssue {
 }
 
 /**
- * zod's issues as one flaw a field: an unknown field gets its own path, and of a union the branch is shown that came
- * furthest.
+ * Flattens zod's issues to one flaw a field. An unknown field gets its own path. Of a union, the branch that matched
+ * furthest is shown.
  */
 export function flatten(issues: readonly z.core.$ZodIssue[], base: Path = []): FieldIssue[] {
   return issues.flatMap((issue): FieldIssue[] => {
@@ -168,8 +172,8 @@ const bounds: Readonly<Record<string, string>> = {
 };
 
 /**
- * zod says "Invalid input: expected string, received undefined" for a field that is not there, and "Too small: expected
- * number to be >=0".
+ * Rewords zod's messages, such as "Invalid input: expected string, received undefined" for a missing field, and "Too
+ * small: expected number to be >=0".
  */
 function plainly(issue: z.core.$ZodIssue): string {
   return issue.message
@@ -240,7 +244,7 @@ function unknownField(path: Path, key: string, plugins: readonly string[]): stri
   return unknownName("unknown field", key, path.length === 1 ? documentFields : known);
 }
 
-/** The problem, with the place of its field in the text it came from. */
+/** @returns the problem with the place of its field in the source text */
 export function placed(
   problem: { path: Path; message: string },
   parsed: ParsedPolicy,

@@ -1,12 +1,12 @@
-// A document while it is read from text: the value under construction, where each member stands, and what is wrong
-// with the form whatever the schema says (names given twice, names that reach a prototype, depth).
+// Builds a document while it is read from text: the value, the place of each member, and the flaws that no schema can
+// find (names given twice, names that reach a prototype, too much depth).
 import { deepestNesting } from "../../language/json.ts";
 import { maxProblems, type Path, type Problem, PolicyRefused, pathText, quoted } from "./problems.ts";
 
 type Key = string | number;
 type Container = Record<Key, unknown>;
 
-/** What came out of a text. */
+/** A document read from text. */
 export interface PositionedDocument {
   readonly value: unknown;
   readonly problems: readonly Problem[];
@@ -36,7 +36,7 @@ export class PositionedBuilder implements PositionedDocument {
     this.#offsets.set(container, offsets);
     if (typeof key === "string" && forbidden.has(key))
       this.addIssue(`the name ${quoted(key)} is not allowed`, offset);
-    // JSON.parse keeps the last one, other readers the first: what was reviewed would not be what is enforced.
+    // JSON.parse keeps the last one, other readers the first: the enforced value could differ from the reviewed one.
     else if (offsets.has(key)) this.addIssue("given twice", offset);
     const value = read();
     this.#path.pop();
@@ -51,7 +51,7 @@ export class PositionedBuilder implements PositionedDocument {
     if (this.problems.length > maxProblems) throw new PolicyRefused(this.problems);
   }
 
-  /** Gives up: what follows could not be understood. */
+  /** Stops the reading: the rest of the text could not be understood. */
   fail(message: string, offset: number): never {
     this.addIssue(message, offset);
     throw new PolicyRefused(this.problems);

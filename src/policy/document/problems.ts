@@ -1,5 +1,5 @@
-// What is wrong with a policy: each problem with the path of the field it is about, and where that field stands in
-// the text when that is known. Texts of the document are quoted short and escaped; values are never quoted.
+// Problems with a policy: each has the path of its field and, where known, the field's place in the text. Names from
+// the document are quoted short and escaped; values are never quoted.
 import { textOf } from "../../plugin-api/error-text.ts";
 import { nearestName } from "../../language/nearest.ts";
 
@@ -7,7 +7,7 @@ export interface Problem {
   /** `routes[2].pluginConfig.cache.ttlSeconds`; "" = the document as a whole. */
   readonly path: string;
   readonly message: string;
-  /** The document at fault: its Redis key (while it is read: without prefix), or its file. */
+  /** The document at fault: its Redis key (without the prefix while it is read), or its file. */
   readonly document?: string;
   /** From 1. */
   readonly line?: number;
@@ -16,7 +16,7 @@ export interface Problem {
 
 export type Path = readonly PropertyKey[];
 
-/** More than anybody mends in one go; the status, the heartbeat and the log stay small. */
+/** More than anybody mends in one go. The limit keeps the status, the heartbeat and the log small. */
 export const maxProblems = 100;
 
 /** A policy that is not taken. `problems` holds at least one. */
@@ -26,7 +26,7 @@ export class PolicyRefused extends Error {
 
   constructor(problems: readonly Problem[]) {
     super(problems.slice(0, 3).map(problemText).join("; "));
-    // One more than fits is as long as the line that would tell of it.
+    // When only one problem is too many, a line that says so would be no shorter than the problem.
     const more = problems.length - maxProblems;
     this.problems =
       more > 1
@@ -35,14 +35,14 @@ export class PolicyRefused extends Error {
   }
 }
 
-/** A policy whose reading was given up. */
+/** A policy that was not read to the end. */
 export class ReadingCutShort extends PolicyRefused {
   constructor(why: string | readonly Problem[], place: Omit<Problem, "message"> = { path: "" }) {
     super(typeof why === "string" ? [{ ...place, message: why }] : why);
   }
 }
 
-/** Whether a document itself was at fault, which stays so until it changes; what kept it from being read may pass. */
+/** Whether the document itself was at fault. Its flaws last until it changes; a failure to read it may pass. */
 export function isOfTheDocument(error: unknown): boolean {
   return error instanceof PolicyRefused && !(error instanceof ReadingCutShort);
 }
@@ -54,7 +54,7 @@ export function problemText({ document, path, message, line, column }: Problem):
   return [where, path, message].filter((part) => part !== "").join(": ");
 }
 
-/** A name of the document as it may stand in a message or a log line. */
+/** @returns a name from the document, shortened and escaped for a message or a log line */
 export function quoted(name: string): string {
   return JSON.stringify(name.length > 64 ? `${name.slice(0, 63)}…` : name);
 }
@@ -69,9 +69,9 @@ export function pathText(path: Path): string {
   return text;
 }
 
-/** `what "name"`, with the known name that was probably meant. */
+/** @returns `what "name"`, with the known name that was probably meant */
 export function unknownName(what: string, name: string, known: Iterable<string>): string {
-  // One that stands elsewhere, and not here, is no hint.
+  // A name that is known elsewhere, but not allowed here, is no hint.
   const nearest = nearestName(
     name,
     [...known].filter((other) => other !== name),
@@ -79,7 +79,7 @@ export function unknownName(what: string, name: string, known: Iterable<string>)
   return `${what} ${quoted(name)}${nearest === undefined ? "" : `, did you mean ${quoted(nearest)}?`}`;
 }
 
-/** What made an attempt fail, whatever it was. */
+/** @returns the problems of any error that made an attempt fail */
 export function problemsOf(error: unknown): readonly Problem[] {
   if (error instanceof PolicyRefused) return error.problems;
   return [{ path: "", message: textOf(error) }];

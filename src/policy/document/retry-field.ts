@@ -1,4 +1,4 @@
-// The field `retry` of a route: when its service is asked once more, and how often.
+// The field `retry` of a route: when a request is sent to the service again, and how often.
 import { z } from "zod";
 import { milliseconds } from "../../language/duration.ts";
 
@@ -52,5 +52,5 @@ export const retry = z
   );
 
 export type RetryField = z.output<typeof retry>;
-/** The names of its fields. */
+/** The names of the fields of `retry`. */
 export const retryFields = ["on", "attempts", "backoffMs", "budget", "holdMs"];

@@ -1,4 +1,4 @@
-// Fields of a route that stand for themselves.
+// Fields of a route that depend on no other field.
 import { z } from "zod";
 import { byteSize } from "../../language/byte-size.ts";
 import { milliseconds } from "../../language/duration.ts";
@@ -28,7 +28,7 @@ const maxMessagesPerSecond = z
     "Messages of gRPC, or frames of a WebSocket, that one stream may bring from its client a second, and as many at once; more end it (default: any number)",
   );
 
-/** What bounds streams. */
+/** Fields that bound streams. */
 export const streamFields = { maxAgeMs, maxIdleMs, maxMessagesPerSecond };
 
 export interface StreamFields {

@@ -1,5 +1,6 @@
-// From the effective document to routes that can be compiled: options merged for every plugin of every route, checked
-// against the plugin's own schema, each problem traced back to the document and field that it was written in.
+// Completes the routes of the effective document so that they can be compiled. It merges the options of every plugin of
+// every route, checks them against the plugin's schema, and traces each problem back to the document and field that
+// hold it.
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { withAlternatives } from "../extensions/alternatives.ts";
 import type { Layered, Origin } from "../layers/layers.ts";
@@ -11,55 +12,61 @@ import { type PolicyPlugins, type PolicyRoute, failModeOf, flagOf } from "./sche
 import type { TracingField } from "./tracing-field.ts";
 import { type Sources, writerOf } from "./written.ts";
 
-/** A route with everything filled in that the policy decides. */
+/** A route with every field filled in that the policy decides. */
 export interface EffectiveRoute {
   readonly path: string;
   readonly methods: readonly string[] | undefined;
   readonly plugins: readonly string[];
-  /** Merged and checked, as written: the plugin's schema still fills in its defaults. May hold `failMode` and `flag`. */
+  /**
+   * Merged and checked, but as written: the plugin's schema still fills in its defaults. May hold `failMode` and
+   * `flag`.
+   */
   readonly pluginConfig: Readonly<Record<string, unknown>>;
   readonly stripPrefix: string | undefined;
-  /** Plugins that the shared policy locks, where the layer wrote the `stripPrefix`. */
+  /** The plugins that the shared policy locks; present only if the layer wrote the `stripPrefix`. */
   readonly strippedOver?: readonly string[];
   readonly caseInsensitive?: boolean | undefined;
   readonly encodedSlash?: "refuse" | "segment" | undefined;
-  /** undefined = the sidecar's own. */
+  /** undefined = the sidecar's default. */
   readonly timeoutMs: number | undefined;
   /** Longest age of an exchange; undefined = unlimited. */
   readonly maxAgeMs?: number | undefined;
   /** Longest silence of a stream; undefined = unlimited. */
   readonly maxIdleMs?: number | undefined;
-  /** From the client of a stream; undefined = unlimited. */
+  /** Most messages a second from the client of a stream; undefined = unlimited. */
   readonly maxMessagesPerSecond?: number | undefined;
-  /** As written; undefined = the sidecar's own. Known to be well-formed and allowed. */
+  /** As written; undefined = the sidecar's default. Known to be well-formed and allowed. */
   readonly upstream: string | undefined;
   readonly bufferRequestBytes: number;
   readonly restorePrefix?: boolean | undefined;
   readonly upstreamProtocol?: PolicyRoute["upstreamProtocol"];
   readonly retry?: PolicyRoute["retry"];
   readonly tracing?: TracingField;
-  /** Takes nobody. */
+  /** The route refuses every request. */
   readonly closed?: boolean;
 }
 
 export interface Completed {
   readonly routes: readonly EffectiveRoute[];
   readonly unmatched: EffectiveRoute;
-  /** Every problem with plugins' options; one in the defaults once for each route it spoils. */
+  /** Every problem with plugins' options. One in the defaults appears once for each route that it affects. */
   readonly problems: readonly Problem[];
-  /** Where options do not fit: on a route of the layer, by its index there, or elsewhere. */
+  /**
+   * The plugins whose options are wrong. `layerRoute`: the index of the layer's route that has them; undefined =
+   * elsewhere.
+   */
   readonly spoiled: readonly { readonly plugin: string; readonly layerRoute: number | undefined }[];
 }
 
-/** Larger bodies begin to stream when that much is there. */
+/** A larger body begins to stream once this many bytes are there. */
 const defaultBufferRequestBytes = 65_536;
 
-/** Routes checked between two turns of the event loop: traffic goes on while a large policy is read. */
+/** Routes completed between two turns of the event loop, so that traffic goes on while a large policy is read. */
 const routesPerTurn = 50;
 
 /**
  * Completes every route. Options that come from the defaults alone are checked once, not once a route.
- * @param maxBytes of the longest document that is read
+ * @param maxBytes size limit of a document
  */
 export async function completeRoutes(
   { effective, origins }: Layered,
@@ -103,7 +110,7 @@ export async function completeRoutes(
   return { routes, unmatched: nowhere, problems, spoiled };
 }
 
-/** What a route says for itself. */
+/** @returns the fields that the route's own document decides */
 function ownFields(route: PolicyRoute): Omit<EffectiveRoute, "plugins" | "pluginConfig" | "tracing"> {
   return {
     path: route.path,
@@ -131,7 +138,7 @@ function overLocks(
   return stripPrefix !== undefined && from === "layer" ? { strippedOver: locked } : {};
 }
 
-/** Holds merged options against the plugins' schemas. */
+/** Checks merged options against the plugins' schemas. */
 class OptionsChecker {
   readonly problems: Problem[] = [];
   readonly spoiled: Completed["spoiled"][number][] = [];
@@ -146,12 +153,12 @@ class OptionsChecker {
     this.#sources = sources;
   }
 
-  /** Options of a plugin that no route runs may still be wrong. */
+  /** Checks the options of a plugin that no route runs: they may be wrong, too. */
   checkUnlessSeen(name: string, config: unknown): void {
     if (!this.#seen.has(name)) this.check(name, config, undefined);
   }
 
-  /** @param origin of the route that has options of its own; undefined = the defaults alone */
+  /** @param origin of the route that has its own options; undefined = the defaults alone */
   check(name: string, config: unknown, origin: Origin | undefined): void {
     if (origin === undefined && this.#seen.has(`${name} by default`)) return;
     if (origin === undefined) this.#seen.add(`${name} by default`);
@@ -173,7 +180,7 @@ class OptionsChecker {
     for (const { path, message } of flaws) this.#report([name, ...path], message, origin);
   }
 
-  /** The plugin's options of this route were too much. */
+  /** Reports that the merged options of this route are too large. */
   tooLarge(name: string, maxBytes: number, origin: Origin): void {
     this.#seen.add(name);
     this.#spoil(name, origin);

@@ -1,5 +1,5 @@
-// The policy document: the strict schema of its own fields, with descriptions. What stands under
-// `pluginConfig.<plugin>` is that plugin's business and is checked once it is merged (routes.ts).
+// The policy document's schema: strict about its own fields, with descriptions. The options under
+// `pluginConfig.<plugin>` are checked by the plugin's own schema once they are merged (routes.ts).
 import { z } from "zod";
 import type { UpstreamAddress } from "../../config/formats.ts";
 import { callerFlag } from "../../language/caller-flag.ts";
@@ -26,24 +26,26 @@ import {
   upstreamProtocol,
 } from "./route-fields.ts";
 
-/** What a policy has to know of a plugin; every plugin definition is one. */
+/** The parts of a plugin that a policy needs to know; every plugin definition has them. */
 export interface PolicyPlugin {
   readonly options: z.ZodType;
-  /** Its place in the chain; of two with the same one nobody could say which runs first. */
+  /** Place in the chain. Two plugins must not share one: their order would be undefined. */
   readonly priority?: number;
-  /** Decides who gets in: may not be made to fail open. */
+  /** Whether the plugin decides who gets in. Such a plugin may not fail open. */
   readonly security: boolean;
-  /** The request fields that such options set. They come as they are written: anything at all. */
+  /** @returns the request fields that these options set. `options` is unchecked: it may be any value. */
   readonly requestFields?: ((options: unknown) => readonly RequestField[]) | undefined;
-  /** Names of fields and query parameters that carry credentials by such options. They come as they are written, too. */
+  /**
+   * @returns the fields and query parameters that carry credentials under these options. `options` is unchecked, too.
+   */
   readonly secretNames?: ((options: unknown) => readonly string[]) | undefined;
-  /** Options that other services hear of. They come as they are written, too. */
+  /** @returns the options that other services learn of. `options` is unchecked, too. */
   readonly fleetOptions?: ((options: unknown) => readonly FleetOption[]) | undefined;
-  /** The cookies that such options make the plugin's own. */
+  /** @returns the cookies that these options reserve for the plugin. `options` is unchecked, too. */
   readonly cookies?: ((options: unknown) => readonly PolicyCookie[]) | undefined;
 }
 
-/** A cookie that no service gets. */
+/** A cookie that is not passed on to services. */
 export interface PolicyCookie {
   readonly name: string;
   /** A service may set it. */
@@ -51,20 +53,20 @@ export interface PolicyCookie {
 }
 
 export interface FleetOption {
-  /** Where in the options it stands. */
+  /** Path of the option within the plugin's options. */
   readonly path: readonly string[];
   readonly values: readonly unknown[];
 }
 
-/** A field towards the service that a plugin's options set. */
+/** A request field that a plugin's options set for the service. */
 export interface RequestField {
   readonly name: string;
-  /** Where in the options it stands. */
+  /** Path of the option within the plugin's options. */
   readonly path: readonly (string | number)[];
-  /** Whether it tells the service who calls. */
+  /** Whether the field tells the service who the caller is. */
   readonly tellsWho: boolean;
 }
-/** By name. */
+/** Plugins by name. */
 export type PolicyPlugins = Readonly<Record<string, PolicyPlugin>>;
 
 export type PluginConfig = Readonly<Record<string, Readonly<Record<string, unknown>>>>;
@@ -87,7 +89,7 @@ export interface PolicyRoute extends StreamFields {
   readonly tracing?: TracingField;
 }
 
-/** The document as written: nothing filled in, so that layers can be told from defaults. */
+/** The document as written. No default is filled in, so that the layers' own fields can be told from defaults. */
 export interface PolicyDocument {
   readonly apiVersion: "outrigger/v1";
   readonly extensions?: Extensions | undefined;
@@ -117,7 +119,7 @@ export function failModeOf({ security }: Pick<PolicyPlugin, "security">): z.ZodT
   return security ? failClosed : failMode;
 }
 
-// Checks across members run also when a member is wrong: all problems at once. zod skips them otherwise.
+// Checks across members also run when a member is wrong, to report all problems at once. By default zod skips them.
 const always = { when: () => true };
 
 function refuseRepeated(list: unknown, context: z.core.$RefinementCtx): void {
@@ -134,15 +136,15 @@ function distinct<Member extends z.ZodType<string>>(member: Member, least: numbe
 }
 
 export interface SchemaOptions {
-  /** Those that are built in. */
+  /** The built-in plugins. */
   readonly plugins: PolicyPlugins;
-  /** Names of extensions that may be used beside them. */
+  /** Names of extensions that may be used beside the built-in plugins. */
   readonly extensions?: readonly string[] | undefined;
-  /** Whether the document goes over another: it has no extensions of its own then. */
+  /** Whether the document is a layer over another. A layer has no extensions of its own. */
   readonly layer?: boolean | undefined;
   /** Whether a route that applies to `service` may name this upstream. Default: any well-formed one. */
   readonly isUpstreamAllowed?: ((target: UpstreamAddress) => boolean) | undefined;
-  /** The service whose routes' upstreams are held against the allow-list. Default: every route's are. */
+  /** Only upstreams of this service's routes are checked against the allow-list. Default: those of every route. */
   readonly service?: string | undefined;
 }
 
@@ -150,14 +152,14 @@ const everyCaller = z.undefined({
   error: "a plugin that decides who gets in runs for every caller: try another with policy apply --traffic",
 });
 
-/** The field `flag` likewise: for whom a configuration counts. */
+/** The field `flag` that every plugin's configuration has: which callers the configuration is for. */
 export function flagOf({ security }: Pick<PolicyPlugin, "security">): z.ZodType {
   return security ? everyCaller : callerFlag;
 }
 
-/** What a plugin's configuration is replaced with in the JSON Schema. */
+/** The plugin whose options' schema replaces this one in the JSON Schema. */
 export const pluginOfConfig = new WeakMap<z.core.$ZodType, PolicyPlugin>();
-/** Where names of a document's own extensions may stand, which its JSON Schema cannot know. */
+/** Schemas in which names of a document's own extensions may stand; the JSON Schema cannot know them. */
 export const isOpenToExtensions = new WeakSet<z.core.$ZodType>();
 
 function configSchema({ plugins, extensions: others = [] }: SchemaOptions): z.ZodType<PluginConfig> {

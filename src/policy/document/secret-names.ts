@@ -1,5 +1,5 @@
-// Names of fields and query parameters that carry callers' credentials by any option of a policy's documents, in force or
-// not: no log shows their values, whatever its own options say.
+// Collects the names of fields and query parameters that carry callers' credentials under any option of a policy's
+// documents, in force or not. No log shows their values, whatever its own options say.
 import type { PolicyDocument, PolicyPlugins } from "./schema.ts";
 
 export function secretNames(

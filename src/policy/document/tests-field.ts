@@ -1,4 +1,5 @@
-// The document's field `tests`: requests with what must become of them, held against the policy before it is in force.
+// The document's field `tests`: requests with the outcome that each must have. The policy must pass them before it is
+// in force.
 import { z } from "zod";
 import { parseSpiffeId } from "../../language/spiffe-id.ts";
 import { fieldKey, writtenFieldName } from "../../language/field-name.ts";
@@ -6,12 +7,12 @@ import { methodName } from "../../language/methods.ts";
 
 const maxTests = 200;
 
-/** A field's value, or those of its lines. */
+/** Fields by name: the value, or one value a line. */
 export type TestFields = Readonly<Record<string, string | readonly string[]>>;
-/** The combined value; null = it is not there. */
+/** Fields by name: the combined value; null = the field must be absent. */
 export type ExpectedFields = Readonly<Record<string, string | null>>;
 
-/** Who a test's request is from, as if it had been established. */
+/** The caller of a test's request, as if a plugin had established it. */
 export interface TestIdentity {
   readonly userId: string;
   readonly plan?: string | undefined;
@@ -61,7 +62,7 @@ function fieldsOf<Value extends z.ZodType>(value: Value) {
     .refine((fields) => Object.keys(fields).length <= maxFields, `at most ${maxFields} fields`);
 }
 
-/** A request of a test has no body, and an answer's is as long as it is. */
+/** A test's request has no body, and the length of an answer is computed. */
 const framing = new Set(["content-length", "transfer-encoding", "trailer"]);
 
 const sentFields = fieldsOf(z.union([fieldValue, z.array(fieldValue).min(1).max(50)])).superRefine(

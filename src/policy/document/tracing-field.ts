@@ -1,4 +1,4 @@
-// The field `tracing` of a document and of its routes: which traces are recorded, over what the sidecar's settings say.
+// The field `tracing` of a document and of its routes: which traces are recorded. It overrides the sidecar's settings.
 import { z } from "zod";
 import { milliseconds } from "../../language/duration.ts";
 

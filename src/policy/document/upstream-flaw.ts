@@ -1,7 +1,7 @@
-// What is wrong with a route's `upstream`.
+// Finds what is wrong with a route's `upstream`.
 import { FormatError, type UpstreamAddress, parseUpstream } from "../../config/formats.ts";
 
-/** @returns undefined for one that may be named */
+/** @returns the flaw; undefined for an address that is well-formed and allowed */
 export function upstreamFlaw(
   text: string,
   isAllowed: (target: UpstreamAddress) => boolean,

@@ -1,5 +1,5 @@
-// The field `upstreams` of the shared policy: upstreams with several endpoints, by name. Only the shared policy has it: who
-// writes a service's layer must not send the sidecar to addresses of their own.
+// The field `upstreams`: upstreams with several endpoints, by name. Only the shared policy may have it: the author of a
+// service's layer must not send the sidecar to addresses of their own.
 import { z } from "zod";
 import { FormatError, parseUpstream } from "../../config/formats.ts";
 import { isClosedAddress } from "../../language/closed-addresses.ts";
@@ -9,12 +9,12 @@ import { leadingSegments } from "../../language/path-pattern.ts";
 
 const namePattern = /^[a-z][a-z0-9-]{0,62}$/;
 
-/** Whether a route's `upstream` is a name, not an address: these have a `:`. */
+/** Whether a route's `upstream` is a name. An address contains a `:`, which a name cannot. */
 export function isUpstreamName(text: string): boolean {
   return namePattern.test(text);
 }
 
-/** @returns what is wrong with an endpoint, whoever allows it; undefined = nothing */
+/** @returns what is wrong with an endpoint, even if it is allowed; undefined = nothing */
 function endpointFlaw(text: string): string | undefined {
   try {
     const { host, basePath } = parseUpstream(text);
@@ -140,13 +140,13 @@ const upstreams = z
   .optional()
   .describe("Upstreams with several endpoints, for routes to name; only the shared policy has them");
 
-/** @param layer whether the document goes over another */
+/** @param layer whether the document is a layer over another */
 export function upstreamsField(layer: boolean): z.ZodType<UpstreamsField | undefined> {
   if (layer) return z.undefined({ error: "only the shared policy names endpoints" }).optional();
   return upstreams;
 }
 
-/** Names of fields below it. */
+/** Names of the fields below `upstreams`, at any depth. */
 export const upstreamFields: readonly string[] = [
   ...Object.keys(upstream.shape),
   "url",

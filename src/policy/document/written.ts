@@ -1,9 +1,9 @@
-// The documents that a policy was written in, and who wrote an option that is in force on a route.
+// The documents of a policy, and which of them set an option that is in force on a route.
 import type { Origin } from "../layers/layers.ts";
 import type { ParsedPolicy } from "./parse.ts";
 import type { Path } from "./problems.ts";
 
-/** A document with the name that problems call it by. */
+/** A document with the name that problems show. */
 export interface SourceDocument extends ParsedPolicy {
   readonly name: string | undefined;
 }
@@ -15,14 +15,15 @@ export interface Sources {
 
 export interface Writer {
   readonly document: SourceDocument;
-  /** Of the part that has the `pluginConfig`: a route, or the document itself. */
+  /** Path of the part that has the `pluginConfig`: a route, or empty for the document itself. */
   readonly prefix: Path;
 }
 
 /**
- * Who wrote the field, or most of the way to it: the route, else the layer's defaults, else the shared ones.
+ * @returns the writer of the field, or of most of the path to it: the route, else the layer's defaults, else the shared
+ * ones
  * @param path begins with the plugin's name
- * @param origin of the route that has options of its own; undefined = the defaults alone
+ * @param origin of the route that has its own options; undefined = the defaults alone
  */
 export function writerOf({ shared, layer }: Sources, path: Path, origin: Origin | undefined): Writer {
   const writers: (Writer & { depth: number })[] = [];

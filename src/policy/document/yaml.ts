@@ -1,5 +1,5 @@
-// Reads YAML 1.2 (core schema) as it may be written by hand: no custom tags, names are strings, aliases are followed
-// but never in a circle and never to more than a bounded number of nodes.
+// Reads YAML 1.2 (core schema) as people write it by hand. There are no custom tags, and names are strings. Aliases are
+// followed, but never in a circle and never to more than a bounded number of nodes.
 import {
   type Alias,
   type CST,
@@ -17,7 +17,7 @@ import { deepestNesting } from "../../language/json.ts";
 import { PositionedBuilder, type PositionedDocument } from "./positioned-builder.ts";
 import { PolicyRefused } from "./problems.ts";
 
-/** Nodes that aliases may add up to ("billion laughs"). */
+/** Most nodes that aliases may expand to ("billion laughs"). */
 const maxAliasNodes = 10_000;
 
 /** Throws PolicyRefused when the text is not YAML. */
@@ -32,20 +32,26 @@ export function readYaml(text: string): PositionedDocument {
   return builder;
 }
 
-/** The library's own `parseDocument`, but for the tokens, whose depth is bounded. */
+/** Does what the library's own `parseDocument` does, but bounds the depth of the tokens. */
 function parseDocument(text: string, builder: PositionedBuilder): Document {
-  // uniqueKeys compares every pair of names of a map (yaml 2.9): our builder finds them in one pass.
+  // uniqueKeys compares every pair of a map's names (yaml 2.9); PositionedBuilder finds repeated ones in one pass.
   const documents = new DocumentComposer({ uniqueKeys: false, prettyErrors: false, merge: false });
   const [first, second] = documents.compose(boundedTokens(text, builder), true, text.length);
   if (second !== undefined) builder.fail("is not YAML of one document: there are several", second.range[0]);
   return first as Document;
 }
 
-/** The document and what is read of it at its start: levels of the parser's stack beside the collections'. */
+/** Levels of the parser's stack for the document and its start, beside those of the collections. */
 const stackBase = 3;
 
-/** Tokens of collections hold those within, and the library recurses over them: a text of brackets would exhaust the stack. */
-/** YAML costs the library up to 12 µs a lexeme and ten times its size in memory: what is longer is for programs to write, as JSON. */
+/**
+ * A collection's token holds those within it, and the library recurses over them: a text full of brackets would
+ * overflow the stack.
+ */
+/**
+ * YAML costs the library up to 12 µs a lexeme and ten times the text's size in memory. Programs write longer documents,
+ * as JSON.
+ */
 const maxLexemes = 150_000;
 
 function* boundedTokens(text: string, builder: PositionedBuilder): Generator<CST.Token, void> {
@@ -64,7 +70,7 @@ function* boundedTokens(text: string, builder: PositionedBuilder): Generator<CST
 
 class YamlReader {
   readonly #builder: PositionedBuilder;
-  // An alias means the latest anchor before it. The library's own resolve walks the whole document each time.
+  // An alias refers to the latest anchor before it. The library's own `resolve` walks the whole document each time.
   readonly #anchors = new Map<string, unknown>();
   readonly #following = new Set<unknown>();
   #aliasNodes = 0;
@@ -106,12 +112,14 @@ class YamlReader {
         this.#builder.member(object, name, offsetOf(key), () => this.read(value));
       } else this.#builder.addIssue("a name must be a string", offsetOf(key));
     }
-    // Last, since what a map says itself counts whatever the order; of several, the first counts.
+    // Merges come last: a map's own members win whatever their order. Of several merges, the first wins.
     for (const merge of merges) this.#merge(object, merge);
     return object;
   }
 
-  /** A merge key (`<<`) of YAML 1.1, which 1.2 left out and people still write: a map, or a list of maps. */
+  /**
+   * Applies a merge key (`<<`): a map, or a list of maps. YAML 1.2 dropped it from YAML 1.1, but people still write it.
+   */
   #merge(object: object, node: unknown): void {
     const value = this.read(node);
     for (const source of Array.isArray(value) ? (value as unknown[]) : [value]) {

@@ -1,7 +1,7 @@
-// Extensions that replace another for a part of the callers: a route that lists one of the two has both.
+// Completes lists of plugins with extensions that replace others for some callers: a route that lists one has both.
 import type { Extensions } from "../document/extensions-field.ts";
 
-/** @returns the names with those of the others, the same list where there are none */
+/** @returns the names and those of their alternatives; the same list where there are none */
 export function withAlternatives(
   names: readonly string[],
   extensions: Extensions | undefined,

@@ -1,4 +1,4 @@
-// An extension as policies know plugins: its options by the JSON Schema of its manifest.
+// Turns an extension into the form in which policies know plugins. Its manifest's JSON Schema checks its options.
 import { textOf } from "../../plugin-api/error-text.ts";
 import type { Extension } from "../../extensions/entry.ts";
 import { optionsSchema } from "../../extensions/options.ts";
@@ -9,7 +9,7 @@ export interface ExtensionPlugin extends PolicyPlugin {
   readonly priority: number;
 }
 
-/** @returns a text = why the options in its manifest cannot be used */
+/** @returns the plugin; a text = why the options in the manifest cannot be used */
 export function pluginOf({ entry, package: { manifest } }: Extension): ExtensionPlugin | string {
   const { security } = manifest;
   const failMode = security ? "closed" : (entry.failMode ?? manifest.failMode);
@@ -21,7 +21,7 @@ export function pluginOf({ entry, package: { manifest } }: Extension): Extension
   }
 }
 
-/** Of a policy that was found valid. */
+/** @param extensions of a policy that was found valid */
 export function pluginsOf(extensions: readonly Extension[]): Readonly<Record<string, ExtensionPlugin>> {
   const plugins: Record<string, ExtensionPlugin> = {};
   for (const extension of extensions) {

@@ -1,5 +1,5 @@
-// From the entries of a document's `extensions` to plugins that its other fields may name: the packages are got, held
-// against what the document says of them, and their options checked as those of built-in plugins are.
+// Resolves the entries of a document's `extensions` to plugins that its other fields may name. It gets the packages,
+// compares them with the entries, and has their options checked like those of built-in plugins.
 import type { Extension } from "../../extensions/entry.ts";
 import type { Package } from "../../extensions/manifest.ts";
 import { type Entries, PackagesRefused } from "../../extensions/package-store.ts";
@@ -12,20 +12,21 @@ import { type ExtensionPlugin, pluginOf } from "./plugin.ts";
 import { type Flaw, flawsTogether } from "./together.ts";
 
 /**
- * The packages of all these extensions, by name. Rejects with PackagesRefused, one problem for each that is not to be
- * had, or with the signal's reason; has a time limit of its own.
+ * Finds the packages of all these extensions, by name. Rejects with PackagesRefused (one problem for each package that
+ * cannot be had) or with the signal's reason. Has its own time limit.
  */
 export type FindPackages = (entries: Entries, signal?: AbortSignal) => Promise<ReadonlyMap<string, Package>>;
 
 export interface Resolved {
   readonly extensions: readonly Extension[];
-  /** Those and the built-in ones. */
+  /** The extensions and the built-in plugins. */
   readonly plugins: PolicyPlugins;
 }
 
 /**
- * @param source whose signature is verified: for others nothing is fetched
- * Rejects with PolicyRefused, or with ReadingCutShort when what is missing may be there later; all problems in it.
+ * Resolves the extensions of a document. Rejects with PolicyRefused, or with ReadingCutShort when what is missing may
+ * be there later; the error holds all problems.
+ * @param source a document whose signature is verified: for others nothing may be fetched
  */
 export async function resolveExtensions(
   source: SourceDocument,
@@ -70,7 +71,7 @@ async function packagesFor(
       message,
     }));
     const problems = problemsFrom(flaws, source);
-    // What only another document could mend settles it, whatever else is away.
+    // If one flaw needs a change of the document, the refusal is final, whatever else is unavailable.
     if (error.transient) throw new ReadingCutShort(problems);
     throw new PolicyRefused(problems);
   }

@@ -1,7 +1,7 @@
-// Extensions that are not for a service: its policy is the shared one as if it had none of them.
+// Removes the extensions that are not for a service: its policy is the shared one without them.
 import type { PolicyDocument } from "../document/schema.ts";
 
-/** @param service undefined = all of them */
+/** @param service undefined = keep all extensions */
 export function scopeExtensions(shared: PolicyDocument, service: string | undefined): PolicyDocument {
   if (shared.extensions === undefined || service === undefined) return shared;
   const own = Object.entries(shared.extensions).filter(
@@ -11,7 +11,7 @@ export function scopeExtensions(shared: PolicyDocument, service: string | undefi
   const away = new Set(Object.keys(shared.extensions).filter((name) => !kept.has(name)));
   if (away.size === 0) return shared;
   const all = shared.extensions;
-  /** Without one that is for a part of the callers, all of them have the one that it replaces. */
+  /** Where an extension for some callers is removed, all callers get the one that it replaces. */
   const scoped = <Kind extends Part>(part: Kind): Kind => {
     const { plugins } = part;
     if (plugins === undefined) return withoutPlugins(part, away);
@@ -26,13 +26,13 @@ export function scopeExtensions(shared: PolicyDocument, service: string | undefi
   };
 }
 
-/** A document's top, or a route. */
+/** The top of a document, or a route. */
 interface Part {
   readonly plugins?: readonly string[] | undefined;
   readonly pluginConfig?: Readonly<Record<string, unknown>> | undefined;
 }
 
-/** Without anything of these plugins. */
+/** @returns the part without these plugins and their options */
 export function withoutPlugins<Kind extends Part>(part: Kind, away: ReadonlySet<string>): Kind {
   const { plugins, pluginConfig } = part;
   return {

@@ -1,4 +1,4 @@
-// What extensions may not be beside one another and the built-in plugins, by their manifests.
+// Checks extensions against one another and against the built-in plugins, by their manifests.
 import type { Extension } from "../../extensions/entry.ts";
 import { type Path, quoted } from "../document/problems.ts";
 import type { PolicyPlugins } from "../document/schema.ts";
@@ -22,7 +22,10 @@ function opened({ name, entry, package: { manifest } }: Extension): Flaw[] {
   return [{ path: ["extensions", name, "failMode"], message }];
 }
 
-/** Of two plugins with one priority nobody could say which runs first; of one and its replacement only one runs. */
+/**
+ * Two plugins must not share a priority: their order would be undefined. An extension and its replacement may; only one
+ * runs.
+ */
 function samePriorities(extensions: readonly Extension[], builtIn: PolicyPlugins): Flaw[] {
   const taken = new Map<number | undefined, string>();
   for (const [name, { priority }] of Object.entries(builtIn)) taken.set(priority, name);
@@ -41,7 +44,7 @@ function samePriorities(extensions: readonly Extension[], builtIn: PolicyPlugins
   return flaws;
 }
 
-/** Where one decides who gets in for a part of the callers, one that does has to take the others. */
+/** If an extension that decides who gets in is for some callers only, another that does must take the others. */
 function partialGuards(extensions: readonly Extension[]): Flaw[] {
   const byName = new Map(extensions.map((extension) => [extension.name, extension]));
   const flaws: Flaw[] = [];

@@ -1,6 +1,6 @@
-// Plugins that a layer names and the shared policy does not have, or not any more: extensions come and go. A new layer
-// that does so is refused; one that stood before goes on without them, and what would have run them takes nobody, since
-// nobody can say any more what they decided.
+// Handles plugins that a layer names and the shared policy does not have, or no longer has: extensions come and go. A
+// new layer that names one is refused. A layer that stood before stays in force without the plugin, and its routes that
+// would run it refuse every request, since the plugin's decisions cannot be known any more.
 import { withoutPlugins } from "../extensions/scope.ts";
 import { placed } from "../document/parse.ts";
 import { type Path, type Problem, quoted } from "../document/problems.ts";
@@ -8,7 +8,7 @@ import type { PolicyPlugins, PolicyRoute } from "../document/schema.ts";
 import type { SourceDocument } from "../document/written.ts";
 import type { Judged } from "./judge.ts";
 
-/** @returns a problem for each plugin that a part of a layer names and nobody has */
+/** @returns a problem for each plugin that a part of the layer names and that does not exist, by plugin */
 export function absentPlugins(layer: SourceDocument, plugins: PolicyPlugins): Map<string, Problem> {
   const { document, name: file } = layer;
   const problems = new Map<string, Problem>();
@@ -28,7 +28,7 @@ export function absentPlugins(layer: SourceDocument, plugins: PolicyPlugins): Ma
   return problems;
 }
 
-/** The policy without plugins that nobody has: its routes that would run one take nobody. */
+/** @returns the policy without the absent plugins; its routes that would run one are closed */
 export function withoutAbsent<Kind extends Judged>(judged: Kind, absent: Map<string, Problem>): Kind {
   if (absent.size === 0) return judged;
   const names = new Set(absent.keys());

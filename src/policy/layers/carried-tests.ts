@@ -1,4 +1,5 @@
-// The tests that a service's policy has to pass: those of the shared policy that are for it, and its layer's own.
+// Collects the tests that a service's policy has to pass: those of the shared policy for this service, and its layer's
+// own.
 import { normalisePath, PathError } from "../../language/request-path.ts";
 import { compileMethods } from "../../language/methods.ts";
 import { pathText, type Problem } from "../document/problems.ts";
@@ -7,13 +8,13 @@ import type { PolicyTest } from "../document/tests-field.ts";
 import type { SourceDocument } from "../document/written.ts";
 import { isFor } from "./layers.ts";
 
-/** A test with where it is written. */
+/** A test with its place in its document. */
 export interface CarriedTest {
   readonly test: PolicyTest;
   readonly place: Omit<Problem, "message">;
 }
 
-/** @param service undefined = any: all of them */
+/** @param service undefined = the tests of all services */
 export function carriedTests(
   shared: SourceDocument,
   layer: SourceDocument | undefined,
@@ -47,11 +48,11 @@ function isTestFor(
   const { route } = expect;
   const meant =
     typeof route === "string" ? routes.filter(({ path }) => path === route) : taking(routes, request);
-  // A path that no route takes, and a route that only layers have, are every service's.
+  // A test of a path that no route takes, or of a route that only layers have, is for every service.
   return meant.length === 0 || meant.some((each) => isFor(each, service));
 }
 
-/** The routes, of whichever service, that a request could be taken by. */
+/** @returns the routes of any service that could take the request */
 function taking(
   routes: readonly PolicyRoute[],
   { path: target, method = "GET" }: PolicyTest["request"],
@@ -67,7 +68,7 @@ function taking(
   return any.length > 0 ? any : closest;
 }
 
-/** The path that a test's request is for; one that is not valid as it is written. */
+/** @returns the normalised path of a test's request; an invalid path as it is written */
 export function pathOf(target: string): string {
   const [path = ""] = target.split("?", 1);
   try {
@@ -78,7 +79,7 @@ export function pathOf(target: string): string {
   }
 }
 
-/** Grows with how much of the path a pattern names; -1 = it does not take it. */
+/** @returns how specific the pattern is for this path: higher = more specific, -1 = no match */
 function specificity(pattern: string, path: string): number {
   if (!pattern.endsWith("/*")) return pattern === path ? Infinity : -1;
   const prefix = pattern.slice(0, -2);

@@ -1,24 +1,27 @@
-// Which layer goes over a shared policy: the one that the source holds, if it fits or was in force before; else the one
-// that was in force, so that a bad layer never keeps a new shared policy out.
+// Chooses the layer that goes over a shared policy: the one that the source holds, if it fits or was in force before.
+// Otherwise the one that was in force, so that a bad layer never blocks a new shared policy.
 import { type Problem, PolicyRefused, ReadingCutShort } from "../document/problems.ts";
 import { type EffectivePolicy, type PolicyReader, type RawPolicy, sharedKey } from "../read.ts";
 
 export interface Chosen {
   readonly policy: EffectivePolicy;
-  /** What was read: the source's documents, or its shared policy with the layer that stood. */
+  /** The documents that were read: the source's, or its shared policy with the layer that was in force. */
   readonly raw: RawPolicy;
-  /** Why the source's layer was not taken; empty when it was. */
+  /** Why the source's layer was refused; empty if it was not. */
   readonly refused: readonly Problem[];
 }
 
 /**
- * Runs the tests that a policy carries. Rejects with ReadingCutShort when they take too long, naming the document of the
- * test that was at work; the shared policy's come first.
- * @returns a problem for each that is not passed
+ * Runs the tests that a policy carries, those of the shared policy first. Rejects with ReadingCutShort when they take
+ * too long; it names the document of the test that was running.
+ * @returns a problem for each test that fails
  */
 export type PolicyTester = (policy: EffectivePolicy, signal: AbortSignal) => Promise<readonly Problem[]>;
 
-/** Reads, and refuses what does not pass its tests; a layer that stood holds no shared policy back by tests of its own. */
+/**
+ * @returns a reader that refuses policies that fail their tests. Failed tests of a standing layer do not block a shared
+ * policy.
+ */
 export function tested(
   read: PolicyReader,
   test: PolicyTester | undefined,
@@ -43,8 +46,8 @@ export function tested(
 }
 
 /**
- * @param known the documents that were last in force; undefined = none, so that nobody can say that a layer is new
  * Rejects with PolicyRefused when what is in force must stay.
+ * @param known the documents that were last in force; undefined = none, so a layer cannot be called new
  */
 export async function chooseLayer(
   read: PolicyReader,
@@ -57,7 +60,7 @@ export async function chooseLayer(
     return { policy: await read(wanted), raw: wanted, refused: [] };
   } catch (error) {
     if (!(error instanceof PolicyRefused) || known === undefined || stands) throw error;
-    // Only the layer has changed: it alone is refused. A layer that is not there cannot be at fault.
+    // Only the layer has changed, so it alone is refused. A removed layer cannot be at fault.
     if (sameBytes(known.shared, raw.shared) || raw.layer === undefined) throw error;
     const stood = { ...raw, layer: known.layer, standing: true };
     try {

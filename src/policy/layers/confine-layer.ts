@@ -1,6 +1,6 @@
-// What a service's layer may not say, locks or none: whom a request is from (identity fields are set by the plugins that
-// the shared policy configures for it), what
-// other services hear of, and where requests go beyond its own service. Pure, like the layering itself.
+// Removes from a service's layer what no layer may say, with or without locks: who the caller is (only plugins that the
+// shared policy configures set identity fields), options that other services learn of, and upstreams outside its own
+// service. Pure, like the layering itself.
 import { isDeepStrictEqual } from "node:util";
 import type { UpstreamAddress } from "../../config/formats.ts";
 import { upstreamTest } from "./confine-upstream.ts";
@@ -18,12 +18,12 @@ import type {
 export interface ConfineOptions {
   readonly plugins: PolicyPlugins;
   readonly service: string | undefined;
-  /** The service's own; undefined = not known, and upstreams are not looked at. */
+  /** The service's own upstream; undefined = unknown, and upstreams are not checked. */
   readonly ownUpstream: UpstreamAddress | undefined;
 }
 
 export interface Confined {
-  /** The layer without what it may not say, its routes in their places. */
+  /** The layer without what it may not say; its routes keep their places. */
   readonly document: PolicyDocument;
   readonly broken: readonly { readonly path: Path; readonly message: string }[];
 }
@@ -31,7 +31,7 @@ export interface Confined {
 /** Services read `_` in a field name as `-`. */
 const canonical = (name: string): string => name.toLowerCase().replaceAll("_", "-");
 
-/** Names, canonical, of the request fields that tell the service who calls, as the shared policy has them. */
+/** @returns the canonical names of the request fields by which the shared policy tells the service who the caller is */
 export function identityFields(shared: PolicyDocument, plugins: PolicyPlugins): ReadonlySet<string> {
   const names = new Set<string>();
   for (const [plugin, options] of configsOf(shared)) {
@@ -42,25 +42,28 @@ export function identityFields(shared: PolicyDocument, plugins: PolicyPlugins): 
   return names;
 }
 
-/** Cookies of the shared policy's plugins, on all services' routes: browsers send them to every service of their origin. */
+/**
+ * @returns the cookies of the shared policy's plugins on all services' routes: browsers send them to every service of
+ * their origin
+ */
 export function ownedCookies(shared: PolicyDocument, plugins: PolicyPlugins): readonly PolicyCookie[] {
   const cookies = new Map<string, PolicyCookie>();
   for (const [plugin, options] of configsOf(shared)) {
     for (const cookie of plugins[plugin]?.cookies?.(options) ?? []) {
-      // One that no service may set somewhere, none sets.
+      // If one configuration forbids services to set the cookie, no service may.
       if (cookies.get(cookie.name)?.fromService ?? true) cookies.set(cookie.name, cookie);
     }
   }
   return [...cookies.values()];
 }
 
-/** What the shared policy says to plugins, at its top and on its routes. */
+/** @returns the shared policy's options for plugins, at its top and on its routes */
 function configsOf(shared: PolicyDocument): [plugin: string, options: unknown][] {
   const configs = [shared.pluginConfig, ...(shared.routes ?? []).map(({ pluginConfig }) => pluginConfig)];
   return configs.flatMap((config) => Object.entries(config ?? {}));
 }
 
-/** @returns whether a field tells the service who calls */
+/** @returns a test of whether a field tells the service who the caller is */
 function identityTest(shared: PolicyDocument, plugins: ConfineOptions["plugins"]): (name: string) => boolean {
   const identity = identityFields(shared, plugins);
   return (name) => canonical(name).startsWith("x-user-") || identity.has(canonical(name));
@@ -112,7 +115,7 @@ export function confineLayer(
   return { document: broken.length === 0 ? layer : { ...layer, pluginConfig, routes }, broken };
 }
 
-/** Whether the shared policy says the same to other services, by an option of a plugin. */
+/** @returns a test of whether the shared policy has the same option with the same value for other services */
 function saidToFleet(
   configs: readonly (PluginConfig | undefined)[],
   { plugins }: ConfineOptions,
@@ -126,7 +129,7 @@ function saidToFleet(
   };
 }
 
-/** A copy of a value without the member at a path. */
+/** @returns a copy of the value without the member at the path */
 function without(value: unknown, [key, ...rest]: Path): unknown {
   if (!isObject(value) || key === undefined || !Object.hasOwn(value, key)) return value;
   const entries = Object.entries(value).filter(([name]) => rest.length > 0 || name !== key);

@@ -1,5 +1,6 @@
-// Which upstreams a service's layer may name: the service's own, at its base path or below, and those that the shared policy
-// names for it. Where that locks plugins, only the one that it has there: its rules know no paths but its own.
+// Decides which upstreams a service's layer may name: the service's own, at its base path or below, and those that the
+// shared policy names for it. Where the shared policy locks plugins, only the upstream that it has there: the plugins'
+// rules are written for that upstream's paths.
 import { FormatError, type UpstreamAddress, parseUpstream } from "../../config/formats.ts";
 import { coveringRoutes, groupByPath } from "./covering.ts";
 import { unknownName } from "../document/problems.ts";
@@ -13,7 +14,7 @@ export type UpstreamFlaw = (route: PolicyRoute) => string | undefined;
 
 /**
  * @param below the shared policy's routes for this service
- * @param own undefined = not known, and upstreams are not looked at
+ * @param own the service's own upstream; undefined = unknown, and addresses are not checked
  */
 export function upstreamTest(
   { locked = [], upstreams = {} }: PolicyDocument,
@@ -41,7 +42,7 @@ export function upstreamTest(
     if (route.upstream !== undefined && isUpstreamName(route.upstream))
       return flawOfName(route.upstream, route.path);
     const target = targetOf(route);
-    // Not well-formed: refused elsewhere.
+    // An address that is not well-formed is refused elsewhere.
     if (route.upstream === undefined || target === undefined) return undefined;
     if (!named.some((other) => isWithin(target, other))) return notNamed;
     if (locked.length === 0) return undefined;
@@ -53,7 +54,7 @@ export function upstreamTest(
   };
 }
 
-/** Whether it is the other upstream, at its base path or below. */
+/** Whether the target is the other upstream, at its base path or below. */
 function isWithin(target: UpstreamAddress, other: UpstreamAddress | undefined): boolean {
   if (target.tls !== other?.tls || target.name !== other.name) return false;
   const { basePath = "" } = other;

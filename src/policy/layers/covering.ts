@@ -1,4 +1,4 @@
-// Which routes of the shared policy a layer's route stands in for: by its path, and by other spellings of it.
+// Finds the routes of the shared policy that a layer's route replaces, by its path or by other spellings of that path.
 import { comparablePattern } from "../../language/path-pattern.ts";
 import type { PolicyDocument, PolicyRoute } from "../document/schema.ts";
 
@@ -8,7 +8,7 @@ export function groupByPath(routes: readonly PolicyRoute[]): Map<string, PolicyR
   return Map.groupBy(routes, ({ path }) => path);
 }
 
-/** The routes of the most specific path that takes all of this one. */
+/** @returns the routes of the most specific path that takes every request for this path */
 export function coveringRoutes(byPath: ByPath, path: string): readonly PolicyRoute[] {
   const exact = byPath.get(path);
   if (exact !== undefined) return exact;
@@ -20,13 +20,13 @@ export function coveringRoutes(byPath: ByPath, path: string): readonly PolicyRou
 }
 
 /**
- * Routes of a layer at spellings (`/admin;a=1/*`, `/admin%20`) that services take for paths which the shared policy
- * routes otherwise: with them a layer would open beside a lock what the lock closes.
+ * Finds routes of a layer at spellings (`/admin;a=1/*`, `/admin%20`) that services may take for a path which the shared
+ * policy routes otherwise. With such a route a layer would get around a lock.
  */
 export class Lookalikes {
   readonly #foldsCase: boolean;
   readonly #spelled: ByPath;
-  /** By the form that all readings of a path have in common; undefined = nothing is locked. */
+  /** Shared routes by the form that all readings of a path have in common; undefined = nothing is locked. */
   readonly #forms: ByPath | undefined;
 
   constructor(shared: PolicyDocument, below: readonly PolicyRoute[]) {

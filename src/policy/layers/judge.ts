@@ -1,5 +1,5 @@
-// Judges a shared policy and a service's layer over it. The shared policy is judged alone: no layer can hold it back. A
-// new layer that does not fit it is refused; of one that stood before, what does not fit is overruled, and told.
+// Judges a shared policy and a service's layer over it. The shared policy is judged alone: no layer can block it. A new
+// layer that does not fit is refused. Parts of a standing layer that do not fit are overruled and reported.
 import { type EffectiveDocument, type Layered, applyLayer, isFor } from "./layers.ts";
 import { type CarriedTest, carriedTests } from "./carried-tests.ts";
 import { type ConfineOptions, confineLayer, identityFields, ownedCookies } from "./confine-layer.ts";
@@ -17,28 +17,31 @@ export interface Judged {
   readonly unmatched: EffectiveRoute;
   /** Parts of the layer that are not in force because they do not fit the shared policy. */
   readonly overruled: readonly Problem[];
-  /** Fields by which the shared policy tells services who calls: no client may send them, whatever the layer does. */
+  /**
+   * Fields by which the shared policy tells services who the caller is: no client may send them, whatever the layer
+   * says.
+   */
   readonly identityFields: ReadonlySet<string>;
-  /** Cookies of its plugins, on other services' routes too: no service gets them. */
+  /** Cookies of the shared policy's plugins, also on other services' routes: no service gets them. */
   readonly ownedCookies: readonly PolicyCookie[];
-  /** Fields and query parameters that carry credentials, by either document: for no log. */
+  /** Fields and query parameters that carry credentials under either document: they are never logged. */
   readonly secretNames: ReadonlySet<string>;
-  /** What it has to pass before it is in force. */
+  /** The tests that the policy has to pass before it is in force. */
   readonly tests: readonly CarriedTest[];
 }
 
 type Named = Pick<Judged, "identityFields" | "ownedCookies" | "secretNames" | "tests">;
 
 export interface JudgeOptions extends ConfineOptions {
-  /** Whose policy; undefined = all services' routes. */
+  /** The service that the policy is for; undefined = all services' routes. */
   readonly service: string | undefined;
-  /** Of the longest document that is read. */
+  /** Size limit of a document. */
   readonly maxBytes?: number | undefined;
 }
 
 /**
- * @param standing the layer was in force before, or nothing is known of what was
- * Rejects with PolicyRefused, all problems in it.
+ * Judges the documents. Rejects with PolicyRefused, which holds all problems.
+ * @param standing whether the layer was in force before, or what was in force is unknown
  */
 export async function judge(
   shared: SourceDocument,
@@ -58,7 +61,8 @@ export async function judge(
     secretNames: secretNames([shared.document, given?.document], plugins),
     tests: carriedTests(shared, given, service),
   };
-  // A document is refused whole: other services' routes count too, so that all sidecars take it or none does.
+  // A document is refused as a whole. Other services' routes are judged too, so that all sidecars accept it or none
+  // does.
   const foreign = shared.document.routes?.some((route) => !isFor(route, service)) ?? false;
   const judgedAlone = foreign || (standing && layer !== undefined);
   const alone = judgedAlone
@@ -91,7 +95,7 @@ function brokenLocks({ broken }: Layered, layer: SourceDocument): Problem[] {
   return broken.map((flaw) => placed(flaw, layer, layer.name));
 }
 
-/** Takes out of the layer what does not fit, round by round, until the rest does. */
+/** Removes the parts of the layer that do not fit, round by round, until the rest fits. */
 async function fitLayer(
   shared: SourceDocument,
   layer: SourceDocument,
@@ -119,7 +123,7 @@ async function fitLayer(
 
 type Spoiled = Completed["spoiled"][number];
 
-/** Without the layer's options for these plugins there; undefined when it has none. */
+/** @returns the layer without the spoiled options; undefined when it has none of them */
 function withoutSpoiled(layer: PolicyDocument, spoiled: readonly Spoiled[]): PolicyDocument | undefined {
   let changed = false;
   const without = (config: PluginConfig | undefined, names: ReadonlySet<string>): PluginConfig => {
@@ -138,7 +142,7 @@ function withoutSpoiled(layer: PolicyDocument, spoiled: readonly Spoiled[]): Pol
   return changed ? { ...layer, pluginConfig } : undefined;
 }
 
-/** Without the layer's options a plugin that decides who gets in might let in more: those routes take nobody. */
+/** Without the layer's options, a plugin that decides who gets in could let in more: its routes are closed. */
 function closeRoutes(
   { effective, origins }: Layered,
   { routes, unmatched }: Completed,

@@ -1,9 +1,9 @@
-// A service's layer over the shared policy. Pure: documents in, effective document and broken locks out.
+// Applies a service's layer to the shared policy. Pure: documents in, effective document and broken locks out.
 //
-// Top level: the layer's default plugins and options go over the shared ones. Routes: the layer's own are added; on
-// the same path and method the layer's takes the place of the shared one. A locked plugin keeps running, configured as
-// the shared policy has it, on everything that the shared policy had it on, and runs on whatever the layer newly opens:
-// whatever the layer says, the effective document has it so, and what the locks overruled is told beside it.
+// Top level: the layer's default plugins and options go over the shared ones. Routes: the layer's own are added; on the
+// same path and method the layer's route replaces the shared one. A locked plugin keeps running, with the shared
+// policy's options, wherever the shared policy runs it, and on everything that the layer newly opens. The effective
+// document has this whatever the layer says; the parts that the locks overrule are reported beside it.
 import { Lookalikes, groupByPath } from "./covering.ts";
 import { type Broken, Lock } from "./lock.ts";
 import { stricterAudit } from "../document/audit-field.ts";
@@ -11,16 +11,19 @@ import { isObject } from "../document/plain-object.ts";
 import type { Path } from "../document/problems.ts";
 import type { PluginConfig, PolicyDocument, PolicyRoute } from "../document/schema.ts";
 
-/** What is in force: a document itself, with nothing left to default at its top and every route for this service. */
+/** The document in force: every default at its top is filled in, and every route is for this service. */
 export interface EffectiveDocument extends PolicyDocument {
   readonly plugins: readonly string[];
   readonly pluginConfig: PluginConfig;
   readonly locked: readonly string[];
-  /** `closed`: takes nobody, because options of the layer for a plugin that decides who gets in do not fit. */
+  /**
+   * `closed`: the route refuses every request, because the layer's options for a plugin that decides who gets in do not
+   * fit.
+   */
   readonly routes: readonly (Omit<PolicyRoute, "services"> & { readonly closed?: boolean })[];
 }
 
-/** The document, and index there, that a route of the effective one was written in; no index = nobody wrote it. */
+/** The document that an effective route comes from, and its index there; no index = it is the default route. */
 export interface Origin {
   readonly from: "shared" | "layer";
   readonly index: number | undefined;
@@ -30,7 +33,7 @@ export interface Layered {
   readonly effective: EffectiveDocument;
   /** Parallel to `effective.routes`. */
   readonly origins: readonly Origin[];
-  /** Locks that the layer breaks, by paths of the layer: parts of it that `effective` does without. */
+  /** Parts of the layer that break locks, by their paths in the layer. `effective` does not have them. */
   readonly broken: readonly { readonly path: Path; readonly message: string }[];
 }
 
@@ -41,7 +44,7 @@ interface Placed {
 const routeOf = ({ route }: Placed): PolicyRoute => route;
 
 /**
- * @param service whose routes count; undefined = all of them
+ * @param service undefined = the routes of all services
  * @param ownBase base path of the service's own upstream
  */
 export function applyLayer(
@@ -59,7 +62,8 @@ export function applyLayer(
   const dropped: Broken = written
     .filter((placed) => !above.includes(placed))
     .map(({ origin }) => ({ path: ["routes", origin.index as number, "path"], message }));
-  // What a route that may not be would have taken the place of is in force again.
+  // Each round drops unlawful routes of the layer. The shared routes that those would have replaced are then in force
+  // again.
   for (;;) {
     const kept = withoutOverridden(below, above);
     const lock = new Lock(shared, below.map(routeOf), [...kept, ...above].map(routeOf), ownBase);
@@ -117,7 +121,7 @@ function placedShared(shared: PolicyDocument, service: string | undefined): Plac
   return placedRoutes(shared, "shared", service);
 }
 
-/** The routes that the shared policy has for a service, as written or by default. */
+/** @returns the routes that the shared policy has for a service, as written or by default */
 export function sharedRoutes(shared: PolicyDocument, service: string | undefined): PolicyRoute[] {
   return placedShared(shared, service).map(routeOf);
 }
@@ -128,12 +132,12 @@ function placedRoutes(document: PolicyDocument, from: Origin["from"], service: s
     .filter(({ route }) => isFor(route, service));
 }
 
-/** Whether a route is for this service; undefined = any. */
+/** Whether a route is for this service; undefined = any service. */
 export function isFor(route: PolicyRoute, service: string | undefined): boolean {
   return service === undefined || route.services === undefined || route.services.includes(service);
 }
 
-/** Objects deep; arrays and scalars of `over` take the place of those of `base`. Shares what it need not change. */
+/** Merges objects deeply. Arrays and scalars of `over` replace those of `base`. The result shares unchanged parts. */
 export function merge(base: unknown, over: unknown): unknown {
   if (!isObject(base) || !isObject(over)) return over;
   const merged = new Map(Object.entries(base));
@@ -143,7 +147,7 @@ export function merge(base: unknown, over: unknown): unknown {
   return Object.fromEntries(merged);
 }
 
-/** The shared routes, less the methods that the layer's routes take over. */
+/** @returns the shared routes without the methods that the layer's routes take over */
 function withoutOverridden(below: readonly Placed[], above: readonly Placed[]): Placed[] {
   const byPath = groupByPath(above.map(routeOf));
   return below.flatMap((placed) => {

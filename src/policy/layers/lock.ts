@@ -1,5 +1,5 @@
-// What the shared policy locks, and what a layer is left of its own: the locked plugins run, configured as the shared policy
-// has it, on everything that it had them on and on whatever the layer newly opens.
+// Applies the locks of the shared policy to a layer. Locked plugins run, with the shared policy's options, wherever the
+// shared policy runs them and on everything that the layer newly opens.
 import { isDeepStrictEqual } from "node:util";
 import { compileMethods } from "../../language/methods.ts";
 import { coveringRoutes, groupByPath } from "./covering.ts";
@@ -12,12 +12,12 @@ import {
   defaultPlugins,
 } from "../document/schema.ts";
 
-/** Parts of a layer that stand against a lock. */
+/** Parts of a layer that break a lock. */
 export type Broken = { path: Path; message: string }[];
-/** The methods that a route answers, by the shared route that would answer them without it; undefined = none would. */
+/** A route's methods, grouped by the shared route that would answer them without it; undefined = no route would. */
 type Shadowed = ReadonlyMap<PolicyRoute | undefined, readonly string[]>;
 
-/** What the shared policy locks, and where. */
+/** The locked plugins and the routes that they guard. */
 export class Lock {
   readonly #locked: readonly string[];
   readonly #defaults: readonly string[];
@@ -26,7 +26,7 @@ export class Lock {
   /** undefined = nothing is locked. */
   readonly #reach: ReachOfRoutes | undefined;
 
-  /** @param all the routes that would be in force: those of `below` that are kept, and the layer's */
+  /** @param all the routes that would be in force: the kept ones of `below`, and the layer's */
   constructor(
     shared: PolicyDocument,
     below: readonly PolicyRoute[],
@@ -42,7 +42,7 @@ export class Lock {
     this.#reach = new ReachOfRoutes(shared, below, guards, ownBase);
   }
 
-  /** The layer's defaults as the locks leave them, and which they overrule. */
+  /** @returns the layer's defaults after the locks are applied, and the parts that break a lock */
   holdAtTop(layer: PolicyDocument | undefined): {
     plugins: readonly string[];
     pluginConfig: PluginConfig;
@@ -62,14 +62,15 @@ export class Lock {
   }
 
   /**
-   * One route of the layer as the locks leave it: with the locked plugins that it must run, in the options of the
-   * shared route that it covers or shadows; several, where it does so by method.
-   * @param plugins those that it would run
+   * Applies the locks to one route of the layer: it gets the locked plugins that it must run, with the options of the
+   * shared route that it covers or shadows.
+   * @param plugins the plugins that the route would run
+   * @returns the route, split by method where the options differ by method; empty if the route may not exist
    */
   holdOn(route: PolicyRoute, plugins: readonly string[], path: Path, broken: Broken): PolicyRoute[] {
     broken.push(...this.#reconfigured(route.pluginConfig, path));
     const shadowed = this.#shadowed(route);
-    // Nobody guards what the service gets by it but this route.
+    // No other route guards the requests that the service gets by this one.
     const { routes: reached = [], flaw } = this.#reach?.by(route) ?? {};
     if (flaw !== undefined) {
       broken.push({ path: [...path, flaw.field], message: flaw.message });
@@ -106,7 +107,10 @@ export class Lock {
     return splitByMethod(held, shadowed).map(({ part, covered }) => this.#inherit(part, [covered]));
   }
 
-  /** The route with the locked plugins' options from the shared routes that it covers, and none of its own. */
+  /**
+   * @returns the route with the locked plugins' options of the shared routes that it covers, and with no such options
+   * of its own
+   */
   #inherit(route: PolicyRoute, covered: readonly (PolicyRoute | undefined)[]): PolicyRoute {
     const config: Record<string, Readonly<Record<string, unknown>>> = this.#unlocked(route.pluginConfig);
     for (const name of this.#locked) {
@@ -117,8 +121,8 @@ export class Lock {
   }
 
   /**
-   * Whether case tells paths apart is no matter of taste: without it the locked plugins' rules would be passed, with it
-   * their exclusions would take more, and the route what others guard.
+   * Case sensitivity is a matter of security. Without it, requests could get past the locked plugins' rules. With it,
+   * the plugins' exclusions would match more paths, and the route would take paths that other routes guard.
    */
   #holdCase(
     route: PolicyRoute,
@@ -179,7 +183,7 @@ interface Part {
   readonly covered: PolicyRoute | undefined;
 }
 
-/** The route once for each shared route that it covers, with the methods that it covers there. */
+/** @returns one route for each shared route that this one covers, with the methods that it covers there */
 function splitByMethod(route: PolicyRoute, shadowed: Shadowed): Part[] {
   const { methods: _, ...rest } = route;
   const parts: Part[] = [];
@@ -189,13 +193,16 @@ function splitByMethod(route: PolicyRoute, shadowed: Shadowed): Part[] {
       continue;
     }
     parts.push({ part: rest, covered });
-    // Unlisted, HEAD would go where GET goes, which may be another part.
+    // A HEAD that is not listed would follow GET, which may be in another part.
     if (methods.includes("HEAD")) parts.push({ part: { ...rest, methods: ["HEAD"] }, covered });
   }
   return parts;
 }
 
-/** Which of the routes of one path the router gives a method to: one that names it before one that has it by GET. */
+/**
+ * @returns the route of one path that the router picks for a method; a route that names it wins over one that takes it
+ * by GET
+ */
 function servedBy(routes: readonly PolicyRoute[], method: string): PolicyRoute | undefined {
   return (
     routes.find(({ methods }) => methods?.includes(method)) ??

@@ -1,23 +1,27 @@
-// What a layer's route makes the service get, where the shared policy locks plugins: they must run there as if the shared
-// policy had routed it. What cannot be decided, by any reading of the paths, is refused.
+// Finds what a layer's route lets the service receive, where the shared policy locks plugins: those must run as if the
+// shared policy had routed these requests. A route whose reach cannot be decided under every reading of the paths is
+// refused.
 import { FormatError, parseUpstream } from "../../config/formats.ts";
 import { comparablePattern, patternsMeet } from "../../language/path-pattern.ts";
 import { coveringRoutes, groupByPath } from "./covering.ts";
 import type { PluginConfig, PolicyDocument, PolicyRoute } from "../document/schema.ts";
 
 export interface Reach {
-  /** Shared routes that guard what the service gets; undefined among them = some that no route takes. */
+  /** The shared routes that guard what the service gets; undefined among them = some of it belongs to no route. */
   readonly routes: readonly (PolicyRoute | undefined)[];
-  /** Why the route may not be, and the field that makes it so. */
+  /** Why the route may not exist, and the field at fault. */
   readonly flaw?: { readonly field: "path" | "stripPrefix"; readonly message: string };
 }
 
 /** A shared route by which the service gets other paths than clients send. */
 interface Rewriting {
   readonly route: PolicyRoute;
-  /** What the service gets. */
+  /** The path pattern that the service gets. */
   readonly wire: string;
-  /** Whether locked plugins' options name paths of it as clients send them, which they cannot know by what the service gets. */
+  /**
+   * Whether options of locked plugins name this route's paths as clients send them. They cannot recognise the paths
+   * that the service gets.
+   */
   readonly named: boolean;
 }
 
@@ -27,7 +31,7 @@ export class ReachOfRoutes {
   readonly #ownBase: string;
   readonly #foldsCase: boolean;
   readonly #byPath: ReadonlyMap<string, readonly PolicyRoute[]>;
-  /** By the form that all readings of a path have in common. */
+  /** Shared routes by the form that all readings of a path have in common. */
   readonly #byForm: ReadonlyMap<string, readonly PolicyRoute[]>;
   readonly #rewriting: readonly Rewriting[];
 
@@ -54,7 +58,7 @@ export class ReachOfRoutes {
       }));
   }
 
-  /** @param route of a layer, whose `upstream` is confined */
+  /** @param route a layer's route, whose `upstream` is confined already */
   by(route: PolicyRoute): Reach {
     const covering = coveringRoutes(this.#byPath, route.path);
     const strips = covering.some(({ stripPrefix }) => stripPrefix !== route.stripPrefix);
@@ -82,13 +86,13 @@ export class ReachOfRoutes {
     return { routes };
   }
 
-  /** The shared routes of the paths that the service gets, as if clients had sent those. */
+  /** @returns the shared routes for the paths that the service gets, as if clients had sent those */
   #routedAs(
     { path, stripPrefix }: PolicyRoute,
     target: string,
     above: readonly PolicyRoute[],
   ): (PolicyRoute | undefined)[] {
-    // Of its own path nothing is asked here: shared routes within it are more specific, and take what is theirs.
+    // The route's own path needs no check here: shared routes within it are more specific, and keep their requests.
     if (stripPrefix === undefined && target === this.#form(path)) return [];
     const least: readonly (PolicyRoute | undefined)[] = above.length === 0 ? [undefined] : above;
     if (!target.endsWith("/*")) return [...least];
@@ -99,7 +103,7 @@ export class ReachOfRoutes {
   }
 
   #rewritingTo(wire: string): Rewriting[] {
-    // Whatever their upstreams: one service may listen at several addresses.
+    // Upstreams are ignored: one service may listen at several addresses.
     return this.#rewriting.filter((each) => patternsMeet(each.wire, wire));
   }
 
@@ -125,12 +129,12 @@ export class ReachOfRoutes {
   }
 }
 
-/** The pattern that is left of a route's path, before any base path. */
+/** @returns the pattern that is left of a route's path, without any base path */
 export function stripped({ path, stripPrefix = "" }: PolicyRoute): string {
   return path.slice(stripPrefix.length) || "/";
 }
 
-/** "" for what is not well-formed, which is refused elsewhere. */
+/** @returns the base path; "" for an address that is not well-formed, which is refused elsewhere */
 export function basePathOf(upstream: string): string {
   try {
     return parseUpstream(upstream).basePath ?? "";

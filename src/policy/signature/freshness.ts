@@ -1,5 +1,6 @@
-// What a signature says beyond who made it: whether a document is older than what has been in force, or over. Whoever
-// can write Redis can put back whatever was signed once, or take it away; this remembers how far things had come.
+// Checks more of a signature than its signer: whether the document is older than one that has been in force, or has
+// expired. A writer of Redis can put back or delete anything that was once signed. This class remembers the highest
+// epochs.
 import { sameBytes } from "../layers/choose-layer.ts";
 import { digestOf } from "../document/digest.ts";
 import { compactJws, payloadOf, readClaims } from "./jws.ts";
@@ -19,9 +20,9 @@ type TrustBy = (keySets: readonly Uint8Array[]) => Promise<Trust>;
 
 export interface FreshnessOptions {
   readonly read: PolicyReader;
-  /** Absent = nothing has to be signed, and nothing is asked of signatures. */
+  /** Absent = nothing has to be signed, and signatures are not checked. */
   readonly trust?: TrustBy | undefined;
-  /** Told who may sign as soon as that is known, whatever becomes of the policy; what it does is waited for. */
+  /** Receives who may sign as soon as that is known, whether the policy is accepted or not. Its promise is awaited. */
   readonly onTrust?: ((trust: Trust) => void | Promise<void>) | undefined;
   /** Epoch milliseconds. */
   readonly now: () => number;
@@ -29,7 +30,7 @@ export interface FreshnessOptions {
 
 interface Completed {
   readonly raw: RawPolicy;
-  /** What is wrong with what the source holds, although it can be in force. */
+  /** Problems with the source's content that do not keep it from being in force. */
   readonly notices: readonly Problem[];
 }
 
@@ -48,7 +49,7 @@ const unsignedRemoval = (document: string, what: string): Problem => ({
 });
 
 interface Highest {
-  /** 0 = it was signed without one. */
+  /** 0 = signed without an epoch. */
   readonly epoch: number;
   readonly digest: string;
 }
@@ -63,12 +64,14 @@ export class Freshness {
     this.#options = options;
   }
 
-  /** The documents of keys that count, oldest first. */
+  /** The key documents that count, oldest first. */
   get keySets(): readonly Uint8Array[] {
     return this.#keySets;
   }
 
-  /** Takes what was in force before this start. Its signatures were checked then: this machine's disk is not in doubt. */
+  /**
+   * Loads what was in force before this start. Its signatures were checked then, and this machine's disk is trusted.
+   */
   async remember(kept: RawPolicy | undefined, keySets = kept?.keySets ?? []): Promise<void> {
     for (const bytes of [kept?.shared, kept?.layer]) {
       const signed = bytes && signedIn(bytes);
@@ -81,8 +84,8 @@ export class Freshness {
   }
 
   /**
-   * Who may sign by what the source holds, whatever else it does; what counted once is never forgotten.
-   * @param held its documents of keys; undefined = it was not asked, or did not say
+   * Learns from the source who may sign, whatever else it holds. A key document that counted once is never forgotten.
+   * @param held the source's key documents; undefined = they were not read
    */
   learn(held: readonly Uint8Array[] | undefined): Promise<Learned> {
     const learned = this.#learning.then(() => this.#learn(held));
@@ -107,7 +110,7 @@ export class Freshness {
     return { notices: next.problems, changed };
   }
 
-  /** The same for a policy that is not put in force yet: nothing older than it will be. Never rejects. */
+  /** Remembers the epochs of a policy that is not in force yet: nothing older will be accepted. Never rejects. */
   async rememberFloor(baseline: () => Promise<SourceReading>): Promise<void> {
     if (this.#options.trust === undefined) return;
     const reading = await baseline();
@@ -118,7 +121,7 @@ export class Freshness {
     if (policy !== undefined) this.note(policy);
   }
 
-  /** Reads, and refuses what is out of date. */
+  /** Reads a policy, and refuses one that is outdated or expired. */
   readonly read: PolicyReader = async (raw, signal) => {
     const policy = await this.#options.read(raw, signal);
     const problems = policy.signatures.flatMap((signed) => this.#problemsOf(signed));
@@ -127,8 +130,8 @@ export class Freshness {
   };
 
   /**
-   * What the source holds, with what nobody signed the removal of.
    * @param known the documents that were last in force
+   * @returns the source's documents, with the layer that was removed without a signature
    */
   complete(raw: RawPolicy, known: RawPolicy | undefined): Completed {
     if (this.#options.trust === undefined) return { raw, notices: [] };
@@ -140,23 +143,24 @@ export class Freshness {
     return { raw: { ...raw, layer: known.layer, keySets }, notices };
   }
 
-  /** Who may sign once these documents of keys have been found, too. */
+  /** @returns who may sign, with the key documents that were just found */
   async #follow(trust: TrustBy, found: readonly Uint8Array[]): Promise<Trust> {
     const before = await trust(this.#keySets);
     const after = await trust([...before.keySets, ...found]);
     if (after.epoch === before.epoch) return after;
     const least = await byFewest(after, trust);
     if (least.keySets.length <= maxKeySets) return least;
-    // Without one of them the keys of the settings would count again, revoked ones too: what counted goes on.
+    // If one of them were dropped, the settings' keys would count again, revoked ones too. So the trust stays as it
+    // was.
     return { ...before, problems: [{ path: "", document: keySetKey, message: tooMany }] };
   }
 
-  /** These are in force now. */
+  /** Records the signatures of the policy that is now in force. */
   note({ signatures }: Pick<EffectivePolicy, "signatures">): void {
     for (const signed of signatures) this.#raise(signed);
   }
 
-  /** What of the policy in force is over by now. */
+  /** @returns a problem for each document of the policy in force whose signature has expired */
   over({ signatures }: Pick<EffectivePolicy, "signatures">): readonly Problem[] {
     return signatures.flatMap(({ name, claims: { exp } }) => {
       if (exp === undefined || exp * 1000 > this.#options.now()) return [];
@@ -188,7 +192,7 @@ export class Freshness {
 
 const timestamp = (seconds: number): string => new Date(seconds * 1000).toISOString();
 
-/** What a document claims, checked by nobody; undefined = it is not signed. */
+/** Reads a document's claims without checking them; undefined = it is not signed. */
 function signedIn(bytes: Uint8Array): SignedDocument | undefined {
   const token = compactJws(bytes, Math.max(defaultMaxBytes, bytes.byteLength));
   if (token === undefined) return undefined;

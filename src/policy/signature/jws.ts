@@ -1,16 +1,16 @@
-// The compact JWS (RFC 7515) that signed documents are: what its protected header claims, and who signed it.
+// Reads the compact JWS (RFC 7515) of a signed document: the claims in its protected header, and who signed it.
 import { z } from "zod";
 import { refused } from "../document/parse.ts";
 import type { VerifyKey } from "./verify-keys.ts";
 
-/** What the header of a signed document claims; times in seconds since 1970. */
+/** Claims in the header of a signed document; times in seconds since 1970. */
 export interface Claims {
   readonly kid: string | undefined;
   readonly typ: string | undefined;
-  /** The key in Redis (without prefix) that it is meant for. */
+  /** The key in Redis (without prefix) that the document is for. */
   readonly for: string | undefined;
   readonly iat: number | undefined;
-  /** Of two documents for one key the later one has the higher. */
+  /** Number of the document; each later document for the same key has a higher one. */
   readonly epoch: number | undefined;
   readonly exp: number | undefined;
 }
@@ -30,14 +30,14 @@ const claims = z.object({
 const growth = 1.4;
 const headerBytes = 4096;
 
-/** @returns the text if it has the form of a compact JWS of a payload of at most so many bytes */
+/** @returns the text if it has the form of a compact JWS whose payload may be at most `maxBytes` long */
 export function compactJws(bytes: Uint8Array, maxBytes: number): string | undefined {
   if (bytes.byteLength > maxBytes * growth + headerBytes) return undefined;
   const text = Buffer.from(bytes).toString("latin1").trim();
   return /^[\w-]+\.[\w-]+\.[\w-]+$/.test(text) ? text : undefined;
 }
 
-/** What the header says, checked by nobody. Throws PolicyRefused when it cannot be read. */
+/** Reads the header's claims without verifying them. Throws PolicyRefused when it cannot be read. */
 export function readClaims(token: string): Claims {
   let header: unknown;
   try {
@@ -51,19 +51,19 @@ export function readClaims(token: string): Claims {
     return { kid, typ, for: parsed.data.for, iat, epoch, exp };
   }
   const name = String(parsed.error.issues[0]?.path[0] ?? "");
-  // RFC 7515 section 4.1.11: an extension that must be understood, and none is.
+  // RFC 7515 section 4.1.11: "crit" lists extensions that must be understood, and this reader supports none.
   if (name === "crit") throw refused('its JWS header has "crit"');
   throw refused(
     name === "" ? "looks like a JWS but has no valid header" : `its JWS header has no valid ${name}`,
   );
 }
 
-/** The bytes that were signed, checked by nobody. */
+/** @returns the signed bytes, not verified */
 export function payloadOf(token: string): Buffer {
   return Buffer.from(token.split(".")[1] as string, "base64url");
 }
 
-/** @returns the key that signed it; undefined = none of them */
+/** @returns the key that signed the token; undefined = none of `keys` did */
 export async function signerOf(
   token: string,
   { kid }: Pick<Claims, "kid">,

@@ -1,5 +1,5 @@
-// Keys that came later: a document under `policy-keys`, signed by a key that counts, names further keys and those that
-// are revoked, so that keys change without a restart of the fleet. OUTRIGGER_POLICY_KEYS stays what all trust begins with.
+// Reads key documents. A document under `policy-keys`, signed by a key that counts, adds further keys and revokes keys,
+// so that keys change without a restart of the fleet. All trust still begins with OUTRIGGER_POLICY_KEYS.
 import { z } from "zod";
 import { parseJson } from "../../language/json.ts";
 import { compactJws, payloadOf, readClaims, signerOf } from "./jws.ts";
@@ -10,31 +10,35 @@ import { importKeys, sameKeys, type VerifyKey } from "./verify-keys.ts";
 export const keySetKey = "policy-keys";
 export const keySetType = "outrigger-policy-keys+jws";
 
-/** Longest document of keys. */
+/** Size limit of a key document. */
 export const keySetMaxBytes = 65_536;
-/** Documents that the last one may need before it, itself included. */
+/** Longest chain of key documents that lead to the last one, itself included. */
 export const maxKeySets = 32;
 
 const shape = z.strictObject({
   keys: z.array(z.record(z.string(), z.unknown())).max(32),
-  /** Thumbprints (RFC 7638, SHA-256). */
+  /** JWK thumbprints (RFC 7638, SHA-256). */
   revoked: z.array(z.string().regex(/^[\w-]{43}$/)).max(1_000),
 });
 
 export type KeySet = z.output<typeof shape>;
 
-/** Who may sign, by the settings and by the documents that came later. */
+/** Who may sign, according to the settings and the key documents. */
 export interface Trust {
   readonly keys: readonly VerifyKey[];
-  /** The documents that count, oldest first. */
+  /** The key documents that count, oldest first. */
   readonly keySets: readonly Uint8Array[];
-  /** Of the last one; 0 = none counts. */
+  /** The last document's epoch; 0 = no document counts. */
   readonly epoch: number;
   /** Why the last document does not count. */
   readonly problems: readonly Problem[];
 }
 
-/** @param root keys of the settings @param documents oldest first */
+/**
+ * @param root keys of the settings
+ * @param documents oldest first
+ * @returns who may sign once every document has been applied
+ */
 export async function trustAfter(
   root: readonly VerifyKey[],
   documents: readonly Uint8Array[],
@@ -53,8 +57,8 @@ export async function trustAfter(
 }
 
 /**
- * The same trust by fewer documents: those alone without which the last one would not count. One that is needed is never
- * left out: the keys of the settings would count again, revoked ones too.
+ * Reduces the trust to the documents without which the last one would not count. A needed document is never left out:
+ * the settings' keys would count again, revoked ones too.
  */
 export async function byFewest(
   whole: Trust,
@@ -86,14 +90,14 @@ async function openKeySet(
   const imported = await importKeys({ keys: named }).catch((error: unknown) => {
     throw refused((error as Error).message);
   });
-  // A document that takes over the keys of the settings names them, too.
+  // A document may also name keys of the settings: each key counts once.
   const known = new Map([...root, ...imported].map((key) => [key.thumbprint, key]));
   const counting = [...known.values()].filter(({ thumbprint }) => !revoked.includes(thumbprint));
   if (counting.length === 0) throw refused("leaves no key");
   return { epoch, keys: counting };
 }
 
-/** Throws PolicyRefused. */
+/** Parses the JSON of a key document. Throws PolicyRefused. */
 export function parseKeySet(json: string): KeySet {
   let value: unknown;
   try {

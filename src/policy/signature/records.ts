@@ -1,4 +1,5 @@
-// Records in Redis that operators sign with the keys of policies: a compact JWS for one key in Redis, of one kind.
+// Opens records in Redis that operators sign with the policies' keys. Each is a compact JWS for one key in Redis, of
+// one type.
 import type { StoreSignatures } from "../../plugin-api/store.ts";
 import { PolicyRefused } from "../document/problems.ts";
 import { compactJws, payloadOf, readClaims, signerOf } from "./jws.ts";
@@ -9,8 +10,10 @@ export const apiKeyType = "outrigger-api-key+jws";
 const maxBytes = 1_048_576;
 
 /**
- * @param key where it lies in Redis, without prefix
- * @returns what was signed for there; undefined = no key of these has signed it for there, or it is over
+ * @param key the record's key in Redis, without prefix
+ * @param typ required `typ` of the JWS header
+ * @param nowMs epoch milliseconds
+ * @returns the signed text; undefined = none of the keys has signed it for this key, or it has expired
  */
 export async function openRecord(
   key: string,
@@ -34,7 +37,7 @@ export async function openRecord(
   }
 }
 
-/** What plugins ask of signatures, by the keys that count now, whatever policy is in force. */
+/** Checks signatures for plugins, with the keys that count now, whatever policy is in force. */
 export class RecordSignatures implements StoreSignatures {
   generation = 0;
   readonly #now: () => number;

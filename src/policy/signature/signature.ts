@@ -1,6 +1,6 @@
-// Signed policies: a compact JWS whose payload is the JSON document and whose protected header says what it is for. With
-// keys configured every document must be one, signed by one of them. Without keys a JWS is opened unchecked, and the
-// status says `unverified`.
+// Opens signed policies. A signed policy is a compact JWS: its payload is the JSON document, and its protected header
+// says what the document is for. With keys configured, every document must be one that is signed by one of them.
+// Without keys a JWS is opened unchecked, and the status says `unverified`.
 import { type Claims, compactJws, payloadOf, readClaims, signerOf } from "./jws.ts";
 import { refused } from "../document/parse.ts";
 import type { VerifyKey } from "./verify-keys.ts";
@@ -8,19 +8,19 @@ import type { VerifyKey } from "./verify-keys.ts";
 export type Signed = "no" | "unverified" | "verified";
 
 export interface OpenedDocument {
-  /** The document itself, JSON or YAML as it was before it was signed (signed ones: JSON). */
+  /** The document as it was before it was signed: JSON or YAML, always JSON if signed. */
   readonly bytes: Uint8Array;
   readonly signed: Signed;
-  /** Of a verified one. */
+  /** Present if the document was verified. */
   readonly claims?: Claims;
 }
 
 export const policyType = "outrigger-policy+jws";
 
 /**
- * Opens the text of the document that stands under the key `name`. Throws PolicyRefused.
+ * Opens the document that is stored under the key `name`. Throws PolicyRefused.
  * @param trusted undefined = nothing has to be signed
- * @param maxBytes longest document
+ * @param maxBytes size limit of the document
  */
 export async function openPolicy(
   bytes: Uint8Array,
@@ -49,7 +49,7 @@ function judgePlace(claims: Claims, name: string): void {
   // Another kind of token, signed by the same key for another purpose, is no policy (RFC 8725 section 3.11).
   if (typ !== undefined && typ !== policyType)
     throw refused(`its JWS header has a typ other than ${policyType}`);
-  // A signed layer copied over the shared policy would be a valid signature in the wrong place.
+  // Otherwise a signed layer could be copied over the shared policy, and its signature would still be valid.
   if (claims.for !== undefined && claims.for !== name)
     throw refused(`was signed for ${JSON.stringify(claims.for.slice(0, 100))}, which is another key`);
   if (epoch === undefined) return;

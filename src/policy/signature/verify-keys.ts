@@ -1,18 +1,18 @@
-// Public keys that signatures are checked with, from a JWKS (RFC 7517): each with the algorithms that it may have been
-// used with, and known by its thumbprint.
+// Imports the public keys that verify signatures, from a JWKS (RFC 7517): each with the algorithms that it may be used
+// with, and its thumbprint.
 import type { CryptoKey, JWK } from "jose";
 import type { PublicKeySet } from "../../config/formats.ts";
 import { isJwkExponent } from "../../language/rsa-exponent.ts";
 
 export interface VerifyKey {
   readonly kid: string | undefined;
-  /** RFC 7638, SHA-256: what a key is revoked by, whatever `kid` somebody gives it. */
+  /** RFC 7638, SHA-256. Revocations name the thumbprint, since anyone can choose a `kid`. */
   readonly thumbprint: string;
   readonly algorithms: readonly string[];
   readonly key: CryptoKey | Uint8Array;
 }
 
-// RFC 7518 section 3.1, RFC 8037, RFC 9864: one algorithm a key, none that shares a secret.
+// RFC 7518 section 3.1, RFC 8037, RFC 9864: one algorithm a curve, and none with a shared secret.
 const curveAlgorithms: Readonly<Record<string, readonly string[]>> = {
   "P-256": ["ES256"],
   "P-384": ["ES384"],
@@ -46,7 +46,10 @@ export function sameKeys(a: readonly VerifyKey[] = [], b: readonly VerifyKey[] =
   return a.length === b.length && a.every(({ thumbprint }, index) => thumbprint === b[index]?.thumbprint);
 }
 
-/** The algorithms that a key may have been used with: what it says, within what its type can do. */
+/**
+ * @returns the algorithms that the key may be used with: its `alg`, if its type supports that. Throws an Error for an
+ * unusable key.
+ */
 function algorithmsOf(jwk: Readonly<Record<string, unknown>>, where: string): readonly string[] {
   const { kty, crv, alg, use, d, e } = jwk;
   if (d !== undefined || kty === "oct") throw new Error(`${where} is a private or secret key`);

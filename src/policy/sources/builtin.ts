@@ -1,7 +1,7 @@
-// What is in force where the settings name no source.
+// The policy that is in force when the settings name no source.
 import type { RawPolicy } from "../read.ts";
 
-/** One route that takes everything. With OUTRIGGER_POLICY_KEYS set it is refused: unsigned. */
+/** One route that takes every request. It is unsigned, so it is refused when OUTRIGGER_POLICY_KEYS is set. */
 export const builtinPolicy: RawPolicy = {
   shared: Buffer.from('{ "apiVersion": "outrigger/v1" }'),
   layer: undefined,

@@ -1,21 +1,24 @@
-// The keys of a policy document: the plain one that anybody may SET, and what is kept beside it.
+// Names the Redis keys of a policy document: the plain one that anybody may SET, and the keys beside it.
 import { layerKey, sharedKey } from "../read.ts";
 
 export interface DocumentKeys {
-  /** `policy` or `policy:<service>`: what sidecars read. */
+  /** `policy` or `policy:<service>`: the key that sidecars read. */
   readonly document: string;
-  /** Its revisions, oldest first. */
+  /** The document's revisions, oldest first. */
   readonly history: string;
-  /** The number of its last revision; never falls. */
+  /** The number of the last revision; never decreases. */
   readonly epoch: string;
-  /** Its last revision in short (JSON), by which a change that went past the history is told from one that is in it. */
+  /** Summary of the last revision (JSON). It tells a change that bypassed the history from one that is in it. */
   readonly applied: string;
 }
 
-/** Documents that sidecars found in force and not in the history, by document and digest: for the plane to take over. */
+/**
+ * Documents that sidecars found in force but not in the history, by document and digest. The plane adds them to the
+ * history.
+ */
 export const directKey = "direct";
 
-/** How the store spreads keys. */
+/** How the store distributes keys. */
 export interface Spread {
   /** Redis Cluster. */
   readonly sharded?: boolean;
@@ -23,8 +26,8 @@ export interface Spread {
 }
 
 /**
- * One script changes all four, so in a Cluster they have to share a slot. The slot of a plain key is that of a key
- * whose hash tag is the plain key's whole name: what is kept beside it is named so there, and the plain key stays plain.
+ * One script changes all four keys, so in a Cluster they must share a slot. A plain key has the same slot as a key
+ * whose hash tag is the plain key's whole name. The keys beside it get this hash tag, and the plain key keeps its name.
  * @param service undefined = the shared policy
  */
 export function documentKeys(
@@ -37,12 +40,14 @@ export function documentKeys(
   return { document, history: beside("history"), epoch: beside("epoch"), applied: beside("applied") };
 }
 
-/** A key that one script changes together with a plain one. */
+/** @returns the name of a key that one script changes together with a plain one */
 export function keyBeside(name: string, plain: string, { sharded, keyPrefix }: Spread): string {
   return sharded === true && !hasTag(keyPrefix) ? `${name}{${keyPrefix}${plain}}` : name;
 }
 
-/** Redis Cluster specification, "Hash tags": what is between the first `{` and the first `}` after it, if anything. */
+/**
+ * Redis Cluster specification, "Hash tags": the tag is between the first `{` and the first `}` after it, if not empty.
+ */
 function hasTag(key: string): boolean {
   const open = key.indexOf("{");
   return open !== -1 && key.indexOf("}", open) > open + 1;

@@ -1,5 +1,5 @@
-// The policy in a file. The folder is watched, not the file: editors write a new file and rename it over the old one,
-// and Kubernetes swaps a symbolic link beside it.
+// Reads the policy from a file. Watches the folder, not the file: editors write a new file and rename it over the old
+// one, and Kubernetes swaps a symbolic link beside it.
 import { type FSWatcher, watch } from "node:fs";
 import { open, realpath, stat } from "node:fs/promises";
 import { dirname, extname } from "node:path";
@@ -13,7 +13,7 @@ export interface FileSourceOptions extends Partial<Omit<PollerOptions, "read">> 
   readonly maxBytes?: number;
 }
 
-/** Nothing is written to it for so many times as long as a burst of changes takes. */
+/** A file counts as written completely once it stays unchanged for this many times `settleMs`. */
 const restsFor = 4;
 const maxLooks = 25;
 
@@ -28,7 +28,7 @@ export function createFileSource(options: FileSourceOptions): PolicySource {
     retryMs,
     ...(options.random && { random: options.random }),
     async read() {
-      // Watched first: a change between the two is then seen as a change.
+      // Watch first: a change between watching and reading is then noticed.
       await folders.follow(path);
       const found = await readRested(
         { path, maxBytes, restMs: restsFor * settleMs },
@@ -61,14 +61,14 @@ export function createFileSource(options: FileSourceOptions): PolicySource {
 
 interface Rested {
   readonly reading: SourceReading;
-  /** "" = nothing was read. */
+  /** "" = the file was not read. */
   readonly version: string;
 }
 
 /**
- * A file that somebody is writing may be half of a policy, and valid: one that has changed counts once nothing is written to
- * it for a while. Never rejects.
- * @param known what was read last, which may be read at once; undefined = nothing, and what is there is taken
+ * Reads the file once it has stopped changing: a half-written policy may be valid. Never rejects.
+ * @param known version of the last reading; a file that still has it is read at once. undefined = take the file as it
+ * is
  */
 async function readRested(
   { path, maxBytes, restMs }: { path: string; maxBytes: number | undefined; restMs: number },
@@ -89,7 +89,7 @@ async function readRested(
   return { reading: { state: "failed", message: `${path} is being written all the time` }, version: "" };
 }
 
-/** Another one after each change. */
+/** @returns a text that differs after each change of the file */
 async function versionOf(path: string): Promise<string> {
   try {
     const { dev, ino, size, mtimeNs, ctimeNs } = await stat(path, { bigint: true });
@@ -99,14 +99,14 @@ async function versionOf(path: string): Promise<string> {
   }
 }
 
-/** Reads the file once; also for the baseline beside Redis. Never rejects. */
+/** Reads the file once; also used for the policy file that stands in for Redis. Never rejects. */
 export async function readPolicyFile(path: string, maxBytes = defaultMaxBytes): Promise<SourceReading> {
   try {
     // A pipe or a device would block the read or never end it.
     if (!(await stat(path)).isFile()) return { state: "failed", message: `${path} is not a regular file` };
     const file = await open(path);
     try {
-      // One byte more than may be taken tells the parser that it is too long; the rest is not read.
+      // One byte more than the limit tells the parser that the file is too long; the rest is not read.
       const buffer = Buffer.alloc(Math.min((await file.stat()).size, maxBytes * 2) + 1);
       let length = 0;
       for (let count = -1; count !== 0 && length < buffer.length; length += count) {
@@ -126,14 +126,14 @@ export async function readPolicyFile(path: string, maxBytes = defaultMaxBytes): 
   }
 }
 
-/** By the name's ending; `any` for others. */
+/** @returns the format by the name's ending; `any` for other endings */
 export function formatOf(path: string): PolicyFormat {
   const ending = extname(path).toLowerCase();
   if (ending === ".json") return "json";
   return ending === ".yaml" || ending === ".yml" ? "yaml" : "any";
 }
 
-/** The folder of the path, and that of the file behind its links; at most two watchers. */
+/** Watches the folder of the path and the folder of the file behind its links: at most two watchers. */
 class Folders {
   readonly #watchers = new Map<string, FSWatcher>();
   readonly #onChange: () => void;
@@ -146,7 +146,7 @@ class Folders {
     const target = await realpath(path).catch(() => path);
     const wanted = new Set<string>();
     for (const folder of [dirname(path), dirname(target)]) {
-      // With the inode: a folder that was removed and made again needs a new watcher.
+      // The key holds the inode: a folder that was removed and made again needs a new watcher.
       const found = await stat(folder).catch(() => undefined);
       if (found === undefined) continue;
       const key = `${found.dev}:${found.ino}`;
@@ -174,7 +174,7 @@ class Folders {
       });
       this.#watchers.set(key, watcher);
     } catch {
-      // No more watches to be had (ENOSPC, EMFILE): the poll still sees every change.
+      // The system has no more watches (ENOSPC, EMFILE): the poll still finds every change.
     }
   }
 }

@@ -1,14 +1,14 @@
-// What the history has last of the documents that a sidecar reads: their numbers. Asked for what changed, and at each poll
-// for what the history does not know yet.
+// Reads the last revisions in the history of the documents that a sidecar uses. It asks after a change, and at each
+// poll for documents that the history does not know yet.
 import type { Store } from "../../plugin-api/store.ts";
 import { digestOf } from "../document/digest.ts";
 import { type HistoryHead, type HistoryHeads, parseHistoryHead } from "../numbering.ts";
 import type { RawPolicy } from "../read.ts";
 import { documentKeys } from "./document-keys.ts";
 
-/** A policy must not wait for its number. */
+/** A policy must not wait long for its number. */
 const limitMs = 250;
-/** A line of the history: author and reason are the longest of it. */
+/** Size limit of a history entry: author and reason are its longest fields. */
 const maxBytes = 16_384;
 
 export class HistoryHeadsReader {
@@ -26,13 +26,13 @@ export class HistoryHeadsReader {
     };
   }
 
-  /** A document may have a new number though it is the same: it was taken away and put back. */
+  /** Forgets the numbers. The same document may have a new one: it may have been removed and put back. */
   forget(): void {
     this.#shared = undefined;
     this.#layer = undefined;
   }
 
-  /** Never rejects: a policy without its number is as good. */
+  /** Never rejects: a policy works as well without its number. */
   async of({ shared, layer }: RawPolicy): Promise<HistoryHeads> {
     const reading = [this.#of(this.#keys.shared, shared, this.#shared)];
     if (layer !== undefined) reading.push(this.#of(this.#keys.layer, layer, this.#layer));

@@ -1,5 +1,5 @@
-// The last known good policy, kept on disk for a start while Redis is dead. Kept as it came, signatures included, so that it
-// passes the same checks again when it is taken back.
+// Keeps the last known good policy on disk, for a start while Redis is down. It is stored as it came, with its
+// signatures, so that it passes the same checks again when it is loaded.
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
@@ -11,38 +11,41 @@ import type { RawPolicy } from "../read.ts";
 import type { PolicySource } from "./source.ts";
 
 export interface KnownGoodPolicy {
-  /** undefined = none was in force yet, and only keys are known. */
+  /** undefined = no policy was in force yet, and only keys are known. */
   readonly raw: RawPolicy | undefined;
-  /** Documents of keys that count, oldest first. */
+  /** The key documents that count, oldest first. */
   readonly keySets?: readonly Uint8Array[] | undefined;
   readonly revision: number;
-  /** What it came from; a copy from a file says nothing about what Redis had. */
+  /** The source that the policy came from. A copy from a file says nothing about what Redis had. */
   readonly from: PolicySource["kind"];
 }
 
 export interface LastKnownGood {
-  /** Never rejects; undefined when there is none, or none that can be used (which is told as trouble). */
+  /** Never rejects. undefined = there is no copy, or no usable one (reported through `onTrouble`). */
   load(): Promise<KnownGoodPolicy | undefined>;
-  /** Writes in the background; of several only the latest. */
+  /** Writes in the background; of several waiting copies only the latest. */
   save(kept: KnownGoodPolicy): void;
-  /** Resolves when everything that was to be saved is. */
+  /** Resolves once every copy is saved. */
   settled(): Promise<void>;
 }
 
 export interface LastKnownGoodOptions {
-  /** OUTRIGGER_STATE_DIR; made when it is not there. */
+  /** OUTRIGGER_STATE_DIR; created if missing. */
   readonly dir: string;
   readonly service: string;
-  /** Longest document. */
+  /** Size limit of a document. */
   readonly maxBytes?: number;
-  /** Told what went wrong with the copy; the policy in force does not depend on it. */
+  /** Receives problems with the copy. The policy in force does not depend on it. */
   readonly onTrouble: (message: string) => void;
   readonly checkDisk?: CheckDisk | undefined;
-  /** From a write that failed to the next. */
+  /** Delay between a failed write and the next. */
   readonly retryMs?: number;
 }
 
-/** Beside two documents, whose bytes are escaped: documents of keys, and room for documents that were longer once. */
+/**
+ * Room beside the two documents (whose bytes are escaped): for key documents, and for documents kept under a higher
+ * limit.
+ */
 const moreBytes = 16 * 1_048_576;
 
 const onDisk = z.strictObject({
@@ -51,12 +54,12 @@ const onDisk = z.strictObject({
   format: z.enum(["json", "yaml", "any"]),
   revision: z.int().min(0),
   keptAt: z.string(),
-  /** null where only keys are known: older versions take no such file. */
+  /** null if only keys are known; older versions refuse such a file. */
   shared: z.string().nullable(),
   layer: z.string().nullable(),
-  /** Written where there are any: older versions know no such member. */
+  /** Written only if there are any: older versions do not know this member. */
   keySets: z.array(z.string()).exactOptional(),
-  /** Of both documents: a torn or bit-flipped copy is not a policy. */
+  /** Checksum of both documents: a torn or bit-flipped copy is not a policy. */
   sha256: z.string(),
 });
 

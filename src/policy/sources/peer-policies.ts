@@ -1,5 +1,5 @@
-// The signed policy that a sidecar has in force, as it shows it to its siblings, and what these make of it. Nothing of it is
-// taken on trust: it goes through the same checks as what Redis holds.
+// Converts the signed policy that a sidecar has in force to the form that its siblings read, and back. Nothing in it is
+// trusted: it passes the same checks as the content of Redis.
 import { z } from "zod";
 import { parseJson } from "../../language/json.ts";
 import type { RawPolicy } from "../read.ts";
@@ -7,15 +7,15 @@ import { digestsOf } from "../status.ts";
 import { compactJws, readClaims } from "../signature/jws.ts";
 import { keySetMaxBytes, maxKeySets } from "../signature/key-sets.ts";
 
-/** Their policies, those of the highest epochs first. Rejects when nobody has one, saying what each said. */
+/** @returns the siblings' policies, highest epochs first. Rejects if none has one, with each sibling's answer. */
 export type AskPeers = () => Promise<readonly RawPolicy[]>;
 
-/** What `GET /policy/signed` shows. */
+/** The answer of `GET /policy/signed`. */
 export interface SignedPolicy {
   readonly service: string;
   readonly shared: string;
   readonly layer: string | null;
-  /** Documents of keys that count, oldest first. */
+  /** The key documents that count, oldest first. */
   readonly keySets: readonly string[];
 }
 
@@ -37,7 +37,7 @@ export function signedPolicyOf(service: string, { shared, layer, keySets = [] }:
   };
 }
 
-/** @returns the documents, checked by nobody, or why they are of no use here */
+/** @returns the documents, not verified; a text = why they are of no use to this service */
 export function readPeerPolicy(body: string, service: string): RawPolicy | string {
   const parsed = signedPolicy.safeParse(parsedJson(body));
   if (!parsed.success) return "sends no signed policy";
@@ -60,8 +60,9 @@ function parsedJson(text: string): unknown {
 }
 
 /**
- * Highest epochs first: one that is behind, or lies, is asked about last. Equal ones once. Each comes with all of their
- * documents of keys, oldest first: who hides that a key is revoked brings nothing that is signed by it past who does not.
+ * Sorts by epoch, highest first, so that an outdated or lying sibling comes last, and drops duplicates. Each policy
+ * gets all siblings' key documents, oldest first: a sibling that hides a key's revocation cannot pass off what that key
+ * signed.
  */
 export function newestFirst(policies: readonly RawPolicy[], maxBytes: number): readonly RawPolicy[] {
   const epochOf = (bytes: Uint8Array | undefined): number => {

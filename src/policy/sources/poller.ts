@@ -1,23 +1,23 @@
-// Polls with jitter: reads from time to time, because a message of a change may be lost, and soon after it is triggered.
+// Polls with jitter. It reads from time to time, because a change message may be lost, and soon after a trigger.
 
 export interface PollerOptions {
-  /** One read. Must end by itself and not reject. @returns whether it worked */
+  /** Reads once. Must end by itself and must not reject. @returns whether the read worked */
   readonly read: () => Promise<boolean>;
-  /** From the first trigger to the read, so that a burst of changes is one. */
+  /** Delay from the first trigger to the read, so that a burst of changes causes one read. */
   readonly settleMs: number;
-  /** Mean time between reads without a trigger; each is drawn from ± 50 %, so that a fleet does not read in step. */
+  /** Mean time between reads without a trigger. Each is drawn from ± 50 %, so that a fleet does not read in step. */
   readonly pollMs: number;
-  /** The same after a read that failed. */
+  /** Mean time to the next read after a failed one. */
   readonly retryMs: number;
   readonly random?: () => number;
 }
 
-/** Never two reads at once; a trigger during a read causes exactly one more. */
+/** Runs one read at a time. Triggers during a read cause exactly one more. */
 export class Poller {
   readonly #options: PollerOptions;
   #timer: NodeJS.Timeout | undefined;
   #reading: Promise<void> | undefined;
-  /** After the read that goes on; undefined = nothing changed since it began. */
+  /** Delay of the next read after the current one; undefined = nothing has changed since that began. */
   #againMs: number | undefined;
   #stopped = false;
 
@@ -25,7 +25,7 @@ export class Poller {
     this.#options = options;
   }
 
-  /** Something changed. @param afterMs until it is read */
+  /** Schedules a read after a change. @param afterMs delay of the read */
   trigger(afterMs = this.#options.settleMs): void {
     if (this.#reading !== undefined) this.#againMs = Math.min(this.#againMs ?? Infinity, afterMs);
     else this.#schedule(afterMs);
@@ -41,7 +41,9 @@ export class Poller {
     await this.#reading;
   }
 
-  /** The earliest of the scheduled times counts; a steady stream of triggers cannot put the read off. */
+  /**
+   * When the next read is due. The earliest scheduled time wins, so a steady stream of triggers cannot delay the read.
+   */
   #dueAt = Infinity;
   #schedule(delayMs: number): void {
     const dueAt = performance.now() + delayMs;

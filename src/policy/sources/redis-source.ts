@@ -1,4 +1,4 @@
-// The policy in Redis: `policy` and `policy:<service>`, read together whenever either may have changed.
+// Reads the policy from Redis: `policy` and `policy:<service>`, together, whenever either may have changed.
 import { textOf } from "../../plugin-api/error-text.ts";
 import { setTimeout as wait } from "node:timers/promises";
 import type { RedisStore } from "../../redis/store.ts";
@@ -13,26 +13,26 @@ import type { PolicySource, SourceReading } from "./source.ts";
 export interface RedisSourceOptions extends Partial<Omit<PollerOptions, "read">> {
   readonly store: RedisStore;
   readonly service: string;
-  /** In front of the key in messages, as the store has it. */
+  /** Prefix of the key in messages, as the store has it. */
   readonly keyPrefix?: string;
-  /** Whether documents of keys that came later are read, too. */
+  /** Whether key documents are read, too. */
   readonly signed?: boolean;
-  /** Longest document; more is not read. */
+  /** Size limit of a document; longer values are not read. */
   readonly maxBytes?: number;
-  /** How long the first read is tried again before it counts as failed: a client needs a moment to connect. */
+  /** How long the first read is retried before it counts as failed: a client needs a moment to connect. */
   readonly startLimitMs?: number;
 }
 
 const betweenTriesMs = 25;
-/** A policy is larger than what a request asks for, and nobody waits for it. */
+/** Longer than the limit for requests: a policy is larger than what a request reads, and no client waits for it. */
 const readLimitMs = 1000;
 
-/** Mean time between reads while changes are not told: no longer than enforcing a policy may take. */
+/** Mean time between reads while no change messages come. A change must be enforced within a second. */
 const untoldPollMs = 900;
 
 /**
- * Tells of what any client sets, by invalidation messages; the jittered poll is the truth when one is lost, and all there
- * is while none come.
+ * Notices every client's changes through invalidation messages. The jittered poll finds those whose message is lost,
+ * and all changes while no messages come.
  */
 export function createRedisSource(options: RedisSourceOptions): PolicySource {
   return new RedisSource(options);
@@ -47,7 +47,10 @@ class RedisSource implements PolicySource {
   readonly #stopped = new AbortController();
   readonly #poller: Poller;
   #tryUntil = Infinity;
-  /** Whether something may have changed; when the last read that worked was, and how long it holds. */
+  /**
+   * Whether something may have changed since the last successful read; the time of that read, and how long it stays
+   * valid.
+   */
   #told = true;
   #readMono = -Infinity;
   #holdsMs = 0;
@@ -132,7 +135,7 @@ async function readOnce(
   keys: readonly [string, string],
   { maxBytes, keyPrefix, signed }: ReadOptions,
 ): Promise<SourceReading> {
-  // Apart from the documents: whoever makes one unreadable does not keep back who may sign.
+  // Key documents are read apart from the policy: an unreadable policy must not hide who may sign.
   const reading = signed ? readKeySets(store).catch((error: unknown) => error as Error) : undefined;
   const documents = await readDocuments(store, keys, { maxBytes, keyPrefix });
   const keySets = await reading;
@@ -149,7 +152,7 @@ async function readDocuments(
   { maxBytes, keyPrefix }: Omit<ReadOptions, "signed">,
 ): Promise<SourceReading> {
   try {
-    // A signature's form is longer than what it holds.
+    // A signed document is longer than its payload.
     const reading = keys.map((key) => store.getBytes(key, readLimitMs, maxBytes * 2));
     const [shared, layer] = await Promise.all(reading);
     if (shared === undefined || shared === null)
@@ -162,7 +165,7 @@ async function readDocuments(
 
 const unreadable = (error: unknown): string => `Redis cannot be read: ${textOf(error)}`;
 
-/** Under rights of an older version it may not be read: then there is none. */
+/** Redis rights of an older version may not allow the read: then there are no key documents. */
 async function readKeySets(store: RedisStore): Promise<readonly Uint8Array[]> {
   try {
     const keySet = await store.getBytes(keySetKey, readLimitMs, keySetMaxBytes * 2);

@@ -1,4 +1,4 @@
-// Where policies come from: what a source has to do, and what a reading of it gives.
+// The interface of policy sources, and the result of a reading.
 import type { HistoryHeads } from "../numbering.ts";
 import type { RawPolicy } from "../read.ts";
 
@@ -6,15 +6,15 @@ export type SourceReading =
   | {
       readonly state: "read";
       readonly raw: RawPolicy;
-      /** What their history has last; absent = there is none, or it cannot be read. */
+      /** The documents' last revisions in the history; absent = there is no history, or it cannot be read. */
       readonly heads?: HistoryHeads | undefined;
     }
-  /** The source answers and has no policy. */
+  /** The source answers but has no policy. */
   | ({ readonly state: "absent"; readonly message: string } & WithoutPolicy)
   | ({ readonly state: "failed"; readonly message: string } & WithoutPolicy);
 
 interface WithoutPolicy {
-  /** Documents of keys that were read although there is no policy with them. */
+  /** Key documents that were read although there is no policy. */
   readonly keySets?: readonly Uint8Array[] | undefined;
 }
 
@@ -22,8 +22,8 @@ export interface PolicySource {
   readonly kind: "redis" | "file";
   /** Reads now, and again after every change. The first reading comes within a bounded time. */
   start(onReading: (reading: SourceReading) => void): void;
-  /** Nothing is read any more once this is through. */
+  /** Resolves when no more reads will happen. */
   stop(): Promise<void>;
-  /** Why changes are not told but looked for each second; null when they are told. */
+  /** Why the source polls every second instead of receiving change messages; null = it receives them. */
   readonly polledBecause?: string | null;
 }
