@@ -1,10 +1,10 @@
 #!/usr/bin/env node
-// The command line's door. The sidecar itself starts without the command line's library. No `await` out here: what the
-// image runs is CommonJS.
+// The entry point of the command line. Starting the sidecar does not load the command-line library. There is no
+// top-level `await`, because the image runs a CommonJS bundle.
 import process from "node:process";
 
 const args = process.argv.slice(2);
-/** As `engines` of npm's package says. */
+/** Oldest Node that is supported, as in `engines` of the npm package. */
 const needed = [22, 18] as const;
 
 function isOld(): boolean {
@@ -13,7 +13,7 @@ function isOld(): boolean {
 }
 
 async function main(): Promise<void> {
-  // npm installs it all the same, with a warning that nobody reads.
+  // npm installs the package on an older Node all the same, with only a warning.
   if (isOld()) {
     process.stderr.write(`outrigger needs Node ${needed.join(".")} or newer; this is ${process.version}\n`);
     process.exit(2);
@@ -24,7 +24,7 @@ async function main(): Promise<void> {
   }
   const { runCommand } = await import("./cli/program.ts");
   const { processTerminal } = await import("./cli/terminal.ts");
-  // Not `exit`, which cuts off what a pipe has not taken yet.
+  // Not `process.exit`, which drops output that a pipe has not read yet.
   process.exitCode = await runCommand(args, processTerminal(process.env));
 }
 

@@ -1,4 +1,4 @@
-// The audit trail of a process, as the settings have it.
+// Creates the audit trail of a process from the settings.
 import { Auditor, NoTrail } from "../audit/auditor.ts";
 import { FileSink } from "../audit/file-sink.ts";
 import { HeadBoard } from "../audit/head-board.ts";
@@ -24,11 +24,11 @@ import { carrierOf, collectorOf, resourceOf } from "./otlp.ts";
 import { primaryName } from "./primary-name.ts";
 
 export interface Audit {
-  /** Who records what a policy decides; undefined = nobody. */
+  /** @returns the auditor of the policy's decisions; undefined = the policy asks for none */
   of(policy: Pick<EffectivePolicy, "document" | "digest">): PolicyAudit | undefined;
-  /** Records something that changes what is decided; without a trail, nothing. */
+  /** Records a change that affects decisions. Does nothing without a trail. */
   change(what: ChangeEvent["what"], detail: Readonly<Record<string, unknown>>): void;
-  /** Writes what waits and signs it, within seconds. Never rejects. */
+  /** Writes and signs the waiting records, within seconds. Never rejects. */
   close(): Promise<void>;
 }
 
@@ -36,13 +36,13 @@ export interface AuditParts {
   readonly telemetry: Pick<Telemetry, "logger" | "metrics">;
   readonly store: Store | undefined;
   readonly clock: Clock;
-  /** Which of several processes this is. */
+  /** Name of this process among several. */
   readonly worker: string | undefined;
   readonly checkDisk?: CheckDisk | undefined;
 }
 
 const dayMs = 86_400_000;
-/** A month's keys and heads outlive the last record of that month. */
+/** Added to the retention, because the keys and heads of a month must outlive the month's last record. */
 const monthMs = 31 * dayMs;
 const closeLimitMs = 2_000;
 
@@ -106,11 +106,11 @@ interface Sinks {
   readonly chain: string;
   readonly sink: Sink;
   readonly copies: readonly Copy[];
-  /** Of the file, where that is the sink. */
+  /** Path of the file, when the sink is a file. */
   readonly path?: string;
 }
 
-/** @returns undefined where there is neither a file nor Redis */
+/** @returns undefined when there is neither a file nor Redis */
 function sinksOf(
   config: Config,
   { telemetry, store, clock, worker, checkDisk }: AuditParts,
@@ -118,7 +118,8 @@ function sinksOf(
 ): Sinks | undefined {
   const { instance, service, auditFile, auditSinks, auditRetentionDays, auditStream: maxLength } = config;
   const retentionMs = auditRetentionDays * dayMs;
-  // The primary's is where that of a process alone would be: there it is looked for, and those of workers beside it.
+  // The primary's trail is where a single process would have it, so that readers find it there, and the workers' trails
+  // beside it.
   const number = worker === primaryName ? undefined : worker;
   const name = number === undefined ? instance : `${instance}#${number}`;
   const stream = store && { store, service, maxLength, retentionMs, clock };
@@ -139,7 +140,7 @@ function sinksOf(
   return { chain: `${name}~${clock.now().toString(36)}`, sink: new RedisSink(stream), copies: copy() };
 }
 
-/** @returns none where the settings ask for none */
+/** @returns an empty list when the settings ask for no copy */
 function collectorCopy(
   config: Config,
   { logger }: Pick<Telemetry, "logger">,
@@ -157,7 +158,7 @@ function collectorCopy(
   return [new OtlpCopy({ encoder, carrier, logger, lost: records("uncopied"), now: () => clock.now() })];
 }
 
-/** The same events, and a record of each policy that comes into force or is refused. */
+/** Adds to the events: records each policy that comes into force or is refused. */
 export function auditedEvents(audit: Pick<Audit, "change">, events: PolicyEvents): PolicyEvents {
   return {
     ...events,
@@ -174,13 +175,13 @@ export function auditedEvents(audit: Pick<Audit, "change">, events: PolicyEvents
 }
 
 /**
- * Records what becomes of secrets and API keys, in the process that governs.
- * @returns stops that
+ * Records changes of secrets and API keys, in the process that governs.
+ * @returns stops the recording
  */
 export function auditKeys({ config, audit, store, secretFiles }: AuditedKeys): () => void {
   if (config.auditKey === undefined) return () => {};
   secretFiles.onChanged = () => audit.change("secrets", { files: Object.keys(config.secretFiles) });
-  // A key lies under its own digest, of which a part tells it from others.
+  // A key is stored under its digest; part of the digest is enough to tell keys apart.
   const unwatch = store?.watch(apiKeys, (key) => {
     if (key !== null) audit.change("keys", { apiKey: key.slice(apiKeys.length, apiKeys.length + 16) });
   });

@@ -1,4 +1,4 @@
-// What the tests of policies run with: the settings of the sidecar whose policy it is.
+// Makes the options with which a policy's tests run, from the settings of the sidecar whose policy it is.
 import type { Config } from "../config/config.ts";
 import type { Clock, PluginDefinition, Secrets } from "../plugin-api/contract.ts";
 import type { BenchOptions } from "../policy-tests/bench.ts";

@@ -1,5 +1,5 @@
-// Whether the service can be reached past this sidecar, looked at now and then: for the metrics, the log, `/readyz?verbose`
-// and the fleet.
+// Checks at intervals (default: 15 seconds) whether the service can be reached without passing this sidecar. The
+// metrics, the log, `/readyz?verbose` and the fleet get the result.
 import type { Check } from "../admin/readiness.ts";
 import type { Config } from "../config/config.ts";
 import { type Bypass, bypassStates, lookForBypass, ownAddresses } from "../intercept/bypass.ts";
@@ -11,7 +11,7 @@ export interface BypassWatchOptions {
   readonly config: Pick<Config, "upstream" | "listen" | "admin">;
   readonly logger: Logger;
   readonly metrics: Metrics;
-  /** Told when it is another state than before. */
+  /** Called when the state changes. */
   readonly onChange: () => void;
   readonly look?: typeof lookForBypass;
   readonly everyMs?: number;
@@ -43,7 +43,7 @@ export class BypassWatch {
     return this.#last;
   }
 
-  /** It is a warning: to take the sidecar out of service would protect nobody. */
+  /** Always ok, as a mere warning: taking the sidecar out of service would protect nobody. */
   get checks(): readonly Check[] {
     if (this.#last === undefined) return [];
     const { state, detail } = this.#last;

@@ -1,5 +1,5 @@
-// The canary of this sidecar: followed by its control plane, tried by its data plane, told in the log, as a metric, under
-// /policy and in the heartbeat.
+// Follows the canary of this sidecar. The control plane follows its order and the data plane tries the candidate; the
+// log, a metric, /policy and the heartbeat show it.
 import { setTimeout as wait } from "node:timers/promises";
 import { type ShownFigures, shownFigures } from "../canary/figures.ts";
 import type { CanaryOrder } from "../canary/order.ts";
@@ -15,21 +15,21 @@ import { ShadowCounts } from "../shadow/report.ts";
 import type { TrialReport, TrialWish } from "./policy-trial.ts";
 import type { ProcessContext } from "./process-context.ts";
 
-/** As `/policy` and the heartbeat show it. */
+/** The canary as `/policy` and the heartbeat show it. */
 export interface ShownCanary {
   readonly id: string;
-  /** Of the candidate, once it passes. */
+  /** Revision that the candidate gets when it passes. */
   readonly revision: number;
   readonly author: string;
   readonly state: CanaryPart["state"];
   readonly step: number;
-  /** Of the callers of this sidecar, that get the candidate. */
+  /** Share of this sidecar's callers that get the candidate. */
   readonly percent: number;
   readonly candidate: ShownFigures;
   readonly baseline: ShownFigures;
   /**
-   * Of a shadow run: whether the candidate is set up, requests that went through it too, and those that it would have
-   * taken otherwise.
+   * Only for a shadow run: whether the candidate is set up, how many requests also went through it, and how many of
+   * them it would have decided differently.
    */
   readonly shadow?:
     | { readonly ready: boolean; readonly compared: number; readonly differ: number }
@@ -39,7 +39,7 @@ export interface ShownCanary {
 export interface CanaryFollower {
   shown(): ShownCanary | null;
   start(): void;
-  /** Another policy is in force. */
+  /** Call it when another policy has come into force. */
   changed(): void;
   stop(): Promise<void>;
 }
@@ -51,11 +51,13 @@ interface Parts {
     trial(): TrialReport | undefined;
     whenInTrouble(listener: () => void): void;
   };
-  /** Has the fleet hear at once. */
+  /** Makes the heartbeat report at once. */
   readonly tell: () => void;
 }
 
-/** One of a fleet that sees a promotion writes it; the others find it written. */
+/**
+ * Random delay before writing a promotion: the first sidecar of the fleet writes it, and the others find it written.
+ */
 const spreadMs = 500;
 const settleTries = 20;
 const betweenTriesMs = 2_000;
@@ -74,7 +76,7 @@ class Follower implements CanaryFollower {
   readonly #stopped = new AbortController();
   #refused: { readonly id: string; readonly why: string } | undefined;
   #version = 0;
-  /** What was read of the documents in force and the candidate. */
+  /** The candidate, read together with the documents in force. */
   #read: { readonly id: string; readonly under: string | null; readonly candidate: BesidePolicy } | undefined;
   #settling: Promise<void> | undefined;
 
@@ -128,7 +130,7 @@ class Follower implements CanaryFollower {
   }
 
   changed(): void {
-    // The documents beside the candidate's may be other ones.
+    // The documents beside the candidate's may have changed.
     if (this.#watch.part?.document !== undefined) this.#take(this.#watch.part);
     this.#watch.trigger();
   }
@@ -177,7 +179,7 @@ class Follower implements CanaryFollower {
     else {
       try {
         const candidate = await this.#candidateOf(order, document);
-        // Another part came meanwhile.
+        // Else another part came meanwhile.
         if (this.#watch.part === part)
           data.tryCandidate({ id, percent, version: this.#version, judged, shadow }, candidate);
       } catch (error) {
@@ -189,7 +191,7 @@ class Follower implements CanaryFollower {
     }
   }
 
-  /** Rejects when it is refused. */
+  /** Rejects when the candidate is refused. */
   async #candidateOf({ id, service }: CanaryOrder, document: Buffer): Promise<BesidePolicy> {
     const under = this.#parts.controller.status().digest;
     if (this.#read?.id === id && this.#read.under === under) return this.#read.candidate;
@@ -199,7 +201,7 @@ class Follower implements CanaryFollower {
     return candidate;
   }
 
-  /** Writes what was promoted where operators look for it. */
+  /** Writes the promoted document to where operators look for it. */
   async #settle({ id }: CanaryOrder): Promise<void> {
     const { signal } = this.#stopped;
     const { logger } = this.#context.telemetry;

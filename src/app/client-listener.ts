@@ -1,4 +1,4 @@
-// The listener for clients as the settings have it: its addresses, whom it believes, its certificate.
+// Creates the listener for clients from the settings: its addresses, whom it trusts, its certificate.
 import { readFileSync } from "node:fs";
 import type { AddressInfo } from "node:net";
 import type { Config } from "../config/config.ts";
@@ -13,18 +13,18 @@ import { expiryGauge, expiryOf, watchFiles } from "../tls/watched-files.ts";
 import type { Telemetry } from "../telemetry/process.ts";
 import type { ProcessContext } from "./process-context.ts";
 
-/** Where a sidecar listens, in the order of the setting. */
+/** The sidecar's addresses, in the order of the setting. */
 export type Addresses = (AddressInfo | string)[];
 
 export interface ClientListener {
   readonly listener: Listener;
-  /** Rejects with StartError, listening nowhere, when an address cannot be bound. */
+  /** Rejects with StartError, without listening anywhere, when an address cannot be bound. */
   listen(): Promise<Addresses>;
   close(): void;
 }
 
 /**
- * @param shared whether other processes take connections of the same sockets
+ * @param shared whether other processes accept connections on the same sockets
  * @throws Error when a file that the settings name cannot be read
  */
 export function createClientListener(
@@ -37,7 +37,7 @@ export function createClientListener(
   const content = files && readTlsFiles(files);
   const tls = content && {
     content,
-    // An SVID has no host's name.
+    // An SVID names no host, so unknown SNI names cannot be refused.
     refusesUnknown: config.tlsUnknownSni === "refuse" && files.trustDomain === undefined,
   };
   const listener = createListener(context, config, tls, shared, policy);
@@ -45,7 +45,7 @@ export function createClientListener(
   return { listener, listen: () => listenOnAll(config, listener), close: () => unwatch?.() };
 }
 
-/** The sockets that whoever started the process opened for clients, or else what the setting says. */
+/** Sockets that the parent process opened for clients, else the addresses of the setting. */
 export function placesOf({ listen, passed }: Config): readonly ListenPlace[] {
   return passed?.listen === undefined ? listen : passed.listen.map((fd) => ({ fd }));
 }
@@ -105,7 +105,7 @@ function createListener(
   const proxies = { trustedProxies, forwardedField, trustedHops, proxyProtocol };
   const taps = drill === undefined ? looking : new CountedExchanges(drill, looking, metrics);
   const seeing = { tracer: tracing?.tracer, recorder, taps };
-  // Middleware of http-proxy is about messages of node:http.
+  // Middleware of http-proxy works on messages of node:http.
   const own = config.listener !== "node" && middleware === undefined;
   const parts = { own, tls, clock, logger, metrics, ...seeing, middleware, policy };
   return new Listener({ listen, limits: config, ...proxies, keepsUnderscores, ...parts });

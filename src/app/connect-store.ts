@@ -1,4 +1,4 @@
-// Redis as the settings name it, and what log and metrics tell of it.
+// Connects to the Redis that the settings name, and reports its state in log and metrics.
 import type { Check } from "../admin/readiness.ts";
 import { canaryKey } from "../canary/order.ts";
 import type { Config } from "../config/config.ts";
@@ -12,12 +12,12 @@ import { takeConsole } from "../telemetry/console.ts";
 import type { Telemetry } from "../telemetry/process.ts";
 import { traceCommand } from "./traced-command.ts";
 
-/** Seconds: beside a service Redis answers in a few tenths of a millisecond. */
+/** In seconds: a Redis beside the service answers in a few tenths of a millisecond. */
 const commandBuckets = [
   0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5,
 ];
 
-/** Connects in the background; undefined in embedded mode. */
+/** Connects in the background. @returns undefined in embedded mode */
 export function connectStore(
   config: Config,
   { logger, metrics }: Telemetry,
@@ -61,7 +61,7 @@ export function connectStore(
   });
 }
 
-/** As they are before Redis was asked anything. */
+/** Creates the gauges with their values before Redis has been asked. */
 function gaugesOf(metrics: Telemetry["metrics"]): Record<ConnectionStateChange["of"], Gauge> {
   const commands = metrics.gauge("outrigger_redis_up", "Whether Redis answers", [], "min")();
   commands.set(0);
@@ -104,7 +104,7 @@ function tellWrites(logger: Telemetry["logger"], taken: boolean, reason: string)
     );
 }
 
-/** What `GET /readyz?verbose` says of Redis; never a reason not to serve. */
+/** The check of Redis for `GET /readyz?verbose`. It is always ok: a sidecar serves without Redis. */
 export function redisCheck(store: RedisStore | undefined): Check[] {
   if (store === undefined) return [];
   const { up, unheardBecause, writesRefused } = store;

@@ -1,5 +1,5 @@
-// What governs: the policy's source, the heartbeat, the admin listener. One process has it beside its data plane; of
-// several, the primary has it, and the workers are its data plane.
+// Creates the control plane, which governs: the policy's source, the heartbeat, the admin listener. A single process
+// has it beside its data plane. Of several processes, the primary has it, and the workers are its data plane.
 import type { AddressInfo } from "node:net";
 import { type Admin, createAdmin } from "../admin/admin.ts";
 import type { DrillSource } from "../admin/drill.ts";
@@ -33,20 +33,20 @@ export interface ControlPlane {
   /** Resolves with the exit code when the admin listener is told to end the process. */
   readonly ending: Promise<number>;
   /**
-   * Opens the admin listener, then asks for the policy: health is answered while that is still on its way.
+   * Opens the admin listener, then reads the policy, so that health is answered meanwhile.
    * Rejects with StartError when the address cannot be bound.
-   * @returns where the admin listener is
+   * @returns address of the admin listener
    */
   start(): Promise<AddressInfo | string>;
-  /** Ends the policy's updates and the heartbeat; may be called without a start. */
+  /** Stops the policy's updates and the heartbeat. May be called without a start. */
   stop(): Promise<void>;
-  /** Closes the admin listener, which shows the end of the data plane, too. */
+  /** Closes the admin listener. Call it last: the listener also shows how the data plane ends. */
   close(): Promise<void>;
 }
 
 /**
- * @param adminConnections how many the admin listener takes at a time; absent = its default
- * Rejects when a key of the policy cannot be used.
+ * @param adminConnections limit of concurrent connections to the admin listener; absent = its default
+ * Rejects when a policy key cannot be used.
  */
 export async function createControlPlane<Compiled extends object>(
   context: ProcessContext,
@@ -78,10 +78,10 @@ export async function createControlPlane<Compiled extends object>(
     ending: ending.promise,
     async start() {
       const address = await bind("OUTRIGGER_ADMIN", config.admin, () => admin.listen());
-      // Who may sign switches, first: after a restart without Redis nothing else tells.
+      // First restores who may sign kill switches: after a restart without Redis nothing else tells.
       await controller.recall();
       await switches?.start();
-      // Before the policy: a further channel later would have every cache doubt what it holds.
+      // Starts before the policy: subscribing to a further channel later would make every cache doubt its contents.
       canary?.start();
       await controller.start();
       heartbeat = heartbeatOf(context, { controller, data, switches, brought, canary, bypass });
@@ -125,7 +125,7 @@ interface ShownParts {
   readonly siblings: LiveSiblingTls | undefined;
 }
 
-/** What the admin listener shows of policies and requests, and to which siblings. */
+/** What the admin listener shows of policies and requests, and the TLS identity by which siblings may read it. */
 function shown(
   context: ProcessContext,
   { data, controller, siblings }: ShownParts,
@@ -140,7 +140,7 @@ function shown(
   return { policyStatus, signedPolicy, request, siblings: siblings?.current };
 }
 
-/** What `/policy` shows. */
+/** Makes the document of `/policy`. */
 function statusOf(
   controller: PolicyController,
   switches: KillSwitchState | undefined,
@@ -157,7 +157,7 @@ interface ControllerOfParts<Compiled extends object> {
   readonly brought: BroughtPlugins<Compiled>;
   readonly drills: Drills<Compiled> | undefined;
   readonly siblings: LiveSiblingTls | undefined;
-  /** Has the fleet hear at once of what is in force now, or was refused. */
+  /** Makes the heartbeat report at once what came into force or was refused. */
   readonly tell: () => void;
   readonly onSwapped: () => void;
 }
@@ -200,7 +200,10 @@ async function controllerOf<Compiled extends object>(
   });
 }
 
-/** In the process that governs: of several workers none has to, and what one refuses none has set up. */
+/**
+ * Runs the policy's tests, in the process that governs. Workers need not run them, and no worker has set up a policy
+ * that fails them.
+ */
 function testerOf({ config, registry, clock, secretFiles }: ProcessContext) {
   return async (policy: EffectivePolicy, signal: AbortSignal) => {
     if (policy.tests.length === 0) return [];

@@ -1,5 +1,6 @@
-// What serves requests: plugins' services, upstream pools, the compile step, the policy in force, the client listener.
-// One process has it beside its control plane; of several, each worker has one.
+// Creates the data plane, which serves requests: services of plugins, upstream pools, the compile step, the policy in
+// force, the client listener. A single process has it beside its control plane; of several processes, each worker has
+// one.
 import type { Config } from "../config/config.ts";
 import { withoutIssuer } from "../drills/drilled-http.ts";
 import { DrilledTransport } from "../drills/drilled-transport.ts";
@@ -39,15 +40,15 @@ import { PolicyTrials, type ReadCandidate, type TrialWish } from "./policy-trial
 import type { ProcessContext } from "./process-context.ts";
 import { shownRequests } from "./shown-requests.ts";
 
-/** What is different in a worker. */
+/** Options that only workers set. */
 export interface DataPlaneOptions {
   /** How many processes serve for this sidecar; absent = 1. */
   readonly workerCount?: number;
-  /** The process above them, without Redis. */
+  /** Calls to the primary; for workers without Redis. */
   readonly workers?: HostServices["workers"];
-  /** Of the socket that is theirs in common. */
+  /** Closes the listening socket that the workers share, once its waiting connections are taken. */
   readonly takeBacklog?: TakeBacklog;
-  /** Until it is set; absent = 1. */
+  /** Value until `setFleetSize` is called; absent = 1. */
   readonly fleetSize?: number;
 }
 
@@ -56,23 +57,25 @@ export interface LocalDataPlane extends DataPlane<RoutedPolicy> {
   trust(trust: Pick<Trust, "keys">): void;
   document(path: string): string | undefined;
   tryCandidate(wish: TrialWish | undefined, candidate?: Pick<BesidePolicy, "policy">): void;
-  /** The same where each process reads the candidate for itself. */
+  /** As `tryCandidate`, but this process reads the candidate itself. */
   tryRead(wish: TrialWish, read: ReadCandidate): void;
-  /** Exchanges, upgrades included. */
+  /** Number of exchanges under way, including upgrades. */
   readonly inFlight: number;
   /** Rejects with StartError when an address cannot be bound. */
   listen(): Promise<Addresses>;
-  /** Serves on until nobody comes any more, within the configured limit; what is left then is cut off. */
+  /** Serves until no more requests come, within the configured limit; then cuts off what is left. */
   drain(): Promise<void>;
-  /** Closes what the listener, drained already, no longer needs: plugins first, which may still give back what they hold. */
+  /**
+   * Closes everything that a drained listener no longer needs: plugins first, which may still give back what they hold.
+   */
   close(): Promise<void>;
 }
 
-/** Plugins have bounded waits of their own; one that has not must not hold the exit up. */
+/** Time limit for closing plugins: one whose waits are unbounded must not delay the exit. */
 const closeLimitMs = 2_000;
 
 /**
- * @param config the settings with what this process may take of them
+ * @param config the settings, limited to what this process may use
  * @throws Error when a file that the settings name cannot be read
  */
 export function createDataPlane(
@@ -126,7 +129,7 @@ interface ListenerParts {
   readonly policy: () => RoutedPolicy | undefined;
 }
 
-/** Where requests come in: clients', and the service's own where the settings ask for that. */
+/** Creates the listeners: for clients, and for the service's own calls if the settings ask for it. */
 function listenersOf(
   context: ProcessContext,
   config: Config,
@@ -143,7 +146,7 @@ function listenersOf(
       await egress?.listen();
       return await clients.listen();
     },
-    /** The service may need its own calls for the requests that it still has. */
+    /** Egress drains last: the service may need its own calls to finish its requests. */
     async drain(): Promise<void> {
       await listener.drain(drainLimits(config), takeBacklog);
       await egress?.drain();
@@ -165,7 +168,7 @@ async function closePlugins(
   logger.warn({ limitMs: closeLimitMs }, "plugins are not closed in time; the process ends without that");
 }
 
-/** What a control plane does with it and asks of it. */
+/** Implements what the control plane does with the data plane and asks of it. */
 function governed(
   trials: PolicyTrials,
   shadow: PolicyShadow,
@@ -174,7 +177,7 @@ function governed(
 ) {
   const { metrics } = telemetry;
   const { inForce } = trials;
-  /** One of the two is tried at most. */
+  /** At most one of the two is tried at a time. */
   const tries = (wish: TrialWish | undefined, read?: ReadCandidate): void => {
     const [mine, other] = wish?.shadow === true ? [shadow, trials] : [trials, shadow];
     void other.try(undefined);

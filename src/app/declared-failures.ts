@@ -1,4 +1,4 @@
-// What the policy in force says of a failure, by route: for the report of a drill.
+// Finds what the policy in force declares for a failure, by route, for the report of a drill.
 import type { Fault } from "../drills/fault.ts";
 import type { PluginDefinition } from "../plugin-api/contract.ts";
 import type { EffectivePolicy } from "../policy/read.ts";
@@ -7,7 +7,10 @@ type Route = EffectivePolicy["unmatched"];
 
 const maxDepth = 6;
 
-/** By a route's path, "" = requests that no route takes: `rate-limit: onStoreError=local`, a text for each option. */
+/**
+ * @returns texts such as `rate-limit: onStoreError=local`, one per option, by the route's path; "" = requests that no
+ * route takes
+ */
 export function declaredFailures(
   policy: Pick<EffectivePolicy, "routes" | "unmatched" | "document">,
   fault: Fault,
@@ -55,7 +58,7 @@ function failMode(
   return typeof mode === "string" ? `${name}: failMode=${mode}` : `${name}: as its package says`;
 }
 
-/** With their defaults. */
+/** The route's options for the plugin, with defaults. */
 function optionsOf({ pluginConfig }: Route, definition: PluginDefinition | undefined): unknown {
   if (definition === undefined) return undefined;
   const {
@@ -69,7 +72,7 @@ function optionsOf({ pluginConfig }: Route, definition: PluginDefinition | undef
   return definition.options.safeParse(own).data;
 }
 
-/** Every `onStoreError` below, with the way to it. */
+/** Every `onStoreError` in the options, at any depth, with its path. */
 function storeErrors(options: unknown, path: readonly string[]): string[] {
   if (typeof options !== "object" || options === null || path.length > maxDepth) return [];
   return Object.entries(options).flatMap(([key, value]: [string, unknown]) => {

@@ -1,13 +1,13 @@
-// How many files and connections the system lets this process have open, and what of that goes to whom: a listener that
-// takes more than there are leaves nothing for the service, Redis and the health check, and resets whoever comes.
+// Divides the file descriptors that the system allows this process. A listener that takes more connections than there
+// are descriptors leaves none for the service, Redis and the health check, and resets new clients.
 import { readdirSync, readFileSync } from "node:fs";
 import type { Config } from "../config/config.ts";
 import type { Logger } from "../plugin-api/telemetry.ts";
 
-/** Kept for Redis, issuers, files and the admin listener, or a quarter where that is less. */
+/** Descriptors kept for Redis, issuers, files and the admin listener; a quarter of the limit if that is less. */
 const maxReserved = 128;
 
-/** What one process may have open; undefined where the system does not tell (no /proc). */
+/** How many descriptors this process may have open; undefined when the system does not tell (no /proc). */
 export function maxOpenFiles(): number | undefined {
   try {
     const [, soft] = /^Max open files\s+(\d+)/m.exec(readFileSync("/proc/self/limits", "latin1")) ?? [];
@@ -28,12 +28,12 @@ function openFiles(): number {
 type Connections = Pick<Config, "maxConnections" | "upstreamConnections" | "upstreamUpgrades">;
 
 /**
- * Divides descriptors: a third of what is left goes to requests to the service, a quarter to upgrades, which take one of a client's besides,
- * the rest to clients; nobody gets more than is set.
- * @param limit what the process may have open
- * @param open what it has open already
- * @returns the settings as they can be kept, and what is left for the admin listener
- * @throws Error when so few are left that nobody could be served
+ * Divides the descriptors: a third of what is left goes to requests to the service, a quarter to upgrades (each also
+ * takes a client's connection), the rest to clients. None gets more than its setting.
+ * @param limit how many the process may have open
+ * @param open how many it has open already
+ * @returns the settings that can be kept, and the number of connections for the admin listener
+ * @throws Error when too few are left to serve anybody
  */
 export function divideDescriptors<T extends Connections>(
   config: T,
@@ -56,7 +56,7 @@ export function divideDescriptors<T extends Connections>(
   };
 }
 
-/** The same for this process, with a line when the settings ask for more than there is. */
+/** Applies `divideDescriptors` to this process, and logs when the settings ask for more than there is. */
 export function fitDescriptors(config: Config, logger: Logger): { config: Config; adminConnections: number } {
   const limit = maxOpenFiles();
   if (limit === undefined) return { config, adminConnections: maxReserved >> 1 };

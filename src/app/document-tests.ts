@@ -1,5 +1,5 @@
-// The tests of documents that no sidecar has yet, for each service that they are for: what `policy test` and
-// `policy apply` run.
+// Runs the tests of policy documents that no sidecar has yet, for each service that they are for. `policy test` and
+// `policy apply` use it.
 import type { Config } from "../config/config.ts";
 import { runTests, type TestResult } from "../policy-tests/run.ts";
 import { standInSecrets } from "../policy-tests/stand-in-secrets.ts";
@@ -9,20 +9,20 @@ import { systemClock } from "../runtime/clock.ts";
 import { benchOptions } from "./bench-options.ts";
 import { pluginsByName, registry } from "./registry.ts";
 
-/** Results that hold for these services. */
+/** Test results, with the services that they hold for. */
 export interface ServiceResults {
   readonly services: readonly string[];
   readonly results: readonly TestResult[];
 }
 
-/** A name that no service of the document has, for all of those. */
+/** Stands for all services that the document does not name: no service can have this name. */
 const unnamed = "(any other)";
 
 /**
- * @param named services that the shared document says something about
- * @param service the only one that counts; undefined = those, and one for all others
- * Rejects with PolicyRefused where the documents are not valid, or their tests take too long, and with another Error
- * where a plugin cannot be set up.
+ * @param named services about which the shared document says something
+ * @param service the only service to test; undefined = the named ones, and one that stands for all others
+ * Rejects with PolicyRefused when the documents are not valid, or their tests take too long; with another Error when a
+ * plugin cannot be set up.
  */
 export async function testDocuments(
   config: Config,
@@ -41,13 +41,16 @@ export async function testDocuments(
   return found;
 }
 
-/** A policy with the services whose it is. */
+/** A policy, with the services that have it. */
 export interface ServicesPolicy {
   readonly policy: EffectivePolicy;
   readonly services: readonly string[];
 }
 
-/** For each service of `testDocuments`, those together that have the same. Rejects with PolicyRefused. */
+/**
+ * Reads the policy of each service of `testDocuments`. Services with the same policy share one entry. Rejects with
+ * PolicyRefused.
+ */
 export async function policiesFor(
   config: Config,
   raw: RawPolicy,

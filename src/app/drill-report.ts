@@ -1,9 +1,9 @@
-// What callers got during a drill, by route, from counts before it and after it.
+// Reports what callers got during a drill, by route, from counts before and after it.
 import { drilledRequests } from "../drills/counted-exchanges.ts";
 import type { DrilledRoute } from "../drills/status.ts";
 import type { MetricsSnapshot } from "../telemetry/metrics.ts";
 
-/** Counts by the values of the labels. */
+/** Counts by their label values. */
 type Counts = ReadonlyMap<string, { readonly labels: readonly string[]; readonly count: number }>;
 
 export function countsOf(snapshots: readonly MetricsSnapshot[]): Counts {
@@ -22,7 +22,7 @@ interface Row {
   readonly answeredBy: Record<string, number>;
 }
 
-/** Routes that the policy says something of, and those that were asked for. */
+/** Covers the routes about which the policy declares something, and those that were requested. */
 export function drilledRoutes(
   before: Counts,
   after: Counts,

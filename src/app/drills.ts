@@ -1,4 +1,4 @@
-// Drills of this sidecar: one at a time, over all its processes, ended by a timer of its own.
+// Runs drills on this sidecar: one at a time, across all its processes. A timer in the sidecar ends each.
 import { randomInt } from "node:crypto";
 import { AdminProblem } from "../admin/answer.ts";
 import type { Check } from "../admin/readiness.ts";
@@ -20,7 +20,7 @@ interface Running {
   readonly forMs: number;
 }
 
-/** What is under way at the end may still be answered, before it is counted. */
+/** How long to wait before counting, so that exchanges under way at the end can still be answered. */
 const settleMs = 300;
 
 export class Drills<Compiled extends object> implements DrillSource {
@@ -32,12 +32,15 @@ export class Drills<Compiled extends object> implements DrillSource {
   #policy: EffectivePolicy | undefined;
   #running: Running | undefined;
   #last: DrillReport | undefined;
-  /** Not those of a process before this one: who waits for a report would take another drill's for it. */
+  /**
+   * Starts at a random id: with the ids of an earlier process, a caller that waits for a report would take another
+   * drill's report for it.
+   */
   #ids = randomInt(2 ** 40);
-  /** Of one that was ended before it began. */
+  /** Id of the drill that was ended before it began. */
   #endedEarly = 0;
 
-  /** @returns undefined where they are off */
+  /** @returns undefined when drills are off */
   static of<Compiled extends object>(
     context: ProcessContext,
     data: DataPlane<Compiled>,
@@ -70,7 +73,7 @@ export class Drills<Compiled extends object> implements DrillSource {
     return { service, instance, running: this.shown(), last: this.#last ?? null };
   }
 
-  /** null = none goes on. */
+  /** null = no drill is running. */
   shown(): DrillStatus["running"] {
     return this.#running === undefined ? null : { ...this.#running, leftMs: this.#drill.leftMs };
   }
@@ -83,7 +86,7 @@ export class Drills<Compiled extends object> implements DrillSource {
 
   async begin(query: URLSearchParams, peer: string): Promise<DrillStatus> {
     const { fault, forMs } = this.#asked(query);
-    // Before anything is waited for: another one is refused from here on.
+    // Set before the first await, so that from here on another drill is refused.
     const running = { id: ++this.#ids, fault: fault.text, forMs };
     this.#running = running;
     try {
@@ -140,7 +143,7 @@ export class Drills<Compiled extends object> implements DrillSource {
     this.#data.tellDrill?.({ fault: running.fault, forMs: running.forMs });
   }
 
-  /** Never rejects. */
+  /** Counts the answers and keeps the report. Never rejects. */
   async #report(fault: Fault, running: Running, before: ReturnType<typeof countsOf>): Promise<void> {
     const { telemetry, audit, registry } = this.#context;
     const { logger } = telemetry;

@@ -1,4 +1,5 @@
-// What egress shows to other sidecars and believes of them: our SVID, and of each peer the bundle of its own trust domain.
+// Provides TLS credentials for egress: the sidecar shows its own SVID, and trusts for each peer the bundle of the
+// peer's trust domain.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Config } from "../config/config.ts";
@@ -12,18 +13,21 @@ import { type RenewedTls, renewTls } from "./renewed-tls.ts";
 export class EgressTls {
   readonly #telemetry: ProcessContext["telemetry"];
   readonly #config: Config;
-  /** Of our SVID, whatever its file comes to hold. */
+  /** Trust domain of the sidecar's own SVID. It stays the same even if the file later holds another. */
   readonly #own: string | undefined;
   readonly #byDomain = new Map<string | undefined, RenewedTls>();
 
-  /** @throws Error when a file of the settings cannot be read */
+  /** @throws Error when a file that the settings name cannot be read */
   constructor({ telemetry }: ProcessContext, config: Config) {
     this.#telemetry = telemetry;
     this.#config = config;
     this.#own = domainOf(readFileSync(config.spiffeCert ?? "", "utf8"));
   }
 
-  /** @param peer the SPIFFE id that has to be there @throws Error when a file of the settings cannot be read */
+  /**
+   * @param peer the SPIFFE id that the peer must prove
+   * @throws Error when a file that the settings name cannot be read
+   */
   towards(peer: string): Credentials {
     const domain = parseSpiffeId(peer)?.trustDomain;
     const known = this.#byDomain.get(domain) ?? this.#renew(domain);
@@ -46,7 +50,9 @@ export class EgressTls {
   }
 }
 
-/** None where there is none, or none that can be taken: the listener's log says why. */
+/**
+ * The CA certificates of that domain; empty when there is no bundle, or an invalid one. The listener's log says why.
+ */
 function bundleIn(folder: string, domain = ""): readonly string[] {
   try {
     return [readBundle(join(folder, `${domain}.pem`))];

@@ -1,5 +1,6 @@
-// Egress: the service's own calls to others come in on loopback, and go to the sidecars there by mTLS, with retries and
-// traces. Only to hosts that the settings name, and only where the other end proves to be who they say.
+// Runs egress: the service's calls to other services come in on loopback and go to the sidecars there by mTLS, with
+// retries and traces. Calls go only to hosts that the settings name, and only if the other end proves the identity that
+// they give.
 import { X509Certificate } from "node:crypto";
 import type { AddressInfo } from "node:net";
 import type { Config } from "../config/config.ts";
@@ -33,7 +34,7 @@ import { EgressTls } from "./egress-tls.ts";
 export interface Egress {
   /** Rejects with StartError when the address cannot be bound. */
   listen(): Promise<void>;
-  /** Serves what is under way, for a moment: the service has ended its requests by then. */
+  /** Waits a moment for calls that are under way: the service has ended its requests by then. */
   drain(): Promise<void>;
   close(): void;
 }
@@ -46,7 +47,10 @@ type EgressConfig = Config & {
 const replayBytes = 65_536;
 const drainMs = 1_000;
 
-/** @returns undefined where the settings ask for none @throws Error when a file of theirs cannot be read */
+/**
+ * @returns undefined when the settings ask for no egress
+ * @throws Error when a file that the settings name cannot be read
+ */
 export function createEgress(
   context: ProcessContext,
   config: Config,
@@ -90,7 +94,7 @@ function createUpstreams({ telemetry: { metrics } }: ProcessContext, config: Con
     maxQueued: config.upstreamQueue,
     maxUpgrades: config.upstreamUpgrades,
     idleTimeoutMs: config.upstreamIdleMs,
-    // There is one client.
+    // There is only one client, the service: it may have everything.
     clientShare: 100,
   };
   const upstreams = new Upstreams((target) => createTransport(target, pool), metrics);
@@ -132,7 +136,7 @@ interface PolicyParts {
   readonly tls: EgressTls;
 }
 
-/** A route for each destination, found by the host that is called. */
+/** Makes a route for each destination, found by the host that is called. */
 async function createPolicy(
   { telemetry: { logger, metrics }, clock }: ProcessContext,
   config: EgressConfig,
@@ -158,7 +162,7 @@ async function createPolicy(
   }
   const unmatched = specOf("", "", config.upstreamTimeoutMs);
   const snapshot = await createSnapshot({ routes: [...served.keys()], unmatched }, host, () => {});
-  // Nothing is sent where no route is: any will do.
+  // Requests without a route are never sent, so any transport will do.
   const [nowhere] = [...served.values()] as [Served, ...Served[]];
   const upstreamOf = ({ spec }: CompiledRoute) => served.get(spec) ?? nowhere;
   return await RoutedPolicy.over(snapshot, createRequestCounters(metrics), upstreamOf, {
@@ -171,7 +175,7 @@ async function createPolicy(
   });
 }
 
-/** For labels, too. */
+/** Also used in labels. */
 const routeOf = (host: string): string => `/egress/${host}`;
 
 function specOf(path: string, upstreamName: string, timeoutMs: number): RouteSpec {
@@ -202,7 +206,7 @@ function targetOf(
 
 const tellMs = 60_000;
 
-/** Who is found at a destination, and must not be: told of once a minute. */
+/** Checks the identity of a destination's peer, and warns about a wrong one at most once a minute. */
 class Strangers {
   readonly #destination: EgressDestination;
   readonly #logger: Logger;
@@ -215,7 +219,7 @@ class Strangers {
     this.#clock = clock;
   }
 
-  /** An SVID is held to its id; its names, if it has any, say nothing (X509-SVID section 5). */
+  /** An SVID is checked by its id. Its DNS names, if it has any, do not count (X509-SVID section 5). */
   faultOf(certificate: Buffer): Error | undefined {
     const { host, address, peer } = this.#destination;
     const id = readSvid(new X509Certificate(certificate))?.text;

@@ -1,4 +1,4 @@
-// A sidecar within a program of somebody's, such as the tests of a service: `import { createSidecar } from "outrigger"`.
+// Runs a sidecar inside another program, such as the tests of a service: `import { createSidecar } from "outrigger"`.
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -17,16 +17,22 @@ export { version } from "../version.ts";
 export interface SidecarOptions {
   /** The service: `http://127.0.0.1:3000`, `unix:/run/app.sock`. */
   readonly upstream: string;
-  /** Policy document; `apiVersion` is filled in. Absent: from where `env` says, or the built-in one, which logs and forwards. */
+  /**
+   * Policy document; `apiVersion` is filled in. Absent: the policy comes from where `env` says, else the built-in one
+   * logs and forwards.
+   */
   readonly policy?: Readonly<Record<string, unknown>>;
-  /** For policies to name, beside the built-in plugins. */
+  /** Plugins that policies can name, beside the built-in ones. */
   readonly plugins?: readonly PluginDefinition[];
   /** Default: a free port on loopback. */
   readonly listen?: string;
   readonly admin?: string;
-  /** Further settings, by the names of the environment: `{ REDIS_URL, OUTRIGGER_SERVICE, … }`. Nothing of the process's own counts. */
+  /**
+   * Further settings by their environment names: `{ REDIS_URL, OUTRIGGER_SERVICE, … }`. The environment of the process
+   * itself is ignored.
+   */
   readonly env?: Environment;
-  /** Gets the log, a JSON text a line. Default: nobody. */
+  /** Receives the log, one JSON object per line. Default: the log is discarded. */
   readonly log?: Writable;
 }
 
@@ -34,17 +40,18 @@ export interface EmbeddedSidecar extends AsyncDisposable {
   /** `http://127.0.0.1:port`, or `unix:/path`. */
   readonly url: string;
   readonly adminUrl: string;
-  /** Puts another document in the first one's place, which is in force soon after: an error is in the log and under /policy. */
+  /** Replaces the policy document. It comes into force soon after; an error appears in the log and under /policy. */
   setPolicy(policy: Readonly<Record<string, unknown>>): void;
   /** The text of /metrics. */
   metrics(): Promise<string>;
-  /** Drains and ends it. A second call waits for the same. */
+  /** Drains and stops the sidecar. A second call waits for the first. */
   stop(): Promise<void>;
 }
 
 /**
- * Serves once this resolves. Takes no signal and ends no process. Rejects, with nothing left behind: ConfigError when settings
- * are refused, StartError when an address cannot be had. A policy that is refused is told in the log, and requests are 503.
+ * Resolves when the sidecar serves. It handles no signals and never ends the process. Rejects, leaving nothing behind,
+ * with ConfigError when settings are refused, or StartError when an address cannot be bound. A refused policy does not
+ * reject: the log reports it, and requests get 503.
  * @param overrides for tests of the sidecar itself
  */
 export async function createSidecar(
@@ -88,7 +95,7 @@ function embedded(
 function urlOf(address: AddressInfo | string): string {
   if (typeof address === "string") return `unix:${address}`;
   const { port, family } = address;
-  // Where any address is listened on, loopback answers.
+  // A listener on all addresses is reached on loopback.
   const host = address.address.replace(/^0\.0\.0\.0$/, "127.0.0.1").replace(/^::$/, "::1");
   return family === "IPv6" ? `http://[${host}]:${port}` : `http://${host}:${port}`;
 }
@@ -104,7 +111,7 @@ function environmentOf(options: SidecarOptions, policyFile: string): Environment
   };
 }
 
-/** With the secrets that any of these or of the built-in plugins brings. */
+/** Reads the settings, including the secrets that these and the built-in plugins declare. */
 function configOf(registry: readonly PluginDefinition[], env: Environment): Config {
   const byName = new Map([...builtIn, ...registry].map((plugin) => [plugin.name, plugin]));
   return new ConfigReader([...byName.values()]).load(env);

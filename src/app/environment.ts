@@ -1,4 +1,4 @@
-// The environment as this sidecar reads it: the settings, and the secrets that the built-in plugins bring.
+// Reads the environment for this sidecar: the settings, and the secrets that the built-in plugins declare.
 import { ConfigReader } from "../config/config.ts";
 import { registry } from "./registry.ts";
 

@@ -1,4 +1,5 @@
-// Where the packages of a policy's extensions come from: the same for the process that governs, its workers, and commands.
+// Creates the store of packages for a policy's extensions. The process that governs, its workers and commands use the
+// same sources.
 import type { CheckDisk } from "../files/check-disk.ts";
 import { join } from "node:path";
 import type { Config } from "../config/config.ts";
@@ -7,7 +8,7 @@ import type { PackageRedis } from "../extensions/redis-source.ts";
 import type { RightsGiver } from "../extensions/rights.ts";
 import { createSources } from "../extensions/sources.ts";
 
-/** Shorter than the time for reading a policy, so that it is told which package is late. */
+/** Shorter than the time limit for reading a policy, so that the error names the package that is late. */
 const limitMs = 20_000;
 
 /** @param store undefined = there is no Redis */
@@ -20,7 +21,7 @@ export function createPackageStore(
   const { stateDir } = config;
   return new PackageStore({
     sources: createSources(config, store),
-    // Workers find there what the process above them has fetched. Without a folder each fetches for itself.
+    // Workers find there what their primary has fetched. Without a folder each process fetches for itself.
     dir: stateDir === undefined ? undefined : join(stateDir, "packages"),
     onTrouble,
     checkDisk,
@@ -29,7 +30,10 @@ export function createPackageStore(
   });
 }
 
-/** Whoever can write to Redis could have code of theirs run with the sidecar's rights, where policies need no signature. */
+/**
+ * Decides who may grant rights to packages. Where policies need no signature, anyone who can write to Redis could
+ * otherwise run code with the sidecar's rights.
+ */
 function rightsBy({
   policyKeys,
   redis,

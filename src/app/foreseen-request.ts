@@ -1,4 +1,5 @@
-// What a policy that no sidecar need have yet would make of a request: `outrigger explain --request`.
+// Predicts what a policy, which may not be in force anywhere yet, would do with a request: `outrigger explain
+// --request`.
 import type { Config } from "../config/config.ts";
 import { explainRequest, type ForeseenRequest, type RefusedHead } from "../policy-tests/explain.ts";
 import { standInSecrets } from "../policy-tests/stand-in-secrets.ts";
@@ -13,8 +14,8 @@ import { registry } from "./registry.ts";
 export type { ForeseenRequest };
 
 /**
- * Checks a request as one of a policy's tests is checked.
- * @returns it, or what is wrong with it
+ * Checks a request by the rules for a request in a policy's tests.
+ * @returns the request, or what is wrong with it
  */
 export function readRequest(written: object): PolicyTest["request"] | readonly string[] {
   const { data, error } = tests.safeParse([{ name: "request", request: written, expect: { status: 200 } }]);
@@ -23,7 +24,7 @@ export function readRequest(written: object): PolicyTest["request"] | readonly s
   return (error?.issues ?? []).map(({ path, message }) => `${path.slice(2).join(".")}: ${message}`);
 }
 
-/** Rejects with PolicyRefused where the policy is not valid, and with another Error where a plugin cannot be set up. */
+/** Rejects with PolicyRefused when the policy is not valid, and with another Error when a plugin cannot be set up. */
 export async function foresee(
   config: Config,
   raw: RawPolicy,

@@ -1,4 +1,4 @@
-// What a control plane governs, whichever processes serve.
+// Defines the interface of a data plane, by which a control plane governs it, whichever processes serve.
 import type { Check } from "../admin/readiness.ts";
 import type { KillSwitch } from "../kill-switch/kill-switch.ts";
 import type { BesidePolicy } from "../policy/beside.ts";
@@ -10,50 +10,50 @@ import type { OnTapEvent } from "../telemetry/requests/tap-hub.ts";
 import type { TapRequest } from "../telemetry/requests/tap-request.ts";
 import type { TrialReport, TrialWish } from "./policy-trial.ts";
 
-/** What a control plane governs: the data plane of its own process, or the workers. */
+/** What a control plane governs: the data plane of its own process, or all workers as one. */
 export interface DataPlane<Compiled> {
   /** Sets a policy up. Rejects, leaving nothing behind, when that fails. */
   compile(policy: EffectivePolicy, raw: RawPolicy): Promise<Compiled>;
-  /** Puts it in force; the one before is closed after its last exchange. */
+  /** Puts a policy in force; the previous one is closed after its last exchange. */
   swap(compiled: Compiled): void;
-  /** Closes one that is not put in force. */
+  /** Closes a policy that does not come into force. */
   release(compiled: Compiled): void;
-  /** Who may sign from now on, whatever policy is in force. */
+  /** Sets the keys that may sign from now on, whatever policy is in force. */
   trust(trust: Trust): void;
-  /** Live sidecars of the service, this one included. */
+  /** @param sidecars number of live sidecars of the service, including this one */
   setFleetSize(sidecars: number): void;
-  /** Takes these plugins out of their routes' chains, of every policy from now on. */
+  /** Takes these plugins out of their routes' chains, for the policy in force and later ones. */
   switchOff(switches: readonly KillSwitch[]): void;
   /**
-   * @param wish what is tried beside the policy in force; undefined = nothing
-   * @param candidate undefined = nobody gets it here, and the policy in force is counted
+   * @param wish what to try beside the policy in force; undefined = nothing
+   * @param candidate undefined = nobody gets the candidate here, and only the policy in force is counted
    */
   tryCandidate(wish: TrialWish | undefined, candidate?: BesidePolicy): void;
-  /** How that fares; undefined = nothing is tried. */
+  /** State of the trial; undefined = nothing is tried. */
   trial(): TrialReport | undefined;
-  /** @param listener told as soon as a candidate's answers go wrong */
+  /** @param listener called as soon as a candidate's answers go wrong */
   whenInTrouble(listener: () => void): void;
-  /** The level of this process has changed. */
+  /** Called when the log level of this process has changed. */
   onLogLevel?(level: string): void;
-  /** Of several processes each behaves as if; undefined = that is over. */
+  /** With several processes: tells each to start the drill; undefined = the drill is over. */
   tellDrill?(drill: { readonly fault: string; readonly forMs: number } | undefined): void;
   readonly draining: boolean;
-  /** From now on it is not ready, and every response closes its connection. */
+  /** From now on the sidecar is not ready, and every response closes its connection. */
   beginDrain(): void;
-  /** Whether it serves. */
+  /** The check that it serves. */
   check(): Check;
-  /** What plugins say is wrong, by name. */
+  /** What plugins report as wrong, by plugin name. */
   troubles(): Iterable<[name: string, trouble: string]>;
-  /** All metrics, one of each process. */
+  /** All metrics, one snapshot per process. */
   metricsSnapshots(): Promise<readonly MetricsSnapshot[]>;
-  /** All metrics in the Prometheus text format. @param open in OpenMetrics instead */
+  /** All metrics in the Prometheus text format. @param open true = OpenMetrics instead */
   renderMetrics(open?: boolean): Promise<string>;
-  /** How the plugins of the policy in force fare. */
+  /** State of the plugins of the policy in force. */
   plugins(): Promise<readonly PluginReport[]>;
-  /** What is known of requests with this id that are over: `ShownRequest` each. */
+  /** Ended requests with this id: each is a `ShownRequest`. */
   requests(id: string): Promise<readonly unknown[]>;
-  /** Shows exchanges as they end. @returns ends it. @throws Error when too many look on */
+  /** Shows exchanges as they end. @returns ends the tap @throws Error when there are too many taps */
   tap(request: TapRequest, onEvent: OnTapEvent): () => void;
-  /** A plugin's document by its path on the admin listener: JSON. */
+  /** A plugin's document (JSON), by its path on the admin listener. */
   document(path: string): string | undefined | Promise<string | undefined>;
 }

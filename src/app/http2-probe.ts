@@ -1,4 +1,4 @@
-// One question to a service that speaks HTTP/2, on a connection of its own: a path, or gRPC's health checking protocol
+// Probes a service that speaks HTTP/2, on a connection of its own: by a path, or by gRPC's health checking protocol
 // (grpc.health.v1.Health/Check).
 import http2 from "node:http2";
 import { Connector } from "../upstream/connector.ts";
@@ -7,17 +7,17 @@ import type { UpstreamTarget } from "../upstream/transport.ts";
 export interface ProbeRequest {
   readonly path: string;
   readonly host: string;
-  /** Asked by gRPC; "" = the whole server. */
+  /** Name of the service to ask by gRPC; "" = the whole server. */
   readonly grpcService?: string | undefined;
 }
 
 const servingStatuses = ["UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN"];
 const serving = 1;
-/** Of an answer: it has two bytes behind a prefix of five. */
+/** Limit for an answer: a good one has a prefix of five bytes and two bytes. */
 const maxAnswerBytes = 1_024;
 const headEnds = http2.constants.NGHTTP2_FLAG_END_STREAM;
 
-/** @param done called once, later: undefined = it is ready, else why not @returns gives it up, with that as the reason */
+/** @param done called once, later: undefined = ready, else why not @returns gives up the probe, with that reason */
 export function askHttp2(
   target: UpstreamTarget,
   request: ProbeRequest,
@@ -61,7 +61,7 @@ function headOf({ path, host, grpcService }: ProbeRequest): http2.OutgoingHttpHe
   return { ...shared, ...head, "content-type": "application/grpc" };
 }
 
-/** A HealthCheckRequest: its field 1 is the service's name, shorter than what a second byte of its length would be for. */
+/** Encodes a HealthCheckRequest: field 1 is the service's name. Its length takes one byte or two. */
 function messageOf(service: string): Buffer {
   const name = Buffer.from(service);
   const length = name.length < 128 ? [name.length] : [(name.length & 0x7f) | 0x80, name.length >> 7];
@@ -90,7 +90,10 @@ function readHealth(stream: http2.ClientHttp2Stream, settle: (trouble: string | 
   stream.once("end", () => setImmediate(() => settle(trouble(fields, Buffer.concat(chunks)))));
 }
 
-/** @param fields with the status of the call @param answer a HealthCheckResponse behind its prefix: its field 1 is a number */
+/**
+ * @param fields include the status of the call
+ * @param answer a HealthCheckResponse after its prefix; field 1 is the serving status
+ */
 function trouble(fields: http2.IncomingHttpHeaders, answer: Buffer): string | undefined {
   const code = fields["grpc-status"] ?? "none";
   if (code !== "0") return `answers grpc-status ${String(code)}`;

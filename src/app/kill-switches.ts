@@ -1,5 +1,5 @@
-// The kill switches of this sidecar: read by its control plane, honoured by its data plane, told in the log, as a metric,
-// under /policy and in the heartbeat.
+// Follows the kill switches of this sidecar. The control plane reads them and the data plane honours them; the log, a
+// metric, /policy and the heartbeat show them.
 import { KeptSwitches } from "../kill-switch/kept-switches.ts";
 import { disabledKey, type KillSwitch, switchField, whyUnread } from "../kill-switch/kill-switch.ts";
 import { signedOpener } from "../kill-switch/signed-switch.ts";
@@ -9,16 +9,19 @@ import type { VerifyKey } from "../policy/signature/verify-keys.ts";
 import type { ProcessContext } from "./process-context.ts";
 
 export interface KillSwitchState {
-  /** Those in force, oldest first. */
+  /** The switches in force, oldest first. */
   readonly current: readonly KillSwitch[];
-  /** Who may sign them from now on: those that are known are judged anew. */
+  /** Sets the keys that may sign switches. The known switches are verified again. */
   trust(keys: readonly VerifyKey[]): Promise<void>;
-  /** Resolves within a bounded time, before anything is served. */
+  /** Reads the switches before anything is served. Resolves within a bounded time. */
   start(): Promise<void>;
   stop(): Promise<void>;
 }
 
-/** @param honour takes out of the chains what is switched off */
+/**
+ * @param honour takes the switched-off plugins out of the chains
+ * @returns undefined without Redis
+ */
 export function watchKillSwitches(
   context: ProcessContext,
   honour: (switches: readonly KillSwitch[]) => void,
@@ -43,7 +46,7 @@ export function watchKillSwitches(
             onTrouble: (message) => logger.warn({}, message),
             checkDisk: context.drill?.checkDisk,
           }),
-    // Without an end, who steals Redis could put a signed one back for good.
+    // A signed switch needs an end: without one, whoever steals access to Redis could put an old one back for good.
     needsEnd: policyKeys !== undefined,
     open: policyKeys && signedOpener(() => trusted),
     onChange({ switches }) {
@@ -67,7 +70,7 @@ export function watchKillSwitches(
 
 const maxToldFields = 8;
 
-/** What the log and a metric say of switches that are not honoured. */
+/** Reports switches that are not honoured, in the log and a metric. */
 function complaints({ config, telemetry: { logger, metrics } }: ProcessContext) {
   const { keyPrefix, policyKeys } = config;
   const unread = metrics.gauge(
@@ -92,7 +95,7 @@ function complaints({ config, telemetry: { logger, metrics } }: ProcessContext) 
       unread.set(0);
       logger.info({}, "kill switches can be read again");
     },
-    // Whoever holds Redis can set thousands at a time: one line.
+    // One line for all, because whoever controls Redis can set thousands at a time.
     onIgnored: (fields: readonly string[]) =>
       logger.error(
         { fields: fields.slice(0, maxToldFields), count: fields.length },

@@ -1,17 +1,17 @@
-// The secrets of plugins as they are now: their files may be written anew while the sidecar runs. What a set-up was given
-// stays as it was; what outlives set-ups asks here and hears what is in force.
+// Holds the current secrets of plugins, whose files may change while the sidecar runs. A set-up keeps the secrets that
+// it was given. Whatever outlives set-ups asks here and gets those in force.
 import { createSeals } from "../redis/seals.ts";
 import type { StoreSeal, StoreSeals } from "../plugin-api/store.ts";
 import type { Secrets } from "../plugin-api/services.ts";
 import { createSecrets, type SecretHosts } from "../config/secret-hosts.ts";
 
-/** What the settings hold for plugins. */
+/** Secrets from the settings, for plugins. */
 export interface SecretValues {
   readonly secrets: Readonly<Record<string, string>>;
   readonly storeKeys: readonly string[] | undefined;
 }
 
-/** One state of all of them. */
+/** One consistent state of all secrets. */
 export interface SecretGeneration {
   readonly values: SecretValues;
   readonly secrets: Secrets;
@@ -27,7 +27,7 @@ export class LiveSecrets implements Secrets {
     this.#inForce = this.next(values);
   }
 
-  /** A state that is not in force yet. */
+  /** Makes a state that is not in force yet. */
   next(values: SecretValues): SecretGeneration {
     const generation = ++this.#last;
     return { values, secrets: { generation, ...createSecrets(values.secrets, this.#hosts) } };
@@ -53,7 +53,7 @@ export class LiveSecrets implements Secrets {
     return this.#inForce.secrets.sentTo(name, url);
   }
 
-  /** Seals under the keys in force; undefined where there are none. */
+  /** Seals with the keys in force; undefined when there are no keys. */
   seals(keyPrefix: string, service: string): StoreSeals | undefined {
     if (this.#inForce.values.storeKeys === undefined) return undefined;
     return {

@@ -1,4 +1,4 @@
-// What the settings say of collectors, for whatever is sent there.
+// Reads the settings of OTLP collectors, for every signal that is sent to one.
 import { readFileSync } from "node:fs";
 import type { Config } from "../config/config.ts";
 import type { OtlpResource } from "../telemetry/otlp/attributes.ts";
@@ -8,20 +8,20 @@ import { createHttpCarrier } from "../telemetry/otlp/http-carrier.ts";
 import { version } from "../version.ts";
 
 export interface Signal {
-  /** Its own collector, as it is. */
+  /** The signal's own collector, used unchanged. */
   readonly endpoint: URL | undefined;
-  /** Behind the collector of all signals, over HTTP. */
+  /** Path to append to the URL of the common collector, over HTTP. */
   readonly path: string;
   readonly grpcPath: string;
-  /** Beside those of all signals. */
+  /** Headers in addition to the common ones. */
   readonly headers: Readonly<Record<string, string>> | undefined;
   readonly protocol: Config["otelProtocol"];
-  /** In place of that of all signals. */
+  /** Replaces the common timeout. */
   readonly timeoutMs?: number | undefined;
   readonly contentType: string;
 }
 
-/** Over HTTP the endpoint of all signals gets the signal's path behind its own. */
+/** The signal's own collector, else the common one with the signal's path appended. */
 export function collectorOf(
   { otelEndpoint }: Config,
   { endpoint, path }: Pick<Signal, "endpoint" | "path">,

@@ -1,4 +1,4 @@
-// The policy's part of the composition: which source, what is kept, and what log and metrics tell of it.
+// Assembles the policy controller: which source it reads, what it keeps on disk, and what log and metrics report of it.
 import type { SiblingTls } from "../admin/siblings.ts";
 import type { CheckDisk } from "../files/check-disk.ts";
 import { extname } from "node:path";
@@ -40,18 +40,18 @@ export interface ControllerParts<Snapshot> extends Pick<
   readonly clock: Clock;
   readonly audit: Pick<Audit, "change">;
   readonly adminToken: () => string | undefined;
-  /** Absent: they are known by the token. */
+  /** TLS identity of siblings; absent = siblings are recognised by the token. */
   readonly siblings?: (() => SiblingTls) | undefined;
   readonly onRejected: () => void;
   readonly checkDisk?: CheckDisk | undefined;
 }
 
-/** In the form that this file has: source, compiled, or in the image's one file. */
+/** The thread's program, in the form of this file: TypeScript source, compiled, or inside the single executable. */
 const threadProgram = isSingleExecutable
   ? () => partText("policy-thread.cjs")
   : new URL(`policy-thread${extname(import.meta.url)}`, import.meta.url);
 
-/** Reads policies as this sidecar's settings say. Rejects when a key cannot be used. */
+/** Creates the reader of policies for this sidecar's settings. Rejects when a key cannot be used. */
 export async function createReader(
   { service, upstream: ownUpstream, upstreamAllow, policyKeys: keys, policyMaxBytes: maxBytes }: Config,
   registry: readonly PluginDefinition[],
@@ -61,13 +61,16 @@ export async function createReader(
   const packages: FindPackages = (entries, signal) => store.packages(entries, signal);
   const options = { service, ownUpstream, upstreamAllow, keys, maxBytes, packages };
   const here = await createPolicyReader({ plugins, ...options });
-  // The thread's program knows the built-in plugins alone.
+  // The thread knows only the built-in plugins.
   const isBuiltIn =
     registry.length === builtIn.length && registry.every((plugin, at) => plugin === builtIn[at]);
   return isBuiltIn ? createThreadedReader({ ...options, here, program: threadProgram }) : here;
 }
 
-/** Where the policy comes from by the settings, in the order of the contract: Redis, else the file, else built in. */
+/**
+ * Chooses the policy's source by the settings, in the order of the contract: Redis, else the file, else the built-in
+ * policy.
+ */
 export async function createController<Snapshot>(
   config: Config,
   telemetry: Telemetry,
@@ -132,7 +135,7 @@ function lastKnownGoodOf(
 const forgetful =
   "OUTRIGGER_POLICY_KEYS without OUTRIGGER_STATE_DIR: after a restart any policy that was signed counts again until its end";
 
-/** The same, but problems have the names that the operator knows documents by. */
+/** Wraps the controller, so that problems show the names by which the operator knows the documents. */
 function withNames(controller: PolicyController, named: Named): PolicyController {
   return {
     recall: () => controller.recall(),
@@ -163,7 +166,7 @@ async function tellStateDir(dir: string, logger: Telemetry["logger"]): Promise<v
 
 type Named = (problems: readonly Problem[]) => readonly Problem[];
 
-/** @returns problems with what the operator calls their documents: the key in Redis, or the file */
+/** @returns a function that names each problem's document as the operator does: by the Redis key, or the file */
 function namer({ redis, keyPrefix, policyFile }: Config): Named {
   const nameOf = (document: string): string =>
     redis === undefined ? (policyFile ?? document) : `${keyPrefix}${document}`;
@@ -173,7 +176,7 @@ function namer({ redis, keyPrefix, policyFile }: Config): Named {
     );
 }
 
-/** One line of what is wrong with the source, and of what that means. */
+/** One line that says what is wrong with the source, and what follows from it. */
 function sourceTrouble(
   { redis, policyFile, peers, stateDir }: Config,
   state: "absent" | "failed",
@@ -191,7 +194,7 @@ function sourceTrouble(
   return `${what}; not ready until ${until}${instead.length === 0 ? "" : `, unless ${instead.join(" or ")} has one`}`;
 }
 
-/** Seconds since 1970; 0 = never. */
+/** When the first signature ends, in seconds since 1970; 0 = never. */
 function firstEnd(signatures: readonly SignatureStatus[]): number {
   const ends = signatures.flatMap(({ expiresAt }) => (expiresAt === null ? [] : Date.parse(expiresAt)));
   return ends.length === 0 ? 0 : Math.min(...ends) / 1000;
@@ -273,7 +276,7 @@ function policyEvents(telemetry: Telemetry, clock: Clock, parts: EventParts): Po
   };
 }
 
-/** What the fleet is told of this sidecar that stays as it is. */
+/** The constant facts about this sidecar that the fleet is told. */
 export function factsOf({
   service,
   instance,

@@ -1,4 +1,4 @@
-// Which operations a policy that no sidecar need have yet lets whom reach: what `policy coverage` asks.
+// Finds which operations a policy, which may not be in force anywhere yet, lets whom reach: for `policy coverage`.
 import type { Config } from "../config/config.ts";
 import type { FindPackages } from "../policy/extensions/resolve.ts";
 import type { RawPolicy } from "../policy/read.ts";
@@ -10,10 +10,10 @@ import { benchOptions } from "./bench-options.ts";
 import { policiesFor } from "./document-tests.ts";
 import { registry } from "./registry.ts";
 
-/** What holds for these services. */
+/** A result, with the services that it holds for. */
 export interface ServicesCoverage {
   readonly services: readonly string[];
-  /** Plugins that the policy brings: what they have rules and limits for, they do not say. */
+  /** Plugins that the policy brings. They cannot say for what they have rules and limits. */
   readonly extensions: readonly string[];
   readonly operations: readonly Covered[];
 }
@@ -21,15 +21,15 @@ export interface ServicesCoverage {
 export interface AskedOperations {
   /** Services whose policies may differ. */
   readonly named: readonly string[];
-  /** The only one that counts; undefined = the named ones, and one for all others. */
+  /** The only service to check; undefined = the named ones, and one that stands for all others. */
   readonly service: string | undefined;
-  /** The same list for services that have the same ones. */
+  /** Returns a service's operations. Services with the same operations must get the same list object. */
   readonly of: (service: string) => readonly Operation[];
-  /** They are the service's own: clients may write a `stripPrefix` before their paths. */
+  /** Whether the paths are the service's own: clients may write a `stripPrefix` before them. */
   readonly stripped: boolean;
 }
 
-/** Rejects with PolicyRefused where the policy is not valid, and with another Error where a plugin cannot be set up. */
+/** Rejects with PolicyRefused when the policy is not valid, and with another Error when a plugin cannot be set up. */
 export async function policyCoverage(
   config: Config,
   raw: RawPolicy,

@@ -1,5 +1,5 @@
-// The compiled policy in force, and its renewal under new secrets: the same policy is set up once more and swapped in;
-// when that fails, the set-up that serves stays, with the secrets that it was given.
+// Holds the compiled policy in force and renews it under new secrets: the same policy is set up again and swapped in.
+// If that fails, the current set-up stays in use, with its old secrets.
 import { isDeepStrictEqual } from "node:util";
 import type { LiveSecrets, SecretGeneration, SecretValues } from "./live-secrets.ts";
 import { nothingOff, type SwitchedOff } from "../kill-switch/kill-switch.ts";
@@ -10,7 +10,7 @@ import type { RoutedPolicy } from "../routing/routed-policy.ts";
 import type { PluginReport } from "../runtime/plugin-report.ts";
 import { releaseMemory } from "../v8/release-memory.ts";
 
-/** A policy of so many routes takes tens of MiB. */
+/** A policy with this many routes takes tens of MiB. */
 const manyRoutes = 1_000;
 
 const isLarge = ({ snapshot }: RoutedPolicy): boolean => snapshot.routes.length >= manyRoutes;
@@ -40,7 +40,7 @@ export class PolicyInForce {
     return this.#routed;
   }
 
-  /** How its plugins fare. */
+  /** The state of the policy's plugins. */
   reports(): PluginReport[] {
     const routed = this.#routed;
     return routed?.snapshot.reports((plugin, path) => routed.off.of(plugin, path) !== undefined) ?? [];
@@ -53,7 +53,7 @@ export class PolicyInForce {
     return await this.#withOff(routed, this.#off);
   }
 
-  /** Puts it in force; the one before is closed after its last exchange. */
+  /** Puts the policy in force; the previous one is closed after its last exchange. */
   swap(next: RoutedPolicy): void {
     const previous = this.#routed;
     if (previous !== undefined) next.snapshot.takeOver(previous.snapshot);
@@ -64,18 +64,18 @@ export class PolicyInForce {
     if (origin !== undefined) this.#secrets.use(origin.generation);
     if (previous === undefined) return;
     previous.snapshot.retire();
-    // Beside another large one the pause would be long, for memory that the next one needs again.
+    // When the next policy is large as well, the pause would be long and that policy would need the memory again.
     const isLeft = isLarge(previous) && !isLarge(next);
     if (isLeft) void previous.snapshot.closed.then(releaseMemory);
   }
 
-  /** @param trial what is tried beside it from now on, or that this is a candidate of; undefined = nothing */
+  /** @param trial the trial beside this policy from now on, or the trial whose candidate this is; undefined = none */
   tryBeside(trial: PolicyTrial<RoutedPolicy> | undefined): void {
     this.#trial = trial;
     if (this.#routed !== undefined) this.#routed.trial = trial;
   }
 
-  /** Takes it out of force, and puts nothing in its place. */
+  /** Takes the policy out of force without a replacement. */
   withdraw(): void {
     this.#routed?.snapshot.retire();
     this.#routed = undefined;
@@ -86,7 +86,7 @@ export class PolicyInForce {
     return this.#origins.get(routed)?.generation === this.#secrets.inForce;
   }
 
-  /** Sets the same policy up once more, under the secrets in force. Rejects when that fails; nothing changes then. */
+  /** Sets the same policy up again under the secrets in force. Rejects when that fails; then nothing changes. */
   async again(): Promise<void> {
     const before = this.#routed;
     const origin = before && this.#origins.get(before);
@@ -96,13 +96,13 @@ export class PolicyInForce {
     else next.snapshot.retire();
   }
 
-  /** Takes plugins out of the chains, of this policy and of those that come. What runs is judged anew. */
+  /** Takes plugins out of the chains, of this policy and of later ones. Exchanges that are running are judged again. */
   switchOff(off: SwitchedOff): void {
     this.#off = off.size === 0 ? nothingOff : off;
     void this.#switch();
   }
 
-  /** Puts the policy in force without what is off, unless it is so already. */
+  /** Replaces the policy in force by the same one without the switched-off plugins, unless that is already so. */
   async #switch(): Promise<void> {
     for (;;) {
       const before = this.#routed;
@@ -128,7 +128,7 @@ export class PolicyInForce {
     return isDeepStrictEqual(this.#secrets.inForce.values, values);
   }
 
-  /** Puts other secrets in force. Rejects when the policy in force cannot be set up with them; nothing changes then. */
+  /** Puts other secrets in force. Rejects when the policy in force cannot be set up with them; then nothing changes. */
   async renew(values: SecretValues): Promise<void> {
     const generation = this.#secrets.next(values);
     for (;;) {
@@ -143,13 +143,13 @@ export class PolicyInForce {
         this.swap(next);
         return;
       }
-      // Another policy was put in force meanwhile.
+      // Another policy came into force meanwhile.
       next.snapshot.retire();
       if (this.#closed) return;
     }
   }
 
-  /** Retires it. Resolves when its plugins are closed. */
+  /** Retires the policy. Resolves when its plugins are closed. */
   async close(): Promise<void> {
     this.#closed = true;
     this.#routed?.snapshot.retire();

@@ -1,4 +1,4 @@
-// The signed policy of siblings, for a sidecar that has none while Redis is away (OUTRIGGER_PEERS).
+// Asks siblings for their signed policy, for a sidecar that has none while Redis is down (OUTRIGGER_PEERS).
 import { type AdminListener, listenersAt, readAdmin } from "../admin/ask.ts";
 import type { SiblingTls } from "../admin/siblings.ts";
 import { CommonBytes } from "../admin/common-bytes.ts";
@@ -9,16 +9,20 @@ import { withinLimit } from "../plugin-api/within-limit.ts";
 import { type AskPeers, newestFirst, readPeerPolicy } from "../policy/sources/peer-policies.ts";
 import type { RawPolicy } from "../policy/read.ts";
 
-/** All are asked at once; of more these are other ones each time. */
+/**
+ * Time limit in milliseconds for each name lookup and each answer. All peers are asked at once, at most 64, chosen at
+ * random each time when there are more.
+ */
 const limitMs = 2_000;
 const maxAsked = 64;
-/** As many answers of the greatest length are held at the same time: usual ones are a hundredth of it. */
+/** How many answers of the greatest length fit in memory at the same time. Usual answers are a hundredth of that. */
 const maxLongest = 4;
 
 /**
- * @param token the one that opens their admin listeners, as it is now
- * @param siblings with it they are asked by TLS alone, and the token goes to nobody: who breaks TLS does not get it in clear
- * @returns undefined where no peers are named
+ * @param token returns the current token for the peers' admin listeners
+ * @param siblings with it peers are asked only over TLS, and nobody gets the token: an attacker who breaks TLS must not
+ * get it in clear
+ * @returns undefined when no peers are named
  */
 export function peersOf(
   config: Config,
@@ -27,7 +31,7 @@ export function peersOf(
 ): AskPeers | undefined {
   const { peers, service, policyMaxBytes } = config;
   if (peers === undefined) return undefined;
-  // Two documents and those of keys, as JSON.
+  // Two policy documents and the key documents, as JSON.
   const maxBytes = 4 * policyMaxBytes + 1_048_576;
   return async () => {
     const problems: string[] = [];
@@ -69,7 +73,7 @@ async function lookUp(peers: readonly PeerAddress[], problems: string[]): Promis
   return looked.flat();
 }
 
-/** @returns as many of them at random, or all */
+/** @returns at most that many of them, chosen at random */
 function anyOf<Listener>(listeners: Listener[], most: number): Listener[] {
   for (let i = 0; i < Math.min(most, listeners.length - 1); i += 1) {
     const other = i + Math.floor(Math.random() * (listeners.length - i));

@@ -1,5 +1,5 @@
-// A candidate that decides beside the policy in force, in a process that serves, without effect: some requests go through
-// it once they are over, when there is time, and what it would have done otherwise is counted.
+// Runs a candidate beside the policy in force, without effect, in a process that serves. Some requests pass through it
+// after they have ended, when there is time, and what it would have done differently is counted.
 import { hash } from "node:crypto";
 import type { ClientAddress } from "../client/client-address.ts";
 import type { Config } from "../config/config.ts";
@@ -41,7 +41,7 @@ export function shadowParts(
 
 type Counters = ReturnType<typeof countersOf>;
 
-/** The shadow of the policy in force, where there is one. */
+/** The shadow of the policy in force, when one is running. */
 export class PolicyShadow {
   readonly #inForce: Pick<PolicyInForce, "tryBeside">;
   readonly #parts: ShadowParts;
@@ -57,8 +57,8 @@ export class PolicyShadow {
   }
 
   /**
-   * @param wish undefined = there is no shadow any more
-   * Never rejects: `report` says what went wrong.
+   * Starts, changes or ends the shadow. Never rejects: `report` says what went wrong.
+   * @param wish undefined = end the shadow
    */
   async try(wish: TrialWish | undefined, read?: ReadCandidate): Promise<void> {
     this.#turn += 1;
@@ -116,7 +116,7 @@ interface Work {
 
 class LiveShadow implements PolicyTrial<RoutedPolicy> {
   readonly id: string;
-  /** Of the requests. */
+  /** Share of the requests that the candidate gets. */
   percent = 0;
   refused: string | undefined;
   #candidate: ShadowCandidate | undefined;
@@ -173,7 +173,7 @@ class LiveShadow implements PolicyTrial<RoutedPolicy> {
     await candidate?.close();
   }
 
-  /** Never rejects. */
+  /** Runs one request through the candidate and counts the differences. Never rejects. */
   async #compare({ seen, served }: Work): Promise<void> {
     const candidate = this.#candidate;
     if (candidate === undefined) return;
@@ -199,7 +199,7 @@ class LiveShadow implements PolicyTrial<RoutedPolicy> {
   }
 }
 
-/** The same for one caller in one shadow run, and nothing that names it. */
+/** A pseudonym of the caller: the same within one shadow run, without revealing who it is. */
 function callerOf(id: string, { issuer = "", userId }: NonNullable<LiveExchange["identity"]>): string {
   return hash("sha256", JSON.stringify([id, issuer, userId])).slice(0, 12);
 }

@@ -1,4 +1,4 @@
-// The program of the thread that reads large policies; in the image a file of its own beside the sidecar's.
+// The program of the thread that reads large policies. In the image it is a file of its own beside the sidecar's.
 import { readInThisThread } from "../policy/reading-thread.ts";
 import { registry } from "./registry.ts";
 

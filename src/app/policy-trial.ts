@@ -1,5 +1,6 @@
-// A candidate beside the policy in force, in a process that serves: set up by itself, given to some callers or all, counted
-// on both sides. Taking it away needs no set-up: the policy in force is there all the time.
+// Tries a candidate beside the policy in force, in a process that serves: it is set up separately, given to some or all
+// callers, and counted on both sides. Ending a trial needs no set-up, because the policy in force stays set up all the
+// time.
 import { CallerSplit } from "../canary/caller-split.ts";
 import { countedStatus } from "../canary/counted-status.ts";
 import { type Figures, FigureCounts } from "../canary/figures.ts";
@@ -17,17 +18,17 @@ import type { LiveSecrets, SecretValues } from "./live-secrets.ts";
 import { type Compile, PolicyInForce } from "./policy-in-force.ts";
 import { shownBy } from "./shown-credential.ts";
 
-/** What is to be tried. */
+/** What to try. */
 export interface TrialWish {
-  /** Of the canary. */
+  /** Id of the canary. */
   readonly id: string;
-  /** Of the callers. */
+  /** Share of the callers. */
   readonly percent: number;
-  /** Another one when the candidate has to be set up anew. */
+  /** Changes whenever the candidate must be set up again. */
   readonly version: number;
-  /** Whether it is judged still; else it is what counts. */
+  /** Whether the candidate is still being judged; false = it has been promoted and is what counts. */
   readonly judged: boolean;
-  /** Whether it decides beside the policy in force alone, without effect, about that share of the requests. */
+  /** Whether the candidate runs as a shadow, without effect; `percent` is then the share of the requests. */
   readonly shadow?: boolean;
 }
 
@@ -37,21 +38,21 @@ export interface TrialReport {
   readonly id: string;
   readonly candidate: Figures;
   readonly baseline: Figures;
-  /** Why the candidate cannot be in force. */
+  /** Why the candidate cannot come into force. */
   readonly refused: string | undefined;
-  /** Whether nobody gets it until what was counted is judged: its answers went wrong. */
+  /** Whether the candidate is held back: its answers went wrong, and nobody gets it until the counts are judged. */
   readonly held: boolean;
-  /** What a shadow would have done otherwise; absent = the candidate is none, or not set up yet. */
+  /** What a shadow would have done differently; absent = the candidate is no shadow, or not set up yet. */
   readonly shadow?: ShadowReport | undefined;
 }
 
-/** The policy in force with its candidate. */
+/** Holds the policy in force together with its candidate. */
 export class PolicyTrials {
   readonly inForce: PolicyInForce;
   readonly #candidate: PolicyInForce;
   #live: LiveTrial | undefined;
   #turn = 0;
-  /** Of what is set up; 0 = nothing is. */
+  /** Version of the candidate that is set up; 0 = none. */
   #version = 0;
   #onTrouble: (() => void) | undefined;
 
@@ -60,7 +61,7 @@ export class PolicyTrials {
     this.#candidate = candidate;
   }
 
-  /** @param secrets which of them count is for what serves to say, not for a candidate */
+  /** @param secrets only the policy in force decides which of them are in force, never a candidate */
   static of(compile: Compile, secrets: LiveSecrets): PolicyTrials {
     const theirs = {
       get inForce() {
@@ -76,7 +77,9 @@ export class PolicyTrials {
     return this.inForce.has(values);
   }
 
-  /** Rejects when the policy in force cannot be set up with these secrets; nothing changes then. */
+  /**
+   * Sets both up with these secrets. Rejects when the policy in force cannot be set up with them; then nothing changes.
+   */
   async renew(values: SecretValues): Promise<void> {
     await this.inForce.renew(values);
     await this.#candidate.again().catch((error: unknown) => this.#refuse(error));
@@ -88,9 +91,10 @@ export class PolicyTrials {
   }
 
   /**
-   * @param wish undefined = nothing is tried any more
-   * @param read the candidate; undefined = nobody gets it here, and the policy in force is counted
-   * Never rejects: `report` says what went wrong.
+   * Starts, changes or ends the trial. Never rejects: `report` says what went wrong.
+   * @param wish undefined = end the trial
+   * @param read reads the candidate; undefined = nobody gets the candidate here, and only the policy in force is
+   * counted
    */
   async try(wish: TrialWish | undefined, read?: ReadCandidate): Promise<void> {
     this.#turn += 1;
@@ -134,7 +138,7 @@ export class PolicyTrials {
     this.#live.refused = problemsOf(error).map(problemText).join("; ").slice(0, 300);
   }
 
-  /** @param listener told at once when answers go wrong: nobody should wait for the next report */
+  /** @param listener called at once when answers go wrong, so that nobody waits for the next report */
   whenInTrouble(listener: () => void): void {
     this.#onTrouble = listener;
   }
@@ -190,7 +194,7 @@ class LiveTrial implements PolicyTrial<RoutedPolicy> {
     this.#split = new CallerSplit(id);
   }
 
-  /** From now on, also after it was held. */
+  /** Takes effect from now on, even after a hold. */
   give({ percent, judged }: TrialWish): void {
     this.percent = percent;
     this.#judged = judged;
@@ -222,10 +226,10 @@ class LiveTrial implements PolicyTrial<RoutedPolicy> {
     const side = this.judging(policy) === undefined ? "baseline" : "candidate";
     const { error, upstreamMs, durationMs, end } = outcome;
     const status = countedStatus(outcome);
-    // What the cache has is the service's.
+    // An answer from the cache counts as the service's.
     const isSidecars = error !== undefined || (upstreamMs === undefined && live.cacheStatus === undefined);
-    // A tunnel's length, or that of a transfer that broke off, says nothing of the policy; whoever left before there was
-    // an answer waited for that at least.
+    // The length of a tunnel, or of a transfer that broke off, says nothing about the policy. A client that left before
+    // any answer waited at least that long, so its time counts.
     const isTimed =
       outcome.status !== 101 && (end === "complete" || (end === "client-aborted" && status === 0));
     this.#counts[side].count(status, isSidecars, isTimed ? durationMs : undefined);
@@ -233,8 +237,8 @@ class LiveTrial implements PolicyTrial<RoutedPolicy> {
   }
 
   /**
-   * At the fifth bad answer, at the tenth, at twice as many each time. Until these are judged nobody gets it, so that one
-   * that only fails is seen by few, however far Redis is.
+   * Acts on the 5th bad answer, the 10th, the 20th and so on. Until these are judged nobody gets the candidate, so that
+   * few callers see a candidate that only fails, however far away Redis is.
    */
   #troubled(): void {
     this.#bad += 1;

@@ -1,2 +1,2 @@
-/** What the process that governs several workers is called, where these have numbers: in log lines, metrics and records. */
+/** Name of the process that governs several workers, in log lines, metrics and records. The workers have numbers. */
 export const primaryName = "primary";

@@ -1,4 +1,4 @@
-// The process above the workers: it has the control plane and the one stdout; the workers serve.
+// Runs the process above the workers: it has the control plane and the only stdout, and the workers serve.
 import cluster from "node:cluster";
 import type { Config } from "../config/config.ts";
 import { removeStaleSockets } from "../files/unix-socket.ts";
@@ -21,18 +21,18 @@ export interface Primary {
   reportFault(kind: string, error: unknown, plugin?: string): void;
   /** Resolves with the exit code when the admin listener is told to end the process. */
   readonly ending: Promise<number>;
-  /** Unready, has the workers drain within the configured limit, closes everything, flushes the log. */
+  /** Becomes unready, lets the workers drain within the configured limit, closes everything, flushes the log. */
   stop(): Promise<void>;
 }
 
-/** Rejects, with nothing left running, when a worker cannot serve or an address cannot be bound. */
+/** Rejects, leaving nothing running, when a worker cannot serve or an address cannot be bound. */
 export async function startPrimary(config: Config, count: number): Promise<Primary> {
-  // In turn: left to the kernel, a burst of connections (a client's pool) often ends up with one worker, for good.
+  // Round robin: the kernel often gives a burst of connections (a client's pool) to one worker for good.
   cluster.schedulingPolicy = cluster.SCHED_RR;
   cluster.setupPrimary({
     serialization: "advanced",
     stdio: ["ignore", "pipe", "inherit", "ipc"],
-    // One executable has Node's flags in it, and would take them for words of its own.
+    // A single executable has Node's flags built in, and would take these for its own arguments.
     ...(isSingleExecutable ? { execArgv: [] } : {}),
   });
   await removeStaleSockets(placesOf(config));
@@ -47,7 +47,8 @@ export async function startPrimary(config: Config, count: number): Promise<Prima
   };
   try {
     control = await createControlPlane(context, dataPlaneOf(context, pool));
-    // Last of what may fail: from here on processes run. Also when a second signal ends this process at once.
+    // Comes after the steps above, which may fail, because from here on worker processes run. They are killed on
+    // `exit`, so also when a second signal ends this process at once.
     process.once("exit", () => pool.kill());
     process.on("SIGHUP", () => pool.hangUp());
     pool.start();
@@ -87,16 +88,16 @@ function poolOf({ config, telemetry, registry, clock }: ProcessContext, count: n
   });
 }
 
-/** The workers as one data plane. */
+/** Presents the workers as one data plane. */
 function dataPlaneOf({ config, telemetry }: ProcessContext, pool: WorkerPool): DataPlane<PreparedPolicy> {
   const { metrics } = telemetry;
   const snapshots = async () => [await metrics.snapshot(), ...(await pool.metrics())];
   return {
-    // Each worker reads it for itself.
+    // Each worker reads the policy for itself.
     compile: (_policy, raw) => pool.policy.prepare(raw),
     swap: (prepared) => pool.policy.commit(prepared),
     release: (late) => pool.policy.abort(late),
-    // Keys do not go from process to process: each finds them by the documents.
+    // Keys are not passed between processes: each finds them in the key documents.
     trust: ({ keySets }) => pool.told.trust(keySets),
     setFleetSize: (sidecars) => pool.told.setFleet(sidecars),
     switchOff: (switches) => pool.told.switchOff(switches),

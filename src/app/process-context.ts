@@ -1,4 +1,5 @@
-// What every process of a sidecar has, whatever its part: settings, plugins, log, metrics, Redis, the files of secrets.
+// Creates what every process of a sidecar has, whatever its role: settings, plugins, log, metrics, Redis, files of
+// secrets.
 import type { CheckDisk } from "../files/check-disk.ts";
 import type { Writable } from "node:stream";
 import { type Config, ConfigReader } from "../config/config.ts";
@@ -27,45 +28,45 @@ export interface ProcessContext {
   readonly clock: Clock;
   readonly middleware: HttpProxyMiddleware | undefined;
   readonly telemetry: Telemetry;
-  /** undefined = nothing is traced. */
+  /** undefined = tracing is off. */
   readonly tracing: Tracing | undefined;
-  /** The last ones. */
+  /** The most recent requests. */
   readonly requests: RequestRing;
   readonly audit: Audit;
-  /** Who looks on. */
+  /** The taps that watch exchanges. */
   readonly taps: TapHub;
   /** undefined = OUTRIGGER_DRILLS is off. */
   readonly drill: Drill | undefined;
-  /** How busy the event loop was since it was last asked; undefined = as Node says. */
+  /** Measures how busy the event loop was since the last call; undefined = Node's own measure. */
   readonly utilization: Utilization | undefined;
   /** undefined in embedded mode. */
   readonly store: RenewableStore | undefined;
   readonly secretFiles: SecretFiles;
   readonly upstreamTls: LiveUpstreamTls;
-  /** Of plugins that policies bring. */
+  /** Packages of plugins that policies bring. */
   readonly packages: PackageStore;
-  /** Closes Redis, sends the last spans and flushes the log, after all that uses them. */
+  /** Closes Redis, sends the last spans and flushes the log. Call it after everything that uses them is closed. */
   close(): Promise<void>;
 }
 
 export interface ContextOptions {
   readonly registry?: readonly PluginDefinition[];
   readonly clock?: Clock;
-  /** A user's own, for http-proxy's interface. */
+  /** The user's own middleware, written for http-proxy's interface. */
   readonly middleware?: HttpProxyMiddleware;
   /** Where log lines go in place of stdout. */
   readonly output?: Writable;
-  /** Which of several processes this is. */
+  /** Name of this process among several. */
   readonly worker?: string;
   readonly utilization?: Utilization;
-  /** In place of the one that the settings name. */
+  /** Replaces the level of the settings. */
   readonly logLevel?: string;
 }
 
 const flushLimitMs = 1_000;
 
 /**
- * Connects to Redis in the background.
+ * Creates the context; Redis connects in the background.
  * @throws Error when a file that the settings name cannot be read
  */
 export function createProcessContext(config: Config, options: ContextOptions = {}): ProcessContext {

@@ -1,5 +1,5 @@
-// Metrics to a collector, where OTEL_METRICS_EXPORTER asks for it: of all workers as the metrics page has them, by the
-// process that governs, so that each series is sent once.
+// Pushes metrics to a collector when OTEL_METRICS_EXPORTER asks for it. The process that governs sends those of all
+// workers, merged as on the metrics page, so that each series is sent once.
 import type { FamilySnapshot } from "../telemetry/metric-families.ts";
 import { type MergedMetrics, mergeSnapshots, type MetricsSnapshot } from "../telemetry/metrics.ts";
 import { JsonMetrics, metricsMethod, ProtobufMetrics } from "../telemetry/otlp/metrics.ts";
@@ -9,7 +9,7 @@ import type { DataPlane } from "./governed.ts";
 import { carrierOf, collectorOf, resourceOf } from "./otlp.ts";
 import type { ProcessContext } from "./process-context.ts";
 
-/** @param data whose processes are told of @returns undefined where nothing is sent */
+/** @param data the data plane whose processes are reported @returns undefined when nothing is sent */
 export function pushMetrics(
   { config, telemetry, clock }: ProcessContext,
   data: Pick<DataPlane<never>, "metricsSnapshots">,
@@ -38,7 +38,7 @@ export function pushMetrics(
   });
 }
 
-/** With `service` among the labels, as the page has it. */
+/** Adds the label `service`, as on the metrics page. */
 function familiesOf(service: string, snapshots: readonly MetricsSnapshot[]): FamilySnapshot[] {
   const [only, ...others] = snapshots;
   const { families, process } =

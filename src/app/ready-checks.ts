@@ -1,4 +1,4 @@
-// What a sidecar's readiness is made of.
+// Collects the checks that make up a sidecar's readiness.
 import type { Check } from "../admin/readiness.ts";
 import type { PolicyController } from "../policy/controller.ts";
 import type { BypassWatch } from "./bypass-watch.ts";
@@ -22,7 +22,7 @@ export function checksOf<Compiled>(
 ): Check[] {
   const plugins = [...data.troubles()].map(([name, trouble]) => ({
     name: `plugin ${name}`,
-    // A plugin in trouble has its own fail mode; taking the sidecar out of service would be one more failure.
+    // A plugin in trouble follows its own fail mode: taking the sidecar out of service would only add a failure.
     ok: true,
     detail: trouble,
   }));

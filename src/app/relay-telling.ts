@@ -1,14 +1,14 @@
-// What log, metrics and health tell of a relay.
+// Reports the state of a relay in log, metrics and health.
 import type { Check } from "../admin/readiness.ts";
 import type { QuotaLeasesOptions } from "../plane/relay/quota-leases.ts";
 import type { Relay, RelayOptions } from "../plane/relay/relay.ts";
 import type { Counter, Gauge } from "../plugin-api/telemetry.ts";
 import type { Telemetry } from "../telemetry/process.ts";
 
-/** A look that was longer ago than this is told by /readyz. */
+/** /readyz fails when the last successful look is longer ago than this. */
 const staleMs = 30_000;
 
-/** `target`: this region. */
+/** `source`: the region that is followed; `target`: this region. */
 export type End = "source" | "target";
 
 export class RelayTelling {

@@ -1,4 +1,4 @@
-// `outrigger relay` as a process: two Redis, log and metrics, health, and the relay between them.
+// Runs `outrigger relay`: the connections to two Redis, log and metrics, health, and the relay between the two.
 import type { Writable } from "node:stream";
 import type { AddressInfo } from "node:net";
 import { createHealthListener, type HealthListener } from "../admin/health-listener.ts";

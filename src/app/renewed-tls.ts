@@ -1,4 +1,5 @@
-// What TLS to others shows and believes, read from files and renewed while connections are made.
+// Reads the certificates for outgoing TLS from files: what the sidecar shows and whom it trusts. Renews them while it
+// runs.
 import { createSecureContext } from "node:tls";
 import type { Telemetry } from "../telemetry/process.ts";
 import { readCertificates, readPair } from "../tls/read-files.ts";
@@ -6,9 +7,9 @@ import { expiryGauge, expiryOf, watchFiles } from "../tls/watched-files.ts";
 import { type Credentials, RenewedCredentials } from "../upstream/renewed-credentials.ts";
 
 export interface CredentialFiles {
-  /** Undefined = the system's authorities; a function reads them itself, and none are none. */
+  /** undefined = the system's authorities. A function reads the authorities itself; an empty list trusts none. */
   readonly ca: string | (() => readonly string[]) | undefined;
-  /** Undefined = none of our own is shown. */
+  /** undefined = the sidecar shows no certificate of its own. */
   readonly cert: string | undefined;
   readonly key: string | undefined;
 }
@@ -21,14 +22,14 @@ interface Content {
 
 export interface RenewedTls {
   readonly credentials: Credentials;
-  /** Looks for renewals no more. */
+  /** Stops looking for renewals. */
   close(): void;
 }
 
 /**
- * @param of for the log and the metric of expiry
- * @param check throws where a chain, though well-formed, is not to be shown
- * @throws Error when a file cannot be read or is not whole, or the key is not the certificate's
+ * @param of name for the log and the expiry metric
+ * @param check throws when a well-formed chain must not be shown
+ * @throws Error when a file cannot be read or is incomplete, or key and certificate do not belong together
  */
 export function renewTls(
   of: string,

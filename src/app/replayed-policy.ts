@@ -1,4 +1,4 @@
-// A policy that no sidecar need have yet against requests of the past: what `policy replay` runs.
+// Replays recorded requests on a policy that may not be in force anywhere yet, for `policy replay`.
 import type { Config } from "../config/config.ts";
 import type { FindPackages } from "../policy/extensions/resolve.ts";
 import type { RawPolicy } from "../policy/read.ts";
@@ -13,8 +13,8 @@ import { registry } from "./registry.ts";
 
 /**
  * @param requests in the order in which they were made
- * @param rawFor the documents that would be in force for a service
- * Rejects with PolicyRefused where they are not valid, and with another Error where a plugin cannot be set up.
+ * @param rawFor returns the documents that would be in force for a service
+ * Rejects with PolicyRefused when the documents are not valid, and with another Error when a plugin cannot be set up.
  */
 export async function replayRequests(
   config: Config,

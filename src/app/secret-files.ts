@@ -1,5 +1,5 @@
-// Files of secrets, read again when they change: passwords and keys are rotated, and requests must not notice. The new
-// ones are proven where they are used; until then, and when they are wrong, what was in use before stays.
+// Rereads the files of secrets when they change, because passwords and keys are rotated and requests must not notice.
+// New values are proven where they are used. Until then, and when they are wrong, the previous values stay in use.
 import { textOf } from "../plugin-api/error-text.ts";
 import { stat } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
@@ -9,11 +9,11 @@ import type { Logger } from "../plugin-api/contract.ts";
 import type { RenewableStore } from "../redis/renewable-store.ts";
 import type { PolicyInForce } from "./policy-in-force.ts";
 
-/** Looks, because file watchers miss what is done to symbolic links (Kubernetes) and on network file systems. */
+/** Polls, because file watchers miss changes of symbolic links (Kubernetes) and of network file systems. */
 const everyMs = 2_000;
-/** Files that change together, or are half written, are taken once they have been still for so long … */
+/** Files that change together, or are half written, are read only after they have not changed for this long … */
 const stillMs = 200;
-/** … or after so many looks. */
+/** … or after this many looks. */
 const maxLooks = 20;
 const maxRetryMs = 300_000;
 
@@ -24,7 +24,7 @@ export class SecretFiles {
   readonly #store: Pick<RenewableStore, "renew"> | undefined;
   #policy: Pick<PolicyInForce, "has" | "renew"> | undefined;
   readonly #timer: NodeJS.Timeout | undefined;
-  /** What the files hold, as far as it could be read. */
+  /** What the files hold, as far as they could be read. */
   #wanted: SecretSettings;
   #seen: string | undefined;
   #looking = false;
@@ -33,7 +33,7 @@ export class SecretFiles {
   #retryMs = everyMs;
   #retryAtMono = 0;
   #closed = false;
-  /** Told when they hold something else. */
+  /** Called when the files hold something else. */
   onChanged: () => void = () => {};
 
   /** @param reader knows the secrets of this process's plugins */
@@ -54,17 +54,17 @@ export class SecretFiles {
     void this.#look();
   }
 
-  /** In a process that serves: has this policy set up anew when its secrets have changed. */
+  /** For a process that serves: sets this policy up again whenever its secrets have changed. */
   renewIn(policy: Pick<PolicyInForce, "has" | "renew">): void {
     this.#policy = policy;
   }
 
-  /** As it is now. */
+  /** The current value. */
   get adminToken(): string | undefined {
     return this.#wanted.adminToken;
   }
 
-  /** Of plugins, likewise; what serves may still use those before. */
+  /** The current secrets of plugins. The policy in force may still use the previous ones. */
   get pluginSecrets(): SecretSettings["secrets"] {
     return this.#wanted.secrets;
   }
@@ -81,7 +81,7 @@ export class SecretFiles {
     void this.#look();
   };
 
-  /** Never rejects. One at a time: a file system that hangs holds up the looks and nothing else. */
+  /** Never rejects. One look at a time: a file system that hangs stops only the looks. */
   async #look(): Promise<void> {
     if (this.#looking) return;
     this.#looking = true;
@@ -104,7 +104,10 @@ export class SecretFiles {
     }
   }
 
-  /** @returns what tells one state of the files from another, and those that can be read again: a pipe gives once */
+  /**
+   * @returns a text that changes with the files' state, and the files that can be read again (a pipe can be read only
+   * once)
+   */
   async #state(): Promise<{ seen: string; files: Config["secretFiles"] }> {
     const files: Record<string, string> = {};
     const seen: string[] = [];
@@ -115,7 +118,7 @@ export class SecretFiles {
         if (found.isFile()) files[name] = path;
         seen.push([name, dev, ino, size, mtimeNs, ctimeNs].join());
       } catch (error) {
-        files[name] = path; // reading it says what is wrong
+        files[name] = path; // reading it will report the problem
         seen.push([name, (error as NodeJS.ErrnoException).code].join());
       }
     }
@@ -140,7 +143,10 @@ export class SecretFiles {
     this.#retryAtMono = 0;
   }
 
-  /** Also when a policy that was being set up before the change came into force after it. */
+  /**
+   * Sets the policy up with the current secrets. This also covers a policy whose set-up began before the change and
+   * that came into force after it.
+   */
   async #renewPolicy(): Promise<void> {
     const { secrets, storeKeys } = this.#wanted;
     const policy = this.#policy;

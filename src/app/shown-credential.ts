@@ -1,26 +1,29 @@
-// What of a request as it came may be a credential.
+// Hashes whatever in a request may be a credential, before any plugin has judged it. A trial splits callers by this
+// hash.
 import { hash } from "node:crypto";
 import { credentialOf } from "../canary/caller-split.ts";
 import type { RequestHead } from "../http1/request-head.ts";
 import type { ClientTls } from "../plugin-api/contract.ts";
 import type { RoutedPolicy } from "../routing/routed-policy.ts";
 
-/** Fields in which there are credentials, whatever the policy says of them. */
+/** Fields that carry credentials, whatever the policy says. */
 const credentialFields = ["authorization", "x-api-key"];
 const forwardedCertificate = "x-forwarded-client-cert";
 
-/** Of Signature-Input (RFC 9421): each request is signed anew, and only the key stays the same. */
+/** Key ids of Signature-Input (RFC 9421): each request is signed anew, and only the key id stays the same. */
 const keyIds = /;[ \t]*keyid="([^"\\]{1,256})"/g;
 
 type Shown = (readonly [string, string | undefined])[];
 
 export interface ShownBy {
-  /** Of the client: a key is named by whoever wants to, and what it proved counts for those who were there. */
+  /**
+   * The client's address. Anybody can name a key id, so what a key id proved counts only for clients at this address.
+   */
   readonly address?: string;
   readonly tls?: ClientTls | undefined;
 }
 
-/** @returns a hash of all that may be one; undefined = nothing is shown */
+/** @returns a hash of everything that may be a credential; undefined = the request shows none */
 export function shownBy(
   head: RequestHead,
   { snapshot }: Pick<RoutedPolicy, "snapshot">,
@@ -41,7 +44,7 @@ export function shownBy(
     const keys = [...signed.matchAll(keyIds)].map(([, keyId]) => keyId);
     shown.push(["signature", JSON.stringify([address, ...keys])]);
   }
-  // Where it proves nobody it is the last proxy's, and the same for all.
+  // Where certificates authenticate nobody, this is the certificate of the last proxy, the same for all callers.
   if (provesByCertificate(snapshot))
     shown.push(
       ["certificate", tls?.certificate && fingerprintOf(tls.certificate)],
@@ -63,7 +66,7 @@ function provesByCertificate(snapshot: RoutedPolicy["snapshot"]): boolean {
   return is;
 }
 
-/** Of a connection's certificate, which is the same object for all its requests. */
+/** By the connection's certificate, which is the same object for all its requests. */
 const fingerprints = new WeakMap<Buffer, string>();
 
 function fingerprintOf(certificate: Buffer): string {

@@ -1,15 +1,15 @@
-// What this process knows of requests that are over, with what its policy says of their routes.
+// Shows what this process knows of ended requests, together with what its policy says about their routes.
 import type { RouteChoice } from "../routing/route-choice.ts";
 import type { RoutedPolicy } from "../routing/routed-policy.ts";
 import { type Explanation, explanationOf } from "../telemetry/requests/explanation.ts";
 import type { RequestRing } from "../telemetry/requests/ring.ts";
 
 export interface ShownRequest extends Explanation {
-  /** Why no other route took it; null = another policy is in force by now. */
+  /** Why no other route took the request; null = another policy is in force by now. */
   readonly choice: RouteChoice | null;
 }
 
-/** @returns newest first */
+/** @returns the requests with this id, newest first */
 export function shownRequests(
   ring: RequestRing,
   id: string,
@@ -30,7 +30,7 @@ function choiceOf(
   return routed.choiceOf(route, { path: request["path"] ?? "", method: request["method"] ?? "" });
 }
 
-/** What of the policy's status says whether a request was decided by what is in force. */
+/** The part of the policy's status that tells whether the policy in force decided a request. */
 interface InForce {
   readonly digest: string | null;
   readonly revision: number;
@@ -38,12 +38,12 @@ interface InForce {
 }
 
 /**
- * What `GET /requests/<id>` shows.
- * @param found by all processes
- * @returns undefined when none is found
+ * Makes the document of `GET /requests/<id>`.
+ * @param found requests that all processes found
+ * @returns undefined when there are none
  */
 export function requestDocument(found: readonly unknown[], status: InForce, who: object): object | undefined {
-  // Of workers of this very version, which have no reason to make any up.
+  // The cast is safe: they come from workers of this same version.
   const requests = (found as readonly ShownRequest[]).toSorted((a, b) => (a.at < b.at ? 1 : -1));
   const [newest] = requests;
   if (newest === undefined) return undefined;

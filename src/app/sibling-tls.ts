@@ -1,4 +1,5 @@
-// By what a sidecar knows others of its service, and is known to them: its SVID, which all of them have with the same id.
+// Provides the TLS identity that sidecars of one service share: their SVID, which has the same id in all of them. By it
+// a sidecar recognises its siblings and proves itself to them.
 import { createSecureContext } from "node:tls";
 import { contextOf, type SiblingTls } from "../admin/siblings.ts";
 import type { Config } from "../config/config.ts";
@@ -8,13 +9,13 @@ import { readSvid, readSvidChain } from "../tls/svid.ts";
 import { watchFiles } from "../tls/watched-files.ts";
 
 export interface LiveSiblingTls {
-  /** As it is now. */
+  /** The current identity. */
   readonly current: () => SiblingTls;
-  /** Looks for renewals no more. */
+  /** Stops looking for renewals. */
   close(): void;
 }
 
-/** @returns undefined without SPIFFE @throws Error when a file cannot be read, or they do not fit together */
+/** @returns undefined without SPIFFE @throws Error when a file cannot be read, or the files do not fit together */
 export function createSiblingTls(config: Config, { logger }: Telemetry): LiveSiblingTls | undefined {
   const { spiffeCert: cert, spiffeKey: key, spiffeBundle: bundle } = config;
   if (cert === undefined || key === undefined || bundle === undefined) return undefined;

@@ -1,4 +1,4 @@
-// A sidecar in one process: control plane and data plane side by side.
+// Runs a sidecar in one process: control plane and data plane side by side.
 import type { AddressInfo } from "node:net";
 import type { Config } from "../config/config.ts";
 import { removeStaleSockets } from "../files/unix-socket.ts";
@@ -10,7 +10,7 @@ import { createDataPlane, type LocalDataPlane } from "./data-plane.ts";
 import { fitDescriptors } from "./descriptors.ts";
 import { type ContextOptions, createProcessContext, type ProcessContext } from "./process-context.ts";
 
-/** What tests put in place of the real thing. */
+/** Parts that tests replace. */
 export type SidecarOverrides = Pick<
   ContextOptions,
   "registry" | "clock" | "output" | "middleware" | "utilization"
@@ -18,7 +18,7 @@ export type SidecarOverrides = Pick<
 
 export interface Sidecar {
   readonly address: AddressInfo | string;
-  /** All addresses of OUTRIGGER_LISTEN, of which `address` is the first. */
+  /** All addresses of OUTRIGGER_LISTEN; `address` is the first. */
   readonly addresses: readonly (AddressInfo | string)[];
   readonly adminAddress: AddressInfo | string;
   /** All metrics in the Prometheus text format. */
@@ -26,11 +26,11 @@ export interface Sidecar {
   reportFault(kind: string, error: unknown, plugin?: string): void;
   /** Resolves with the exit code when the admin listener is told to end the process. */
   readonly ending: Promise<number>;
-  /** Unready, drains within the configured limit, closes everything, flushes the log. */
+  /** Becomes unready, drains within the configured limit, closes everything, flushes the log. */
   stop(): Promise<void>;
 }
 
-/** Rejects, with nothing left running: StartError when an address cannot be bound. */
+/** Rejects, leaving nothing running; with StartError when an address cannot be bound. */
 export async function startSidecar(config: Config, overrides: SidecarOverrides = {}): Promise<Sidecar> {
   const parts: Parts = { context: createProcessContext(config, overrides) };
   try {
@@ -41,7 +41,7 @@ export async function startSidecar(config: Config, overrides: SidecarOverrides =
   }
 }
 
-/** As far as they are made. */
+/** The parts that have been created so far. */
 interface Parts {
   readonly context: ProcessContext;
   data?: LocalDataPlane;

@@ -1,4 +1,4 @@
-// Who looks on at exchanges: the admin listener's side of it, and a worker's.
+// Connects taps with exchanges, on the side of the admin listener and on that of a worker.
 import type { TapSource } from "../admin/tap.ts";
 import type { Counter, Metrics } from "../plugin-api/services.ts";
 import type { OnTapEvent } from "../telemetry/requests/tap-hub.ts";
@@ -27,7 +27,7 @@ export function tapSourceOf(data: Tappable, metrics: Metrics, audit: Pick<Audit,
   };
 }
 
-/** Those that the primary told a worker of. */
+/** The taps that the primary started in this worker. */
 export class ToldTaps {
   readonly #ends = new Map<number, () => void>();
 

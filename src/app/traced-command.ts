@@ -1,19 +1,19 @@
-// What a trace is told of a command of Redis that one of its hooks waited for, by the conventions for databases. No keys
-// and no values: the digests of credentials are among them.
+// Adds a Redis command to the trace of the request whose hook waited for it, by the conventions for databases. Keys and
+// values are left out, because digests of credentials are among them.
 import type { RedisAddress } from "../redis/address.ts";
 import { callingTrace } from "../runtime/call-trace.ts";
 
 interface EndedCommand {
-  /** In lower case. */
+  /** Name of the command in lower case. */
   readonly name: string;
-  /** Seconds. */
+  /** Duration in seconds. */
   readonly elapsed: number;
   readonly ok: boolean;
-  /** Of an error reply. */
+  /** Code word of an error reply. */
   readonly code: string | undefined;
 }
 
-/** @param address where Redis is; of several nodes the trace does not say which */
+/** @param address address of Redis; with several nodes the trace does not name one */
 export function traceCommand({ kind, nodes, db }: RedisAddress, command: EndedCommand): void {
   const trace = callingTrace();
   if (trace === undefined) return;

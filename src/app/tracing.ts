@@ -1,4 +1,4 @@
-// Tracing, as the environment has it: who begins traces, and where spans go.
+// Creates tracing from the settings: who starts traces, and where spans are sent.
 import type { Config } from "../config/config.ts";
 import { samplerOf } from "../config/otel.ts";
 import type { Telemetry } from "../telemetry/process.ts";
@@ -10,13 +10,13 @@ import { carrierOf, collectorOf, resourceOf } from "./otlp.ts";
 
 export interface Tracing {
   readonly tracer: Tracer;
-  /** Sends what waits, within a second. Never rejects. */
+  /** Sends the waiting spans, within a second. Never rejects. */
   close(): Promise<void>;
 }
 
 const closeLimitMs = 1_000;
 
-/** @returns undefined where nothing is traced */
+/** @returns undefined when tracing is off */
 export function createTracing(config: Config, { logger, metrics }: Telemetry): Tracing | undefined {
   if (config.otelDisabled) return undefined;
   const exporter = exporterOf(config, { logger, metrics });

@@ -1,5 +1,5 @@
-// Whether the service itself is ready, for a readiness that follows it: one bounded request at a time, on a connection
-// of its own, past plugins and pools.
+// Checks whether the service itself is ready, when the sidecar's readiness must follow it: one bounded request at a
+// time, on a connection of its own, without plugins and pools.
 import http from "node:http";
 import type { Check } from "../admin/readiness.ts";
 import type { Config } from "../config/config.ts";
@@ -23,7 +23,7 @@ export class UpstreamProbe {
   #giveUp: ((reason: string) => void) | undefined = undefined;
   #closed = false;
 
-  /** @returns undefined when the settings do not ask for it; it begins at once */
+  /** Starts probing at once. @returns undefined when the settings do not ask for it */
   static of(config: Config, trust: UpstreamTrust, logger: Logger): UpstreamProbe | undefined {
     const { readyUpstream } = config;
     return readyUpstream === undefined ? undefined : new UpstreamProbe(config, readyUpstream, trust, logger);
@@ -37,12 +37,12 @@ export class UpstreamProbe {
     const host = socketPath === undefined ? name : "localhost";
     const isGrpc = "grpcService" in check;
     this.#request = isGrpc ? { ...check, path: "", host } : { path: `${basePath}${check.path}`, host };
-    // Where only gRPC goes over HTTP/2, a path does not.
+    // When only gRPC goes over HTTP/2, a path is asked over HTTP/1.1.
     this.#speaksHttp2 = isGrpc || upstreamProtocol === "h2c" || upstreamProtocol === "h2";
     this.#ask();
   }
 
-  /** What the last answer says. */
+  /** Result of the last probe. */
   get check(): Check {
     return this.#check;
   }
@@ -62,7 +62,8 @@ export class UpstreamProbe {
       this.#timer = setTimeout(() => this.#ask(), everyMs).unref();
     });
     this.#giveUp = giveUp;
-    // Counts from the start to the head, whatever trickles in: a timeout of the socket would not.
+    // Counts from the start to the response head, even if bytes trickle in: a socket timeout would start again with
+    // each.
     const limit = setTimeout(() => giveUp(`no answer in ${limitMs} ms`), limitMs);
   }
 

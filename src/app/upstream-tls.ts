@@ -1,4 +1,5 @@
-// TLS to upstreams as the settings have it: authorities, our own certificate, and their renewal.
+// Creates TLS to upstreams from the settings: certificate authorities, the sidecar's own certificate, and their
+// renewal.
 import type { Config } from "../config/config.ts";
 import type { UpstreamTrust } from "../routing/held-upstreams.ts";
 import type { Telemetry } from "../telemetry/process.ts";
@@ -6,7 +7,7 @@ import { type RenewedTls, renewTls } from "./renewed-tls.ts";
 
 export type LiveUpstreamTls = UpstreamTrust & RenewedTls;
 
-/** @throws Error when a file cannot be read, or the key is not the certificate's */
+/** @throws Error when a file cannot be read, or key and certificate do not belong together */
 export function createUpstreamTls(config: Config, telemetry: Telemetry): LiveUpstreamTls {
   const { upstreamCa: ca, upstreamCert: cert, upstreamKey: key, upstreamServername: servername } = config;
   return { ...renewTls("upstream", { ca, cert, key }, telemetry), checked: ca !== undefined, servername };

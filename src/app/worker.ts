@@ -1,5 +1,5 @@
-// A worker process: a data plane that serves by the policy that the primary hands it, and tells the primary what became
-// of it.
+// Runs a worker process: a data plane that serves by the policy that the primary hands it, and reports back to the
+// primary.
 import { textOf } from "../plugin-api/error-text.ts";
 import type { Config } from "../config/config.ts";
 import type { Drill } from "../drills/drill.ts";
@@ -19,13 +19,13 @@ import { ToldTaps } from "./taps.ts";
 import { createReader } from "./policy-controller.ts";
 
 export interface RunningWorker {
-  /** Resolves with the exit code when the primary says so, or is gone. */
+  /** Resolves with the exit code when the primary tells the worker to stop, or is gone. */
   readonly ending: Promise<number>;
   reportFault(kind: string, error: unknown, plugin?: string): void;
   stop(): Promise<void>;
 }
 
-/** One worker's part of what is bounded for the whole sidecar. */
+/** Gives one worker its share of each limit that holds for the whole sidecar. */
 function partOf(config: Config, count: number): Config {
   const part = (whole: number): number => Math.max(1, Math.floor(whole / count));
   return {
@@ -40,7 +40,7 @@ function partOf(config: Config, count: number): Config {
 
 type TakeKeySets = (keySets: readonly Uint8Array[]) => Promise<void>;
 
-/** @returns takes the documents of keys that count, of one message after the other */
+/** @returns a function that applies the key set documents, one message after the other */
 async function trusterOf({ policyKeys }: Config, data: LocalDataPlane): Promise<TakeKeySets> {
   const trust = policyKeys && (await createTrust(policyKeys));
   let last = Promise.resolve();
@@ -50,7 +50,10 @@ async function trusterOf({ policyKeys }: Config, data: LocalDataPlane): Promise<
     }));
 }
 
-/** Rejects when a file that the settings name cannot be read; what cannot be bound is told to the primary. */
+/**
+ * Rejects when a file that the settings name cannot be read. An address that cannot be bound is reported to the primary
+ * instead.
+ */
 export async function startWorker(config: Config, count: number): Promise<RunningWorker> {
   const channel = connectToPrimary();
   void channel.send({ type: "hello", version });
@@ -146,7 +149,7 @@ function handleMessage(message: ToWorker, parts: WorkerParts): void {
   }
 }
 
-/** What counts already. */
+/** Applies the state that the welcome message carries. */
 function takeWelcome(welcome: ToldToAll, { data, tries, drill }: WorkerParts): void {
   data.switchOff(welcome.switches);
   tries(welcome.trial);
@@ -154,7 +157,7 @@ function takeWelcome(welcome: ToldToAll, { data, tries, drill }: WorkerParts): v
   if (welcome.draining) data.beginDrain();
 }
 
-/** What counts from now on. */
+/** Applies a change that the primary announces. */
 function handleTold(
   message: Extract<ToWorker, { type: "level" | "fleet" | "disabled" | "trust" | "trial" | "drill" }>,
   { telemetry, data, trust, tries, drill }: WorkerParts,
@@ -173,7 +176,7 @@ function takeDrill(drill: Drill | undefined, told: ToldToAll["drill"]): void {
   else drill?.begin(fault, told.forMs);
 }
 
-/** What the primary asks for. */
+/** Answers a question of the primary. */
 function answer(
   message: Extract<ToWorker, { type: "metrics?" | "document?" | "plugins?" | "requests?" }>,
   { telemetry, data, channel }: WorkerParts,
@@ -191,7 +194,7 @@ function tryCandidate(data: LocalDataPlane, read: PolicyReader, told: ToldToAll[
   else data.tryCandidate(wish);
 }
 
-/** A round of the primary that puts one policy in force in all workers. */
+/** Takes part in a round by which the primary puts one policy in force in all workers. */
 function handleRound(
   message: Extract<ToWorker, { type: "prepare" | "commit" | "abort" }>,
   policies: WorkerPolicies<RoutedPolicy>,
@@ -232,7 +235,7 @@ async function sendRequests(
   await channel.send({ type: "requests", id, found: [...(await data.requests(requestId))] });
 }
 
-/** @param id of the request; 0 = without one */
+/** @param id id of the primary's request; 0 = sent without a request */
 async function sendMetrics(channel: IpcChannel, { metrics }: Telemetry, id: number): Promise<void> {
   await channel.send({ type: "metrics", id, snapshot: await metrics.snapshot() });
 }

@@ -1,5 +1,5 @@
-// The admin listeners that a command asks: those that the operator names. What sidecars say of themselves in Redis is not
-// followed: whoever can write there would be sent the admin token.
+// Finds the admin listeners that a command asks: those that the operator names. It does not use the addresses that
+// sidecars write to Redis, because anyone who can write there would be sent the admin token.
 import { type AdminListener, listenersAt } from "../admin/ask.ts";
 import type { Config } from "../config/config.ts";
 import { FormatError, type ListenAddress, parseListen } from "../config/formats.ts";
@@ -7,9 +7,9 @@ import { FormatError, type ListenAddress, parseListen } from "../config/formats.
 const maxListeners = 1_000;
 
 /**
- * @param named by `--admin`; a name that has several addresses is all of them, as that of a headless service is. Without any:
- * where a sidecar with this environment listens
- * Rejects with FormatError for what is no address, and with another Error for a name that is not known.
+ * @param named addresses of `--admin`. A name with several addresses (a headless service) stands for all of them.
+ * Empty: the address where a sidecar with this environment listens
+ * Rejects with FormatError when an address is malformed, and with another Error for an unknown name.
  */
 export async function adminListeners(config: Config, named: readonly string[]): Promise<AdminListener[]> {
   const asked = named.length === 0 ? [ownListener(config)] : named.map(parseListen);
@@ -21,7 +21,7 @@ export async function adminListeners(config: Config, named: readonly string[]): 
   return [...found.values()];
 }
 
-/** One that listens everywhere is reached by loopback. */
+/** A sidecar that listens on all addresses is reached on loopback. */
 function ownListener({ admin }: Config): ListenAddress {
   if ("path" in admin) return admin;
   const everywhere: Readonly<Record<string, string>> = { "0.0.0.0": "127.0.0.1", "::": "::1" };

@@ -1,4 +1,5 @@
-// Operations of services for `policy coverage`: out of an OpenAPI document, a log, or the log streams in Redis.
+// Collects the operations of services for `policy coverage`: from an OpenAPI document, a log file, or the log streams
+// in Redis.
 import { createReadStream } from "node:fs";
 import { parse } from "yaml";
 import type { AskedOperations } from "../app/policy-coverage.ts";
@@ -24,9 +25,10 @@ const maxDocumentBytes = 16_777_216;
 const use = { name: "coverage", because: "--from-logs without a file reads the log streams there" };
 
 /**
- * @param named services that the policy says something about @param service the only one that counts
- * Rejects, saying why, when they cannot be read.
- * @returns them, or the exit code of what was told
+ * Rejects, saying why, when the operations cannot be read.
+ * @param named services about which the policy says something
+ * @param service the only service to check; undefined = all
+ * @returns the operations, or the exit code after an error that was already printed
  */
 export async function askedOperations(
   terminal: Terminal,
@@ -50,7 +52,7 @@ export async function askedOperations(
   return code === 0 ? inLog(lines, `the log streams of the last ${since}`, service) : code;
 }
 
-/** Operations, and what is to be said of where they come from. */
+/** Operations, with a note on where they come from. */
 export type Asked = AskedOperations & { readonly note: string | undefined };
 
 async function inDocument(

@@ -1,4 +1,4 @@
-// The `audit` commands, their arguments and options.
+// Declares the `audit` commands with their arguments and options.
 import type { Command } from "commander";
 import { type Choose, json } from "./command-parts.ts";
 import type { SearchOptions, SubjectOptions } from "./audit-search.ts";

@@ -1,5 +1,5 @@
-// `outrigger audit search|export|forget`: finds records, with what they hold of persons where its key is still there;
-// gives a person all that is held of them; deletes the keys that open it.
+// Runs `outrigger audit search|export|forget`. `search` finds records, with personal data where its key still exists.
+// `export` prints everything that is held about a person. `forget` deletes the keys that open it.
 import type { PersonalFields, ReadRecord } from "../audit/record.ts";
 import { decisions, parseRecord } from "../audit/record.ts";
 import { parseDuration } from "../language/duration.ts";
@@ -34,7 +34,7 @@ type Matches = (record: ReadRecord) => boolean;
 const usage =
   "--since and --until take a time (2026-11-29T10:00:00Z) or how long ago (2h); --status 5xx, 404 or 400-499; --limit 1 to 100000; --decision ";
 
-/** Prints the last ones that match. @returns the exit code: 1 when there is none */
+/** Prints the last records that match. @returns the exit code: 1 when there is none */
 export async function searchAudit(
   terminal: Terminal,
   files: readonly string[],
@@ -50,7 +50,7 @@ export async function searchAudit(
     const found: FoundRecord[] = [];
     for await (const each of records(source, options, matches)) {
       found.push(each);
-      // Twice as many are held at most.
+      // Holds at most twice as many as are shown.
       if (found.length >= limit * 2) found.splice(0, limit);
     }
     const shown = found.slice(-limit);
@@ -61,7 +61,7 @@ export async function searchAudit(
   });
 }
 
-/** Prints all that is held of a person, a JSON document a line. */
+/** Prints everything that is held about a person, one JSON document per line. */
 export async function exportSubject(
   terminal: Terminal,
   files: readonly string[],
@@ -78,7 +78,10 @@ export async function exportSubject(
   });
 }
 
-/** Deletes the keys of a person's records: what these hold of the person cannot be read any more. @returns the exit code: 1 also when some may be left */
+/**
+ * Deletes the keys of a person's records, so that the personal data in them cannot be read any more.
+ * @returns the exit code: 1 when there was no key, or some may be left
+ */
 export async function forgetSubject(
   terminal: Terminal,
   files: readonly string[],
@@ -119,7 +122,7 @@ async function* records(
   }
 }
 
-/** @returns undefined when an option cannot be understood */
+/** @returns undefined when an option is malformed */
 function matcher(options: SearchOptions, nowMs: number): Matches | undefined {
   const { route, decision, kind } = options;
   const since = momentOf(options.since, nowMs, -Infinity);

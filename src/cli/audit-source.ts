@@ -1,4 +1,5 @@
-// Where the audit commands read: files, or the stream in Redis, with the keys that open what is in them.
+// Opens what the audit commands read: files, or the stream in Redis, and the keys that open personal data in the
+// records.
 import { loadConfig } from "../app/environment.ts";
 import { FileShelf, KeyDirectory, type KeyShelf, RedisShelf } from "../audit/key-directory.ts";
 import { AuditKey } from "../audit/key.ts";
@@ -18,21 +19,21 @@ export interface AuditSource {
   readonly config: Config;
   /** undefined without REDIS_URL. */
   readonly store: RedisStore | undefined;
-  /** Where the oldest records go by themselves. */
+  /** Whether the oldest records are dropped automatically, as in the stream in Redis. */
   readonly trimmed: boolean;
   lines(): AsyncIterable<TrailLine>;
-  /** @throws AuditRefusal without the key */
+  /** @throws AuditRefusal without OUTRIGGER_AUDIT_KEY */
   directory(): KeyDirectory;
 }
 
-/** A command cannot do what it was asked for; the message says why in one line. */
+/** The command cannot do what it was asked for; the message says why, in one line. */
 class AuditRefusal extends Error {
   override readonly name = "AuditRefusal";
 }
 
 /**
- * @param files of one trail or several; none = those of OUTRIGGER_AUDIT_FILE, else the stream
- * @returns the exit code of the work; 1 when something cannot be read, 2 when it is not known where
+ * @param files files of one trail or several; empty = those of OUTRIGGER_AUDIT_FILE, else the stream
+ * @returns the exit code of `work`; 1 when something cannot be read, 2 when it is not clear what to read
  */
 export async function withAudit(
   terminal: Terminal,

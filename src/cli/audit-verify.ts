@@ -1,4 +1,4 @@
-// `outrigger audit verify`: whether a trail is as it was written, and where it is not.
+// Runs `outrigger audit verify`: tells whether a trail is as it was written, and where it is not.
 import { HeadVerifier } from "../audit/key.ts";
 import { shownHeads } from "../audit/read-trail.ts";
 import { type Anchor, TrailVerifier, type Verified } from "../audit/verify.ts";
@@ -16,7 +16,7 @@ export interface AuditVerifyOptions extends SourceOptions {
 
 const maxFindings = 1_000;
 
-/** @returns the exit code: 0 = nothing was touched, 1 = something was, or there is no record */
+/** @returns the exit code: 0 = the trail is intact, 1 = it was changed, or has no record */
 export async function verifyAudit(
   terminal: Terminal,
   files: readonly string[],
@@ -52,7 +52,7 @@ function print(terminal: Terminal, { records, chains, findings }: Verified, comp
     );
 }
 
-/** @throws ConfigError where there is none */
+/** @throws ConfigError when there is no key */
 function publicKeys({ auditKey }: Config, given: string | undefined): string[] {
   try {
     const { keys } = given === undefined ? { keys: [] } : parsePublicKeys(given, readTextFile);

@@ -1,4 +1,4 @@
-// The `plugin` commands for whoever writes one: make it, try it, measure it, pack it, hand it on.
+// Declares the `plugin` commands for authors: make a plugin, test it, measure it, pack it, publish it.
 import { type Command, Option } from "commander";
 import { type Choose, json } from "./command-parts.ts";
 import type { PackOptions } from "./package-pack.ts";

@@ -1,4 +1,4 @@
-// `outrigger check`: looks at everything around a sidecar that can be wrong, and says what to do about it.
+// Runs `outrigger check`: checks everything around a sidecar that can be wrong, and says what to do about it.
 import { loadConfig } from "../app/environment.ts";
 import { type Config, ConfigError } from "../config/config.ts";
 import { lookForBypass, ownAddresses } from "../intercept/bypass.ts";

@@ -1,6 +1,6 @@
-// What the files that declare commands have in common.
+// Holds what the files that declare commands share.
 
-/** Takes what is to be run once the arguments are right. */
+/** Sets the function to run once the arguments have been parsed. */
 export type Choose = (run: () => Promise<number>) => void;
 
 export const json = ["--json", "print JSON"] as const;

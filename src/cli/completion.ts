@@ -1,11 +1,12 @@
-// `outrigger completion SHELL`: a script that completes commands and options, made of the commands themselves.
+// Runs `outrigger completion SHELL`: prints a script that completes commands and options, generated from the commands
+// themselves.
 import type { Command } from "commander";
 import type { Terminal } from "./terminal.ts";
 
 export const shells = ["bash", "zsh", "fish"] as const;
 export type Shell = (typeof shells)[number];
 
-/** Words that may follow each command: `policy apply` has its options, `policy` its commands. */
+/** The words that may follow each command path: commands and options. */
 function wordsOf(program: Command): [string, string[]][] {
   const rows: [string, string[]][] = [];
   const add = (command: Command, path: string): void => {
@@ -18,7 +19,7 @@ function wordsOf(program: Command): [string, string[]][] {
   return rows;
 }
 
-/** The path of commands so far, in bash and zsh: words that the table knows one after the other. */
+/** In bash and zsh the script finds the command path by adding words as long as the table knows the result. */
 function bashText(rows: readonly [string, string[]][]): string {
   const cases = rows.map(([path, words]) => `    "${path}") words="${words.join(" ")}" ;;`).join("\n");
   const known = rows.map(([path]) => `"${path}"`).join("|");

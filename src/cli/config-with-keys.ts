@@ -1,8 +1,8 @@
-// The settings here with OUTRIGGER_POLICY_KEYS as an option of a command gives them.
+// Loads the settings with OUTRIGGER_POLICY_KEYS taken from an option of a command.
 import { loadConfig } from "../app/environment.ts";
 import { type Config, ConfigError, type Environment } from "../config/config.ts";
 
-/** Throws a ConfigError, which calls the keys by the option they were given under. */
+/** Throws a ConfigError that names the option in place of the setting. */
 export function configWithKeys(env: Environment, keys: string, option: string): Config {
   try {
     return loadConfig({ ...env, OUTRIGGER_POLICY_KEYS: keys });

@@ -1,9 +1,9 @@
-// `outrigger config`: every setting with its meaning, default and current value.
+// Runs `outrigger config`: prints every setting with its meaning, default and current value.
 import { describeConfig } from "../app/environment.ts";
 import type { SettingRow } from "../config/config.ts";
 import type { Terminal } from "./terminal.ts";
 
-/** One cell: no line ends, and not wider than a table bears. */
+/** One cell: on one line, and at most 40 characters wide. */
 function cell(text: string): string {
   const line = text.replace(/\s+/g, " ");
   return line.length > 40 ? `${line.slice(0, 39)}…` : line;
@@ -17,7 +17,7 @@ function table(rows: readonly SettingRow[]): string {
   return all.map((line) => `${line.map(pad).join("  ")}\n`).join("");
 }
 
-/** Throws ConfigError, which is told and ends in exit code 2. */
+/** Throws ConfigError, which the caller prints and turns into exit code 2. */
 export async function printConfig(terminal: Terminal, options: { json?: true }): Promise<number> {
   const rows = describeConfig(terminal.env);
   terminal.out(options.json ? `${JSON.stringify(rows, null, 2)}\n` : table(rows));

@@ -1,4 +1,4 @@
-// What `policy coverage` found, for people and as JSON.
+// Prints the result of `policy coverage`, for people and as JSON.
 import type { ServicesCoverage } from "../app/policy-coverage.ts";
 import type { Answer, Covered, Reach } from "../policy-coverage/coverage.ts";
 import { printTable } from "./table.ts";
@@ -7,13 +7,13 @@ import type { Terminal } from "./terminal.ts";
 export const parts = ["rule", "limit", "test"] as const;
 export type Part = (typeof parts)[number];
 
-/** What an operation lacks. */
+/** The parts that an operation lacks. */
 function lacking({ rule, limit, tests }: Covered): readonly Part[] {
   const has = { rule: rule !== null, limit: limit !== null, test: tests.length > 0 };
   return parts.filter((part) => !has[part]);
 }
 
-/** @param required what each must have; none = any one of all */
+/** @param required the parts that each operation must have; empty = at least one of them */
 function isUncovered(covered: Covered, required: readonly Part[]): boolean {
   const lacks = lacking(covered);
   return required.length === 0
@@ -74,11 +74,11 @@ export function printCoverage(
   for (const text of [unknown, ...(note === undefined ? [] : [note])]) terminal.err(`${text}\n`);
 }
 
-/** The first of its operation. */
+/** Whether this is the first entry of its operation, whose path is just an example. */
 const isExample = ({ method, operation, path }: Covered, all: readonly Covered[]): boolean =>
   all.find((each) => each.method === method && each.operation === operation)?.path === path;
 
-/** The last refusal before it, or of all. */
+/** Tells of the last answer that was no success, or came from a plugin; "" when there is none. */
 function why(answers: readonly Answer[]): string {
   const last = answers.findLast(({ status, by }) => status >= 300 || by !== null);
   if (last === undefined) return "";

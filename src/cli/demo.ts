@@ -1,4 +1,4 @@
-// `outrigger demo`: what deploy/demo/ starts, as a process of its own.
+// Runs `outrigger demo`: starts deploy/demo/ as a process of its own.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
@@ -14,7 +14,7 @@ export async function runDemo(terminal: Terminal): Promise<number> {
     return 1;
   }
   const child = spawn(process.execPath, [program], { stdio: "inherit" });
-  // A terminal sends Ctrl-C to both: the demo ends by it, and this ends with the demo.
+  // A terminal sends Ctrl-C to both processes: the demo ends by it, and this process ends after the demo.
   const pass = (signal: NodeJS.Signals): void => void child.kill(signal);
   process.on("SIGINT", () => {}).on("SIGTERM", pass);
   const [code] = (await once(child, "exit")) as [number | null];

@@ -1,4 +1,4 @@
-// `outrigger drill`: has one sidecar behave as if something failed, and prints what callers got.
+// Runs `outrigger drill`: makes one sidecar behave as if something failed, and prints what callers got.
 import { setTimeout as sleep } from "node:timers/promises";
 import { type AdminListener, type AdminReply, readAdmin } from "../admin/ask.ts";
 import { loadConfig } from "../app/environment.ts";
@@ -22,14 +22,14 @@ type Method = "GET" | "POST" | "DELETE";
 type Ask = (method: Method, path: string) => Promise<DrillStatus>;
 
 const pollMs = 250;
-/** The sidecar ends a drill by itself; longer than that nobody waits for its report. */
+/** How long to wait for the report after the drill should have ended by itself. */
 const patienceMs = 15_000;
-/** Of asking again where the sidecar did not answer. */
+/** Time limit of one request; while waiting for the report, a failed request is repeated. */
 const limitMs = 2_000;
-/** Workers that hang are waited for, a second each time. */
+/** Time limit for starting: the sidecar waits for workers that hang, a second each time. */
 const beginLimitMs = 10_000;
 
-/** @returns the exit code: 0 with a report, 1 without one, 2 for arguments that are no drill */
+/** @returns the exit code: 0 with a report, 1 without one, 2 when the arguments are wrong */
 export async function drill(terminal: Terminal, fault: string, options: DrillOptions): Promise<number> {
   const forMs = parseDuration(options.for);
   if (parseFault(fault) === undefined || forMs === undefined) {
@@ -57,7 +57,7 @@ export async function drill(terminal: Terminal, fault: string, options: DrillOpt
   }
 }
 
-/** Rejects, naming the sidecar, when it is out of reach or refuses. */
+/** Rejects, naming the sidecar, when it cannot be reached or refuses. */
 function asking(listener: AdminListener, token: string | undefined): Ask {
   return async (method, path) => {
     let reply: AdminReply;
@@ -83,7 +83,7 @@ function detailIn(problem: string): string {
   }
 }
 
-/** The sidecar of that name, or the only one. */
+/** Finds the sidecar with that instance name, or the only one. */
 async function chosen(asks: readonly Ask[], named: string | undefined) {
   const [only] = asks;
   if (only !== undefined && asks.length === 1) {
@@ -100,7 +100,7 @@ async function chosen(asks: readonly Ask[], named: string | undefined) {
   throw new Error([`no sidecar there is the instance ${named}`, ...failed].join("; "));
 }
 
-/** Ctrl-C ends the drill, also while it is asked for; its report is printed all the same. */
+/** Ctrl-C ends the drill, even while it is being started. Its report is still printed. */
 async function endedBySignal<Result>(ask: Ask, run: () => Promise<Result>): Promise<Result> {
   const interrupt = (): void => void ask("DELETE", "/drill").catch(() => {});
   process.on("SIGINT", interrupt);
@@ -114,7 +114,7 @@ async function endedBySignal<Result>(ask: Ask, run: () => Promise<Result>): Prom
 async function reportOf(ask: Ask, id: number, untilMono: number): Promise<DrillReport> {
   for (;;) {
     await sleep(pollMs);
-    // One that does not answer now may later: what it does ends by itself.
+    // A sidecar that does not answer now may answer later: the drill ends by itself.
     const status = await ask("GET", "/drill").catch((error: unknown) => error);
     if (!(status instanceof Error)) {
       const { last, running } = status as DrillStatus;

@@ -1,4 +1,4 @@
-// What the policy here would make of a request that has not happened.
+// Predicts what the policy here would do with a request that has not happened.
 import { foresee, type readRequest } from "../app/foreseen-request.ts";
 import type { Config } from "../config/config.ts";
 import { textOf } from "../plugin-api/error-text.ts";

@@ -1,4 +1,4 @@
-// What `outrigger explain` is asked for.
+// The options of `outrigger explain`.
 export interface ExplainOptions {
   readonly request?: string;
   readonly header?: readonly string[];

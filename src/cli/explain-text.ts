@@ -1,9 +1,9 @@
-// The course of a request as people read it.
+// Prints the course of a request for people.
 import type { ForeseenRequest } from "../app/foreseen-request.ts";
 import { printable, printTable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
 
-/** As `GET /requests/<id>` has it. */
+/** A request in the form of `GET /requests/<id>`. */
 export interface ShownRequest extends Omit<ForeseenRequest, "choice" | "policyDigest"> {
   readonly choice: ForeseenRequest["choice"] | null;
   readonly service?: string;

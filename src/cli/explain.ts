@@ -1,4 +1,4 @@
-// `outrigger explain`: why a request went as it did, or how one would go.
+// Runs `outrigger explain`: tells why a request went as it did, or how a request would go.
 import { loadConfig } from "../app/environment.ts";
 import { readRequest } from "../app/foreseen-request.ts";
 import type { Config } from "../config/config.ts";
@@ -13,11 +13,11 @@ import { printable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
 import { withPlane } from "./with-plane.ts";
 
-/** Why a request may be unknown to the sidecar that served it. */
+/** Why the sidecar that served a request may not know it any more. */
 const whatIsKept =
   "each keeps its last 1,000 requests, and of more than 200 a second only those that were refused or failed";
 
-/** @returns the exit code: 1 when the request is not known, or could not be foreseen */
+/** @returns the exit code: 1 when the request is not known, or cannot be predicted */
 export async function explain(
   terminal: Terminal,
   id: string | undefined,
@@ -71,7 +71,7 @@ async function explainKnown(
   return 1;
 }
 
-/** What the log says, where it goes to Redis: less, and for longer. */
+/** Falls back to the log stream in Redis, if there is one: it holds fewer facts, for longer. */
 async function explainFromLog(
   terminal: Terminal,
   id: string,
@@ -114,7 +114,7 @@ async function explainForeseen(terminal: Terminal, config: Config, options: Expl
   return await foreseeIn(terminal, config, options, request as Exclude<typeof request, readonly string[]>);
 }
 
-/** @returns the request as a policy's test would have it, or what is wrong */
+/** @returns the request in the form of a policy's test, or what is wrong */
 function writtenRequest({ request = "", header = [], identity }: ExplainOptions): object | string {
   const [, method, path] = /^(?:([A-Za-z]+) +)?(\S+)$/.exec(request.trim()) ?? [];
   if (path === undefined) return "--request takes a method and a path: 'GET /path'";

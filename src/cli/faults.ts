@@ -1,25 +1,25 @@
-// Faults that nobody caught: told and counted each time; they end the process only when its state is unknown.
+// Judges faults that nothing caught. Each is logged and counted, but ends the process only when its state is in doubt.
 
 export type FaultKind = "uncaughtException" | "unhandledRejection";
 
-/** Logs a fault with its stack and counts it. @param plugin in whose work it happened, where that is known */
+/** Logs a fault with its stack and counts it. @param plugin name of the plugin at fault, if known */
 export type ReportFault = (kind: FaultKind, error: unknown, plugin?: string) => void;
 
 const maxExceptions = 10;
 const withinMs = 60_000;
 
 /**
- * An exception that nobody caught left one callback half done: one exchange may hang, the rest goes on. Node's own
- * state is in doubt when one of its assertions failed, and ours when exceptions come in bursts. A rejection that
- * nobody awaited ended its work in an orderly way.
+ * Decides whether a fault must end the process. An uncaught exception leaves one callback half done: one exchange may
+ * hang, the rest goes on. Node's own state is in doubt when one of its assertions failed, and this program's when
+ * exceptions come in bursts. An unhandled rejection ended its work in an orderly way.
  */
 export class FaultJudge {
   readonly #recent: number[] = [];
 
   /**
-   * @param nowMs on a clock that only goes forward
-   * @param ofPlugin what threw is a plugin's: its own work is in doubt and nobody else's, however often it throws
-   * @returns whether the process has to end
+   * @param nowMs on a monotonic clock
+   * @param ofPlugin whether a plugin threw: then only its own work is in doubt, however often it throws
+   * @returns whether the process must end
    */
   isFatal(kind: FaultKind, error: unknown, nowMs: number, ofPlugin = false): boolean {
     if (kind === "unhandledRejection") return false;

@@ -1,4 +1,4 @@
-// The `fleet` command and its options.
+// Declares the `fleet` command with its options.
 import type { Command } from "commander";
 import type { Choose } from "./command-parts.ts";
 import type { FleetOptions } from "./fleet.ts";

@@ -1,4 +1,5 @@
-// `outrigger fleet [--watch]`: a table of sidecars, what each has in force and since when, who refuses, who is lost.
+// Runs `outrigger fleet [--watch]`: prints a table of sidecars with the revision that each has in force and since when,
+// and which of them refuse a policy or are lost.
 import { setTimeout as wait } from "node:timers/promises";
 import type { Canary } from "../plane/canary.ts";
 import { readUnprotected, type UnprotectedReport } from "../plane/unprotected.ts";
@@ -40,7 +41,7 @@ async function printOnce(terminal: Terminal, plane: Plane, options: FleetOptions
   const revisions = await revisionsOf(plane.history, fleet);
   await plane.canaries.settle().catch(forReaders);
   const canary = await plane.canaries.read();
-  // Pods have no service.
+  // Pods without a sidecar belong to no service: shown only without --service.
   const unprotected = options.service === undefined ? await readUnprotected(plane.store) : [];
   if (options.json) {
     const sidecars = fleet.members.map(({ receipt, seenAtMs, ...member }) => ({
@@ -55,7 +56,7 @@ async function printOnce(terminal: Terminal, plane: Plane, options: FleetOptions
     terminal.out(`${JSON.stringify(text, null, options.watch ? 0 : 2)}\n`);
     return;
   }
-  // Home, and clear: only where somebody looks.
+  // Moves the cursor home and clears the screen, only on a terminal.
   if (options.watch && terminal.outIsTty) terminal.out("\u001B[H\u001B[2J");
   if (canary !== undefined) terminal.out(`${canaryLine(canary, fleet.nowMs)}\n`);
   const rows = fleet.members.map((member) => rowOf(member, fleet.nowMs, revisions));
@@ -67,7 +68,10 @@ async function printOnce(terminal: Terminal, plane: Plane, options: FleetOptions
     );
 }
 
-/** Pods that run without a sidecar though their namespace asks for one, as `outrigger injector pods` found them. */
+/**
+ * Prints the pods that run without a sidecar though their namespace asks for one, as `outrigger injector pods` found
+ * them.
+ */
 function printUnprotected(terminal: Terminal, report: UnprotectedReport): void {
   const { region, total, pods, ageMs } = report;
   if (total === 0) return;
@@ -113,13 +117,15 @@ function errorText(receipt: Receipt | null): string {
   return [...policy, ...bypass].join("; ");
 }
 
-/** `7`, with a layer `7+2`; what the history does not know by the beginning of its digest. */
+/**
+ * Shows revisions as `7`, with a layer `7+2`; a document that the history does not know by the beginning of its digest.
+ */
 async function revisionsOf(history: PolicyHistory, { members }: Fleet): Promise<RevisionText> {
   const layered = members.filter(({ receipt }) => (receipt?.documents?.layer ?? null) !== null);
   const names = [undefined, ...new Set(layered.map(({ service }) => service))];
   const known = new Map<string, string>();
   for (const service of names) {
-    // Oldest first: what was restored has its latest number.
+    // Oldest first, so that a restored document gets its latest number.
     for (const { digest, revision } of (await history.list(service)).toReversed())
       known.set(`${service ?? ""}/${digest}`, String(revision));
   }
@@ -132,7 +138,7 @@ async function revisionsOf(history: PolicyHistory, { members }: Fleet): Promise<
   };
 }
 
-/** Beside the revision: `6 (7: 25%)` = a quarter of its callers get what would be revision 7. */
+/** Text after the revision: `6 (7: 25%)` = 25 % of its callers get the candidate, which would be revision 7. */
 function canaryText(canary: Receipt["canary"] | undefined): string {
   if (canary === null || canary === undefined || canary.percent === 0) return "";
   return canary.shadow === undefined

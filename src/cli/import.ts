@@ -1,4 +1,5 @@
-// `outrigger import FILE`: another gateway's configuration as a policy on stdout, and on stderr what a person has to look at.
+// Runs `outrigger import FILE`: converts another gateway's configuration to a policy on stdout, and writes to stderr
+// what a person has to check.
 import { readFile } from "node:fs/promises";
 import { stringify } from "yaml";
 import { importText } from "../plane/import/import.ts";
@@ -7,7 +8,7 @@ import { printJson } from "./json-text.ts";
 import { printable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
 
-/** @returns the exit code: 0 also where something could not be carried over */
+/** @returns the exit code: 0 even when something could not be converted */
 export async function importFile(
   terminal: Terminal,
   file: string,

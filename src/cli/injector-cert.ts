@@ -1,4 +1,5 @@
-// `outrigger injector cert`: one look at the webhook's certificate, as a Job and a CronJob of Kubernetes take it.
+// Runs `outrigger injector cert`: checks the webhook's certificate once and renews it if needed. A Job and a CronJob of
+// Kubernetes run it.
 import { FormatError, integer } from "../config/formats.ts";
 import { renewCertificate } from "../injector/renew.ts";
 import { ApiProblem, clusterIn, KubernetesApi, namespaceOf } from "../kubernetes/api.ts";
@@ -13,13 +14,16 @@ export interface CertOptions {
   readonly json?: true;
 }
 
-/** Less would be renewed while the one before is still on its way into the pods; authorities of more are a risk. */
+/**
+ * A shorter-lived certificate would be renewed while the previous one is still on its way into the pods; an authority
+ * with a longer life is a risk.
+ */
 const parseDays = integer(2, 825);
 const limitMs = 60_000;
-/** Of Kubernetes' objects: they become parts of paths. */
+/** Names of Kubernetes objects, which become parts of paths. */
 const objectName = /^[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?$/;
 
-/** @param serviceAccount a test's. @returns the exit code */
+/** @param serviceAccount folder of the service account, set by tests. @returns the exit code */
 export async function runCert(
   terminal: Terminal,
   options: CertOptions,

@@ -1,4 +1,4 @@
-// The `injector` commands and their options.
+// Declares the `injector` commands with their options.
 import type { Command } from "commander";
 import { version } from "../version.ts";
 import { type Choose, json } from "./command-parts.ts";
@@ -10,7 +10,7 @@ import type { Terminal } from "./terminal.ts";
 export function addInjectorCommands(program: Command, terminal: Terminal, choose: Choose): void {
   const injector = program
     .command("injector")
-    // What stands behind `cert` is of `cert`.
+    // Options after `cert` belong to `cert`.
     .enablePositionalOptions()
     .description("run the admission webhook of Kubernetes that adds sidecars to pods")
     .option("--image <image>", "image of the sidecars", `outrigger:${version}`)

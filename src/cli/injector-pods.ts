@@ -1,4 +1,5 @@
-// `outrigger injector pods`: pods that run without a sidecar where their namespace asks for one; also for `outrigger fleet`.
+// Runs `outrigger injector pods`: lists pods that run without a sidecar though their namespace asks for one. With Redis
+// it keeps the report for `outrigger fleet`.
 import { loadConfig } from "../app/environment.ts";
 import { type UnprotectedPod, writeUnprotected } from "../fleet/unprotected.ts";
 import { listUnprotected } from "../injector/unprotected.ts";
@@ -16,7 +17,7 @@ export interface PodsOptions {
 
 const limitMs = 50_000;
 
-/** @param serviceAccount a test's. @returns the exit code */
+/** @param serviceAccount folder of the service account, set by tests. @returns the exit code */
 export async function listPods(
   terminal: Terminal,
   options: PodsOptions,

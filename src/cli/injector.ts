@@ -1,4 +1,4 @@
-// `outrigger injector`: the admission webhook from start to drain.
+// Runs `outrigger injector`: the admission webhook from start to drain.
 import { ConfigError } from "../config/config.ts";
 import { FormatError } from "../config/formats.ts";
 import { registry } from "../app/registry.ts";
@@ -17,7 +17,7 @@ export interface InjectorOptions {
   readonly exempt?: readonly string[];
 }
 
-/** Whose pods the cluster cannot start without. */
+/** Namespaces whose pods the cluster needs in order to start. */
 const clusterNamespaces = ["kube-system", "kube-public", "kube-node-lease"];
 
 /** @returns the exit code */
@@ -64,7 +64,7 @@ export function reviewOptions(options: InjectorOptions): ReviewOptions {
   };
 }
 
-/** Whose pods get no sidecar, whatever their labels say. */
+/** Namespaces whose pods get no sidecar, whatever their labels say. */
 export function exemptNamespaces(options: Pick<InjectorOptions, "namespace" | "exempt">): Set<string> {
   return new Set([...clusterNamespaces, options.namespace, ...(options.exempt ?? [])]);
 }

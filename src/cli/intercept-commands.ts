@@ -1,4 +1,4 @@
-// `outrigger intercept …`: the port of a service, taken by its sidecar.
+// Declares `outrigger intercept …`, which redirects a service's port to its sidecar.
 import { type Command, InvalidArgumentError } from "commander";
 import { FormatError, integer } from "../config/formats.ts";
 import { type Choose, json } from "./command-parts.ts";

@@ -1,4 +1,4 @@
-// `outrigger intercept install|remove|status`.
+// Runs `outrigger intercept install|remove|status`: manages the rules that redirect a service's port to its sidecar.
 import { networkInterfaces } from "node:os";
 import { hostNetworkSign } from "../intercept/host-network.ts";
 import { findNft, InterceptError, type Nft } from "../intercept/nft.ts";
@@ -17,7 +17,7 @@ export interface InterceptOptions extends Wanted {
   readonly json?: true;
 }
 
-/** @returns the exit code: 1 when it is refused, or cannot be done */
+/** @returns the exit code: 1 when the installation is refused or fails */
 export async function install(terminal: Terminal, options: InterceptOptions): Promise<number> {
   return await refusing(terminal, async () => {
     const config = configOf(terminal, options);
@@ -36,7 +36,8 @@ export async function install(terminal: Terminal, options: InterceptOptions): Pr
       throw new InterceptError(
         "the rules were taken by nft and are not what it lists: outrigger intercept status",
       );
-    // Two that are installed at once have both seen nobody before: the later one, at the least, sees the other now.
+    // Checked again, because two installations at once have both found nobody before. At least the later one sees the
+    // other now.
     await refuseOthers(nft, interception);
     tell(terminal, options, {
       json: { state: "installed", table: tableName(config.service), ...interception, notes },
@@ -61,7 +62,7 @@ export async function remove(terminal: Terminal, options: InterceptOptions): Pro
   });
 }
 
-/** @returns the exit code: 1 when the rules are not there, not whole, or for other ports */
+/** @returns the exit code: 1 when the rules are missing, changed, or for other ports */
 export async function status(terminal: Terminal, options: InterceptOptions): Promise<number> {
   return await refusing(terminal, async () => {
     const config = configOf(terminal, options);
@@ -172,13 +173,17 @@ async function refuseOthers(nft: Nft, interception: Interception): Promise<void>
   }
 }
 
-/** Two sidecars for one port: which of them gets the connections would be chance. @returns why both cannot be */
+/**
+ * Finds conflicts with another service's rules: with two sidecars for one port, chance decides which gets the
+ * connections.
+ * @returns why both cannot be installed
+ */
 function crossing({ port, toPort }: Interception, found: Interception, other: string): string | undefined {
   if (found.port === port)
     return `port ${port} is taken for the service ${other} already: choose another one`;
   if (found.toPort === toPort)
     return `port ${toPort} is the sidecar's of the service ${other}, to which these clients would come: give OUTRIGGER_LISTEN another port`;
-  // The one's clients come to a port that the other closes.
+  // Clients of one service come to a port that the rules of the other close.
   if (found.toPort === port)
     return `port ${port} is the sidecar's of the service ${other}, whose clients would be refused: name the port of the service`;
   if (found.port === toPort)

@@ -1,4 +1,5 @@
-// JSON as commands print it where texts of others are in it: what would move the cursor or turn the text is escaped.
+// Prints JSON that holds untrusted texts: escapes characters that would move the cursor or change the direction of
+// text.
 import type { Terminal } from "./terminal.ts";
 
 const escaped = (text: string): string =>
@@ -9,6 +10,6 @@ const escaped = (text: string): string =>
 
 export function printJson(terminal: Terminal, value: unknown): void {
   const text = JSON.stringify(value, null, 2);
-  // JSON.stringify escapes C0; line breaks are its own.
+  // JSON.stringify has already escaped C0 in strings; the line breaks are its own.
   terminal.out(`${text.replace(/[\u007f-\u009f\p{Cf}\p{Zl}\p{Zp}]/gu, escaped)}\n`);
 }

@@ -1,4 +1,4 @@
-// The `plugins` commands, their arguments and options.
+// Declares the `plugins` commands with their arguments and options.
 import type { Command } from "commander";
 import { type Choose, json } from "./command-parts.ts";
 import type { ListOptions } from "./kill-switch-list.ts";

@@ -1,5 +1,5 @@
-// Whom a kill switch concerns: one that takes nothing out anywhere is most often a slip of the keyboard. It is set all the
-// same, as the service or the route may come yet, and the operator is told.
+// Finds out whether a kill switch takes a plugin out anywhere. One that does not is most often a typing mistake. It is
+// set all the same, because the service or the route may come later, and the operator is warned.
 import { pluginsByName } from "../app/registry.ts";
 import { SwitchedOff, type SwitchTarget } from "../kill-switch/kill-switch.ts";
 import { nearestName } from "../language/nearest.ts";
@@ -10,15 +10,15 @@ import { createPolicyReader } from "../policy/read.ts";
 import { keySetsIn } from "./plane-trust.ts";
 import type { Plane } from "./with-plane.ts";
 
-/** Services whose layers are looked at. */
+/** Most services whose layers are read. */
 const maxServices = 50;
 
-/** @returns what there is to say; empty = it takes the plugin out somewhere, or nobody can tell */
+/** @returns warnings; empty = the switch takes the plugin out somewhere, or this cannot be determined */
 export async function unconcerned(plane: Plane, target: SwitchTarget): Promise<readonly string[]> {
   try {
     return await look(plane, target);
   } catch (error) {
-    // The switch is set by now: whoever may do that and nothing else has done it.
+    // The switch is already set: an operator who may set switches but not read the rest has succeeded.
     if (error instanceof StoreUnavailable) return [];
     throw error;
   }
@@ -54,7 +54,7 @@ interface Route {
   readonly plugins: readonly string[];
 }
 
-/** As these services have them, layers included. @returns undefined when that cannot be told */
+/** The routes of these services, with their layers. @returns undefined when they cannot be determined */
 async function routesOf(plane: Plane, names: readonly string[]): Promise<readonly Route[] | undefined> {
   const { history, config } = plane;
   const shared = (await history.peek(undefined)).document;

@@ -1,4 +1,4 @@
-// `outrigger plugins list`: the plugins that this version has, and the kill switches that are set.
+// Runs `outrigger plugins list`: lists the plugins of this version and the kill switches that are set.
 import { pluginsByName, registry } from "../app/registry.ts";
 import { durationText } from "../language/duration.ts";
 import { type Member, readFleet } from "../plane/fleet.ts";
@@ -62,12 +62,12 @@ const plugins = registry
   .toSorted((a, b) => a.priority - b.priority)
   .map(({ name, version, priority, security }) => ({ name, version, priority, security }));
 
-/** A version of a plugin that policies bring, over the sidecars that have it in force. */
+/** A version of a plugin that policies bring, with the sidecars that have it in force. */
 interface Brought {
   readonly name: string;
   readonly version: string;
   readonly sidecars: number;
-  /** How many of them say that something is wrong with it, and what one says. */
+  /** How many of them report trouble with it, and one such report. */
   readonly troubled: number;
   readonly trouble: string | null;
 }
@@ -163,11 +163,11 @@ function printOff(terminal: Terminal, { switches, nowMs }: SwitchList): void {
 
 function effectOf(plugin: string, openRoutes: boolean): string {
   if (openRoutes) return "left out";
-  // Of one that a policy brings nobody here knows.
+  // For a plugin that a policy brings, this command cannot know.
   return Object.hasOwn(pluginsByName, plugin) ? "routes answer 503" : "left out, or 503 where it is security";
 }
 
-/** A length that was asked for, of which two clocks and the way to Redis have taken or given a little. */
+/** Rounds a duration to what was asked for: two clocks and the way to Redis have changed it a little. */
 function asked(ms: number): string {
   const unit = ms < 60_000 ? 1_000 : 60_000;
   return durationText(Math.round(ms / unit) * unit);

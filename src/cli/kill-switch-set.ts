@@ -1,4 +1,4 @@
-// `outrigger plugins disable` and `enable`: the kill switch of a plugin.
+// Runs `outrigger plugins disable` and `enable`, which set and remove a plugin's kill switch.
 import { pluginsByName } from "../app/registry.ts";
 import { extensionName } from "../extensions/manifest.ts";
 import { parseSwitchField, switchField, type SwitchTarget } from "../kill-switch/kill-switch.ts";
@@ -34,7 +34,7 @@ export interface DisableOptions extends TargetOptions {
 
 const maxReason = 500;
 const reasonText = `--reason takes a text of at most ${maxReason} characters`;
-/** A stolen Redis can put a signed one back until it ends. */
+/** Longest lifetime of a signed switch: until it ends, whoever steals access to Redis can put it back. */
 const maxSignedMs = 30 * 86_400_000;
 
 /** @returns the exit code */
@@ -46,7 +46,7 @@ export async function disablePlugin(
   const target = targetOf(plugin, options);
   const ttlMs = options.ttl === undefined ? undefined : parseDuration(options.ttl);
   const builtIn = pluginsByName[plugin];
-  // Of one that a policy brings nobody here knows whether it decides who gets in.
+  // For a plugin that a policy brings, this command cannot know whether it decides who gets in: assume that it does.
   const mayDecide = builtIn?.security ?? true;
   const wrong = typeof target === "string" ? target : wrongIn(options, ttlMs, mayDecide);
   if (typeof target === "string" || wrong !== undefined) {
@@ -78,7 +78,7 @@ interface Wish extends DisableOptions {
   readonly ttlMs: number | undefined;
 }
 
-/** Rejects with PlaneRefusal when sidecars would not honour it. */
+/** Rejects with PlaneRefusal when sidecars would not honour the switch. */
 async function write(
   plane: Plane,
   target: SwitchTarget,
@@ -129,12 +129,12 @@ export async function enablePlugin(
   });
 }
 
-/** @returns what is wrong with the arguments as a text */
+/** @returns the target; a text = what is wrong with the arguments */
 function targetOf(plugin: string, { service, route }: TargetOptions): SwitchTarget | string {
   if (!Object.hasOwn(pluginsByName, plugin) && !extensionName.safeParse(plugin).success)
     return noPlugin(plugin, Object.keys(pluginsByName));
   const target = { plugin, service, route };
-  // As a sidecar will read it.
+  // Checks the route as a sidecar will read it.
   if (parseSwitchField(switchField(target)) === undefined)
     return "--route takes a path pattern as policies write them: an exact path, or a prefix that ends in /*";
   return target;
@@ -145,10 +145,10 @@ function noPlugin(plugin: string, known: readonly string[]): string {
   return `there is no plugin ${JSON.stringify(plugin)}${meant === undefined ? "" : `: did you mean ${meant}?`}`;
 }
 
-/** @returns that no sidecar has the plugin, as a text; undefined = one has it */
+/** @returns a message that no sidecar has the plugin; undefined = one has it */
 async function whyUnknown({ store }: Plane, plugin: string): Promise<string | undefined> {
   const { members, unreadable } = await readFleet(store, undefined);
-  // Who cannot be asked may have it, and this may be what stops them.
+  // A sidecar whose state cannot be read may have the plugin, and may be the one that needs this switch.
   if (unreadable.length > 0) return undefined;
   const known = new Set(members.flatMap(({ receipt }) => Object.keys(receipt?.plugins ?? {})));
   return known.has(plugin) ? undefined : noPlugin(plugin, [...Object.keys(pluginsByName), ...known]);

@@ -1,4 +1,4 @@
-// What lint found, a line each, as commands print it.
+// Runs lint and prints its findings, one line each.
 import type { Config } from "../config/config.ts";
 import type { Extension } from "../extensions/entry.ts";
 import type { Finding } from "../plane/lint/finding.ts";

@@ -1,12 +1,12 @@
-// One line of a log stream as people read it, and which lines they asked for. Whoever has a sidecar's rights writes to its
-// stream: nothing in a line is taken on trust.
+// Formats lines of a log stream for people. The lines are untrusted: anyone with a sidecar's rights can write to its
+// stream.
 import type { LogEntry } from "../plane/log-streams.ts";
 import { parseJson } from "../language/json.ts";
 import { printable } from "./table.ts";
 
 export type LogRecord = Readonly<Record<string, unknown>>;
 
-/** @returns undefined when it is no access-log line */
+/** @returns undefined when the entry is no access log line */
 export function recordOf({ line }: LogEntry): LogRecord | undefined {
   try {
     const value = parseJson(line);
@@ -21,7 +21,9 @@ export function recordOf({ line }: LogEntry): LogRecord | undefined {
 const text = (value: unknown): string =>
   typeof value === "string" || typeof value === "number" ? String(value) : "-";
 
-/** `2026-11-28T20:15:01.123Z orders 200 GET /path 1.2 ms alice 10.0.0.7 <request id>`, and what went wrong. */
+/**
+ * Formats `2026-11-28T20:15:01.123Z orders 200 GET /path 1.2 ms alice 10.0.0.7 <request id>`, and then what went wrong.
+ */
 export function lineText({ service, line }: LogEntry, record: LogRecord | undefined): string {
   if (record === undefined) return printable(`- ${service} ${line}`);
   const { timestamp, status, method, path, durationMs, userId, clientIp, requestId } = record;

@@ -1,4 +1,4 @@
-// The `logs` command and its options.
+// Declares the `logs` command with its options.
 import type { Command } from "commander";
 import type { Choose } from "./command-parts.ts";
 import type { LogsOptions } from "./logs.ts";

@@ -1,4 +1,4 @@
-// `outrigger logs`: the access log of all services, or of one, by way of their streams in Redis.
+// Runs `outrigger logs`: prints the access log of all services, or of one, from their streams in Redis.
 import { setTimeout as wait } from "node:timers/promises";
 import { type LogEntry, LogStreams } from "../plane/log-streams.ts";
 import { StoreUnavailable } from "../plugin-api/store.ts";
@@ -18,10 +18,10 @@ export interface LogsOptions {
 
 const everyMs = 250;
 const maxLines = 10_000;
-/** Redis is starting, or a Cluster is choosing another master: it will be back. */
+/** Temporary errors: Redis is starting or busy, or a Cluster is choosing another master. */
 const passing = new Set(["LOADING", "MASTERDOWN", "CLUSTERDOWN", "BUSY", "TRYAGAIN"]);
 
-/** @returns the exit code: 0 also for Ctrl-C, which is how following ends */
+/** @returns the exit code: 0 also after Ctrl-C, which is how following ends */
 export async function printLogs(terminal: Terminal, options: LogsOptions): Promise<number> {
   const { service, route, follow } = options;
   const lines = Number(options.lines ?? "50");
@@ -65,7 +65,7 @@ async function followStreams(
       if (lost) terminal.err("Redis is back\n");
       lost = false;
       for (const entry of entries) print(entry);
-      // There may be more at once.
+      // There may be more entries at once.
       if (entries.length > 0) continue;
     } catch (error) {
       if (!isPassing(error)) throw error;

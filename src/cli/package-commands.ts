@@ -1,4 +1,4 @@
-// The `plugin` commands: their arguments and options. Those for whoever writes plugins are in author-commands.ts.
+// Declares the `plugin` commands with their arguments and options. The commands for authors are in author-commands.ts.
 import type { Command } from "commander";
 import { type Choose, json } from "./command-parts.ts";
 import { addAuthorCommands } from "./author-commands.ts";

@@ -1,4 +1,4 @@
-// `outrigger plugin inspect FILE|NAME@VERSION`: what a package is, asks for and costs, and who vouches for it.
+// Runs `outrigger plugin inspect FILE|NAME@VERSION`: prints what a package is, asks for and costs, and who signed it.
 import { stat } from "node:fs/promises";
 import { readPackageFile, readSignatureFile } from "../extensions/file-source.ts";
 import type { Package } from "../extensions/manifest.ts";
@@ -28,7 +28,7 @@ export interface InspectOptions {
 interface Inspected {
   readonly package: Package;
   readonly signature: string | undefined;
-  /** Whether it says itself what it is. */
+  /** Whether the package carries its own manifest. */
   readonly carries: boolean;
 }
 
@@ -36,7 +36,10 @@ type Row = readonly [label: string, value: string];
 
 const limitMs = 30_000;
 
-/** @returns the exit code: 1 when OUTRIGGER_POLICY_KEYS ask for a signature that it has not; throws ConfigError */
+/**
+ * Throws ConfigError.
+ * @returns the exit code: 1 when OUTRIGGER_POLICY_KEYS requires a signature that the package lacks
+ */
 export async function inspectPackage(
   terminal: Terminal,
   what: string,
@@ -62,7 +65,7 @@ export async function inspectPackage(
   });
 }
 
-/** Rows without a value are left out. Long ones are wrapped by the terminal: nothing of a digest is lost. */
+/** Leaves out rows without a value. The terminal wraps long rows, so that no digest is cut. */
 function printRows(terminal: Terminal, rows: readonly Row[]): void {
   const width = Math.max(...rows.map(([label]) => label.length));
   for (const [label, value] of rows)

@@ -1,4 +1,4 @@
-// `outrigger plugin list`: the packages of a place, and which of them the policy in Redis pins.
+// Runs `outrigger plugin list`: lists the packages of a place, and which of them the policy in Redis pins.
 import { PolicyHistory } from "../plane/history.ts";
 import { indexText } from "../extensions/index-file.ts";
 import { inOrder } from "../plane/catalogue.ts";
@@ -16,7 +16,7 @@ export interface ListPackagesOptions {
 
 const limitMs = 30_000;
 
-/** @returns the exit code; throws ConfigError */
+/** Throws ConfigError. @returns the exit code */
 export async function listPackages(terminal: Terminal, options: ListPackagesOptions): Promise<number> {
   return await withPackages(terminal, redisFor(options.in), async (places) => {
     const location = locationOf(options.in);
@@ -44,7 +44,7 @@ export async function listPackages(terminal: Terminal, options: ListPackagesOpti
   });
 }
 
-/** What the shared policy in Redis pins; none without Redis or a policy; undefined = it cannot be read. */
+/** The pins of the shared policy in Redis; empty without Redis or a policy; undefined = the policy cannot be read. */
 export async function pinnedIn({ store, config }: PackagePlaces): Promise<readonly Pin[] | undefined> {
   if (store === undefined) return [];
   const { document } = await new PolicyHistory(store, config.keyPrefix).peek(undefined);

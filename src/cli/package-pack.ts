@@ -1,4 +1,4 @@
-// `outrigger plugin pack DIR|FILE`: one file of an author's code, with its manifest.
+// Runs `outrigger plugin pack DIR|FILE`: bundles an author's code into one file with its manifest.
 import { writeFile } from "node:fs/promises";
 import { pack } from "../plane/pack/pack.ts";
 import { PackError } from "../plane/pack/pack-error.ts";

@@ -1,4 +1,4 @@
-// `outrigger plugin publish FILE`: puts a package where sidecars find it, with its signature.
+// Runs `outrigger plugin publish FILE`: puts a package, with its signature, where sidecars find it.
 import { readPackageFile, readSignatureFile } from "../extensions/file-source.ts";
 import type { Package } from "../extensions/manifest.ts";
 import { PackageError } from "../extensions/package-error.ts";
@@ -30,7 +30,7 @@ export interface PublishOptions {
   readonly json?: true;
 }
 
-/** @returns the exit code; throws ConfigError */
+/** Throws ConfigError. @returns the exit code */
 export async function publishPlugin(
   terminal: Terminal,
   file: string,
@@ -51,7 +51,7 @@ export async function publishPlugin(
   });
 }
 
-/** By the key that is given, else what `plugin sign` left beside the file. */
+/** Signs with the given key, else takes the signature that `plugin sign` left beside the file. */
 async function signatureFor(
   found: Package,
   file: string,

@@ -1,4 +1,4 @@
-// `outrigger plugin remove NAME@VERSION`: takes a package out of Redis or a folder, unless a policy needs it.
+// Runs `outrigger plugin remove NAME@VERSION`: removes a package from Redis or a folder, unless a policy needs it.
 import { digestOf } from "../extensions/package.ts";
 import { packageKey } from "../extensions/redis-source.ts";
 import { isPinned } from "../plane/pins.ts";
@@ -25,7 +25,7 @@ export interface RemoveOptions {
   readonly json?: true;
 }
 
-/** @returns the exit code; throws ConfigError */
+/** Throws ConfigError. @returns the exit code */
 export async function removePackage(
   terminal: Terminal,
   what: string,
@@ -63,7 +63,7 @@ async function neededBecause(
   if (pins.length === 0) return undefined;
   const place = location === "redis:" ? `redis:plugin:${name}` : location;
   const signal = AbortSignal.timeout(limitMs);
-  // What is there may be damaged or gone: the name tells then.
+  // The package may be damaged or gone: then its name and version decide.
   const bytes = await sourceOf(places, location)
     .fetch({ name, location: place, version }, signal)
     .catch(() => undefined);

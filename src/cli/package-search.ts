@@ -1,4 +1,5 @@
-// `outrigger plugin search WORD`: packages whose name or description has the word, and whether the fleet can run them.
+// Runs `outrigger plugin search WORD`: finds packages whose name or description contains the word, and tells whether
+// the fleet can run them.
 import { type CatalogueEntry, type Contracts, contractsIn, fitOf, search } from "../plane/catalogue.ts";
 import { printJson } from "./json-text.ts";
 import { printTable } from "./table.ts";
@@ -12,7 +13,7 @@ export interface SearchOptions {
 
 const limitMs = 60_000;
 
-/** @returns the exit code: 1 when nothing is found; throws ConfigError */
+/** Throws ConfigError. @returns the exit code: 1 when nothing is found */
 export async function searchPackages(
   terminal: Terminal,
   word: string,

@@ -1,4 +1,4 @@
-// `outrigger plugin sign FILE --key KEY`: who vouches for a package; the signature goes into FILE.sig.
+// Runs `outrigger plugin sign FILE --key KEY`: signs a package, into FILE.sig.
 import { dirname } from "node:path";
 import { readPackageFile } from "../extensions/file-source.ts";
 import { PackageError } from "../extensions/package-error.ts";
@@ -17,10 +17,10 @@ export interface SignOptions {
   readonly json?: true;
 }
 
-/** Whoever publishes or inspects it may be somebody else. */
+/** World-readable: another user may publish or inspect the package. */
 const readable = 0o644;
 
-/** @returns the exit code; throws ConfigError */
+/** Throws ConfigError. @returns the exit code */
 export async function signPluginFile(
   terminal: Terminal,
   file: string,

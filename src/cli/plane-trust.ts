@@ -1,5 +1,5 @@
-// Whose signatures count in Redis for a command: by OUTRIGGER_POLICY_KEYS and what is signed under `policy-keys`, as for
-// a sidecar that starts now.
+// Finds the keys whose signatures a command accepts in Redis: by OUTRIGGER_POLICY_KEYS and the key set signed under
+// `policy-keys`, as a sidecar that starts now does.
 import type { SigningKey } from "../plane/private-key.ts";
 import { keySetKey, keySetMaxBytes } from "../policy/signature/key-sets.ts";
 import { createTrust } from "../policy/read.ts";
@@ -10,7 +10,7 @@ import type { Plane } from "./with-plane.ts";
 
 const limitMs = 5_000;
 
-/** The document of keys that Redis has, for a reader; none when nothing has to be signed. */
+/** The key set document in Redis, for a policy reader; empty when no signatures are required. */
 export async function keySetsIn({
   config,
   store,
@@ -20,7 +20,10 @@ export async function keySetsIn({
   return bytes === null ? [] : [bytes];
 }
 
-/** @param own the operator's key: it counts where there are no OUTRIGGER_POLICY_KEYS */
+/**
+ * The keys whose signatures are accepted.
+ * @param own the operator's key, accepted when OUTRIGGER_POLICY_KEYS is not set
+ */
 export async function trustedIn(
   plane: Pick<Plane, "config" | "store">,
   own: SigningKey,
@@ -29,7 +32,7 @@ export async function trustedIn(
   return (await trust(await keySetsIn(plane))).keys;
 }
 
-/** Whose signatures sidecars ask for; undefined = none. */
+/** The keys whose signatures sidecars accept; undefined = sidecars ask for no signature. */
 export async function askedTrust(
   plane: Pick<Plane, "config" | "store">,
 ): Promise<readonly VerifyKey[] | undefined> {
@@ -39,7 +42,7 @@ export async function askedTrust(
   return (await trust(await keySetsIn(plane))).keys;
 }
 
-/** A document that a key that counts signed for this place; undefined = it is none. */
+/** Opens a document that an accepted key signed for this place; undefined = it is not such a document. */
 export async function verifiedIn(
   { config }: Plane,
   bytes: Uint8Array,

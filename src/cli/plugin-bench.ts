@@ -1,4 +1,5 @@
-// `outrigger plugin bench [FOLDER]`: what a plugin costs a request, into its manifest.json.
+// Runs `outrigger plugin bench [FOLDER]`: measures what a plugin costs per request and writes it into its
+// manifest.json.
 import { readFile, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { ask, type Cost } from "../kit/ask.ts";
@@ -53,7 +54,7 @@ async function measured({ env }: Terminal, path: string, { runtime }: TryOptions
   return found;
 }
 
-/** The rest of the manifest stays as its author has written it. */
+/** Leaves the rest of the manifest as its author wrote it. */
 async function written(path: string, cost: Cost): Promise<string> {
   const folder = (await stat(path)).isDirectory() ? path : dirname(path);
   const file = join(folder, "manifest.json");

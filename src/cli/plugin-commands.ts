@@ -1,4 +1,4 @@
-// The commands that plugins bring, as commander takes them, and what each is given to work with.
+// Adds the commands of plugins to commander, and makes the context that each works with.
 import { Argument, type Command, Option } from "commander";
 import { loadConfig } from "../app/environment.ts";
 import { registry } from "../app/registry.ts";
@@ -74,7 +74,7 @@ function valueOf({ value, repeatable }: CommandOption, found: unknown): unknown 
   return value === undefined ? found === true : found;
 }
 
-/** Throws ConfigError. @param name of the connection in CLIENT LIST, after `outrigger-` */
+/** Throws ConfigError. @param name name of the connection in CLIENT LIST, after `outrigger-` */
 function contextOf(
   plugin: PluginDefinition,
   name: string,

@@ -1,4 +1,4 @@
-// `outrigger plugin init NAME`: the folder of a new plugin.
+// Runs `outrigger plugin init NAME`: makes the folder of a new plugin.
 import { resolve } from "node:path";
 import { pluginsByName } from "../app/registry.ts";
 import { InitRefusal, initPlugin } from "../kit/init.ts";
@@ -39,7 +39,10 @@ export async function initPluginFolder(
   }
 }
 
-/** Where whoever asks stands: `npm run` goes to its package's folder first, and says from where. */
+/**
+ * Resolves the folder against the user's working directory: `npm run` changes to its package's folder first and passes
+ * the original one.
+ */
 function folderFor({ env }: Terminal, given: string): string {
   const from = env["npm_lifecycle_event"] === "outrigger" ? env["INIT_CWD"] : undefined;
   return from === undefined ? given : resolve(from, given);

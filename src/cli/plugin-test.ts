@@ -1,4 +1,5 @@
-// `outrigger plugin test [FOLDER]`: the rules for plugins, the author's tests, faults on the real chain.
+// Runs `outrigger plugin test [FOLDER]`: checks the rules for plugins, runs the author's tests, and injects faults on
+// the real chain.
 import type { RuntimeName } from "../extensions/manifest.ts";
 import { ask } from "../kit/ask.ts";
 import { authorFinding } from "../kit/author-tests.ts";

@@ -1,4 +1,5 @@
-// `outrigger policy apply FILE`: checks a policy and puts it in force, over what it was made from and nothing else.
+// Runs `outrigger policy apply FILE`: checks a policy and puts it in force, over the revision that it was made from and
+// no other.
 import { documentIn } from "../plane/candidate.ts";
 import { type Difference, differences } from "../plane/difference.ts";
 import type { Current } from "../plane/history.ts";
@@ -43,7 +44,7 @@ export async function applyPolicy(terminal: Terminal, file: string, options: App
   }
   const { waitMs, wish, canary: asked } = wanted;
   return await withPlane(terminal, options, async (plane) => {
-    // First: what somebody else changes while the file is read and checked is then a conflict.
+    // Read first: whatever others change while the file is read and checked is then a conflict.
     const before = await headOf(plane, options, wanted.base);
     const { bytes, warnings, ...candidate } = await checked(terminal, plane, file, options);
     refuseUnsigned(candidate.extensions, { name: file, bytes }, service, wish);
@@ -73,7 +74,7 @@ interface Wanted {
   readonly canary: WantedCanary | undefined;
 }
 
-/** @returns what is asked for; a text = what is wrong with that */
+/** @returns the parsed options; a text = what is wrong with them */
 function parseApply(options: ApplyOptions): Wanted | string {
   const { reason = "" } = options;
   const waitMs = parseWait(options.wait);
@@ -89,7 +90,7 @@ function parseApply(options: ApplyOptions): Wanted | string {
   return { waitMs, base, wish, canary };
 }
 
-/** @returns what the document's key holds. Rejects when that is not the revision asked for. */
+/** @returns what the document's key holds now. Rejects when that is not the revision asked for. */
 async function headOf(
   { history, canaries, author }: Plane,
   { service, dryRun }: ApplyOptions,
@@ -104,7 +105,7 @@ async function headOf(
   return head;
 }
 
-/** @returns the file's policy, which has passed every check; prints what else there is to say of it */
+/** @returns the file's policy, which has passed every check. Prints its warnings */
 async function checked(
   terminal: Terminal,
   plane: Plane,
@@ -134,7 +135,7 @@ function printDryRun(
   terminal.out(`${JSON.stringify(outcome, null, 2)}\n`);
 }
 
-/** @returns the document as it goes into Redis, signed where that is asked for */
+/** @returns the document as it goes into Redis, signed if asked for */
 async function documentFor(
   terminal: Terminal,
   plane: Plane,

@@ -1,4 +1,4 @@
-// `outrigger policy promote` and `policy abort`: end the canary or shadow that runs, one way or the other.
+// Runs `outrigger policy promote` and `policy abort`, which end the running canary or shadow.
 import { printable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
 import { documentName, PlaneRefusal, withPlane } from "./with-plane.ts";
@@ -16,7 +16,7 @@ export async function endCanary(
   { json, reason = "", ...options }: CanaryEndOptions,
 ): Promise<number> {
   return await withPlane(terminal, options, async ({ canaries, author }) => {
-    // One that was promoted by itself, and is in no policy yet, gets there by this.
+    // A canary that promoted itself may not have reached the policy yet: this writes it there.
     const settled = await canaries.settle();
     const ended = await canaries.end(to, author, reason);
     if (ended === undefined && settled === undefined)

@@ -1,4 +1,5 @@
-// `outrigger policy apply --canary` and `--traffic`: what is asked for, and the canary as it is begun and told of.
+// Parses the canary options of `outrigger policy apply` (`--canary`, `--traffic`, `--shadow`), starts the canary and
+// reports it.
 import { setTimeout as wait } from "node:timers/promises";
 import { defaultGuards, type Guard, guardText, parseGuards } from "../canary/guard.ts";
 import { maxSteps } from "../canary/order.ts";
@@ -36,7 +37,7 @@ export interface WantedCanary {
 
 const parts = ["services", "guard", "for", "minRequests", "every"] as const;
 
-/** @returns what is asked for; a text = what is wrong with that; undefined = no canary */
+/** @returns the canary; a text = what is wrong with the options; undefined = no canary */
 export function parseCanary(
   options: CanaryOptions & { readonly service?: string },
 ): WantedCanary | string | undefined {
@@ -67,7 +68,7 @@ export function parseCanary(
   return { by, steps, services: named, guards, ...pace, minRequests };
 }
 
-/** How many requests a shadow looks at where nothing is said. */
+/** Share of the requests that a shadow gets by default. */
 const defaultSample = "10%";
 
 function parseShadow(
@@ -87,7 +88,7 @@ function parseShadow(
   return { by: "shadow", steps, services, guards: [], ...pace, minRequests: 1 };
 }
 
-/** @returns null = of all services; a text = what is wrong */
+/** @returns null = all services; a text = what is wrong with the options */
 function servicesOf({
   services,
   service,
@@ -109,7 +110,7 @@ function parsePace(
   return { forMs, everyMs };
 }
 
-/** As commands take times, and milliseconds. */
+/** Parses a duration, or a number of milliseconds. @returns milliseconds */
 function parseTime(text: string): number | undefined {
   const [, digits] = /^(\d{1,7})ms$/.exec(text) ?? [];
   return digits === undefined ? parseDuration(text) : Number(digits);
@@ -125,7 +126,7 @@ function parseSteps(text: string): readonly number[] | string {
     : steps;
 }
 
-/** For how long figures may fail to come. */
+/** How long a sidecar's figures may be missing. */
 const silentMs = (everyMs: number): number => Math.max(10_000, 5 * everyMs);
 
 export interface BegunCanary {
@@ -200,13 +201,13 @@ function printBegun(terminal: Terminal, { wanted, service, waitMs }: BegunCanary
 }
 
 /**
- * @param named null = all services. Rejects with PlaneRefusal where nobody would try it
- * @returns services with one live sidecar; of all services, the only one of the fleet
+ * @param named null = all services. Rejects with PlaneRefusal when no sidecar would try the candidate
+ * @returns services with one live sidecar; for all services, only if the fleet has just one service
  */
 async function aloneIn({ store }: Plane, named: readonly string[] | null): Promise<readonly string[]> {
   const all = named ?? (await liveServices(store));
   if (all.length === 0) throw new PlaneRefusal("no sidecar lives that could try it: outrigger fleet");
-  // A whole fleet is not read for a hint.
+  // Reading a whole fleet would cost too much for a hint.
   if (named === null && all.length > 1) return [];
   const alone: string[] = [];
   for (const name of all) {

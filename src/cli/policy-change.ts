@@ -1,5 +1,5 @@
-// The steps by which a policy comes into force, without a word to anybody: `policy apply` prints what they find, `sync`
-// writes it into a status.
+// The steps by which a policy comes into force, without any output. `policy apply` prints what they find; `sync` writes
+// it into a status.
 import type { Extension } from "../extensions/entry.ts";
 import { documentIn } from "../plane/candidate.ts";
 import type { Written } from "../plane/history.ts";
@@ -11,7 +11,7 @@ import { epochIn, isSigned, type Place, refuseOlder, signedOver } from "./policy
 import type { SigningWish } from "./signing-options.ts";
 import { type Plane, PlaneRefusal } from "./with-plane.ts";
 
-/** Runs the tests that a valid document carries, and lint. Rejects with PolicyRefused when a test is not passed. */
+/** Runs the tests of a valid document, and lint. Rejects with PolicyRefused when a test fails. */
 export async function tested(
   plane: Plane,
   { raw, extensions }: Pick<Checked, "raw" | "extensions">,
@@ -28,7 +28,7 @@ export function refuseWarned({ findings }: Lint): void {
     throw new PlaneRefusal("nothing is changed: --strict takes no policy with warnings");
 }
 
-/** @throws PolicyRefused when the document is not signed and gives what only a signed one may give */
+/** @throws PolicyRefused when the document is not signed but grants rights that only a signed one may grant */
 export function refuseUnsigned(
   extensions: readonly Extension[],
   { name, bytes }: Pick<Found, "name"> & { readonly bytes: Buffer },
@@ -39,7 +39,7 @@ export function refuseUnsigned(
   if (service === undefined && isUnsigned) refuseUnentitled(extensions, bytes, name);
 }
 
-/** @returns the document as it goes into Redis, signed where that is asked for */
+/** @returns the document as it goes into Redis, signed if asked for */
 export async function documentOver(
   plane: Plane,
   bytes: Buffer,
@@ -51,7 +51,10 @@ export async function documentOver(
   return bytes;
 }
 
-/** Over what it was made from and nothing else. Rejects with ChangeConflict, StaleEpoch or OutcomeUnknown. */
+/**
+ * Writes the document over the revision that it was made from, and over no other. Rejects with ChangeConflict,
+ * StaleEpoch or OutcomeUnknown.
+ */
 export async function putInForce(
   { history, author }: Plane,
   document: Buffer,

@@ -1,4 +1,4 @@
-// The `policy` commands, their arguments and options.
+// Declares the `policy` commands with their arguments and options.
 import type { Command } from "commander";
 import { type Choose, json } from "./command-parts.ts";
 import type { ApplyOptions } from "./policy-apply.ts";

@@ -1,4 +1,5 @@
-// `outrigger policy coverage FILE`: whom it lets reach which operation, and which it says nothing about.
+// Runs `outrigger policy coverage FILE`: prints whom a policy lets reach which operation, and about which operations it
+// says nothing.
 import { loadConfig } from "../app/environment.ts";
 import { policyCoverage, type ServicesCoverage } from "../app/policy-coverage.ts";
 import { textOf } from "../plugin-api/error-text.ts";
@@ -19,7 +20,7 @@ export interface CoverageCommandOptions extends OperationsOptions {
   readonly json?: true;
 }
 
-/** @returns the exit code: 1 where the policy is not valid, or where operations lack what they must have */
+/** @returns the exit code: 1 when the policy is not valid, or operations lack what they must have */
 export async function coverPolicy(
   terminal: Terminal,
   file: string,
@@ -61,7 +62,7 @@ export async function coverPolicy(
     : 0;
 }
 
-/** What each operation must have; none = any one of all. undefined = it is written wrong. */
+/** The parts that each operation must have; empty = at least one of them; undefined = the option is malformed. */
 function requiredBy({ require }: CoverageCommandOptions): readonly Part[] | undefined {
   const named = require === undefined ? [] : require.split(",");
   const known = parts.filter((part) => named.includes(part));

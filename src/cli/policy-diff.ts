@@ -1,4 +1,4 @@
-// `outrigger policy diff FILE`: what a file would change in Redis, as people think of policies.
+// Runs `outrigger policy diff FILE`: prints what a file would change in Redis, by route and option.
 import { documentIn } from "../plane/candidate.ts";
 import { type Difference, differences } from "../plane/difference.ts";
 import { printExtensions, reportExtensions, withExtensions } from "./policy-extensions.ts";
@@ -12,7 +12,7 @@ export interface DiffOptions {
   readonly json?: true;
 }
 
-/** @returns the exit code: 0 whether they differ or not */
+/** @returns the exit code: 0 whether or not anything differs */
 export async function diffPolicy(terminal: Terminal, file: string, options: DiffOptions): Promise<number> {
   const { service, json } = options;
   return await withPlane(terminal, options, async (plane) => {

@@ -1,5 +1,5 @@
-// The extensions of a policy on its way into Redis: pinned to the packages that they stand for now, and told of, with
-// what they ask for beyond those that are pinned there.
+// Handles the extensions of a policy that goes into Redis: pins each to the package that it means now, and reports
+// which rights it asks for beyond those of the package pinned before.
 import type { Extension } from "../extensions/entry.ts";
 import type { Manifest } from "../extensions/manifest.ts";
 import { type Entries, PackagesRefused } from "../extensions/package-store.ts";
@@ -20,14 +20,14 @@ const unversioned = "0.0.0";
 export interface PinnedDocument {
   readonly bytes: Uint8Array;
   readonly format: PolicyFormat;
-  /** Extensions that were not pinned as they are now, with the version that was asked for. */
+  /** Extensions whose pins were missing or out of date, with the version that the document asked for. */
   readonly filledIn: ReadonlyMap<string, string | undefined>;
 }
 
 /**
- * The document with the version and the digest of each package. Rejects with PolicyRefused where one is not to be had,
- * is not signed though that is asked for, or where the document is signed without them.
- * @param name of the document in problems
+ * Pins every extension to the version and digest of its package. Rejects with PolicyRefused when a package cannot be
+ * fetched, lacks a required signature, or when the document is already signed without pins.
+ * @param name the document's name in problems
  */
 export async function pinDocument(
   packages: PolicyPackages,
@@ -54,7 +54,10 @@ export async function pinDocument(
   );
 }
 
-/** The document with these versions and digests, where it has others or none. @param pins of all its extensions */
+/**
+ * Writes these versions and digests into the document where they are missing or differ.
+ * @param pins pins of all its extensions
+ */
 export function fillIn(
   { bytes, format }: Pick<PinnedDocument, "bytes" | "format">,
   pins: ReadonlyMap<string, Pick<Pinned, "version" | "sha256">>,
@@ -64,7 +67,7 @@ export function fillIn(
   const pinned: Record<string, object> = {};
   for (const [name, entry] of Object.entries(entriesIn(document))) {
     const pin = pins.get(name);
-    // Of a module that says no version nothing is gained by one that it is given.
+    // The module states no version: keep the one in the document.
     const version = pin?.version === unversioned ? entry.version : pin?.version;
     const isPinned = entry.sha256 !== undefined && (entry.version === undefined || entry.version === version);
     if (pin === undefined || isPinned) continue;
@@ -104,8 +107,8 @@ function withPins(document: unknown, pins: Readonly<Record<string, object>>): Bu
 }
 
 /**
- * Throws PolicyRefused for a document that goes into Redis unsigned, where no sidecar lets it give what it gives: those
- * with OUTRIGGER_POLICY_KEYS take none that is not signed, and the others no rights but to the operator's own files.
+ * Throws PolicyRefused when an unsigned document grants rights that no sidecar would accept from it: sidecars with
+ * OUTRIGGER_POLICY_KEYS take only signed documents, and the others grant rights only to the operator's own files.
  */
 export function refuseUnentitled(extensions: readonly Extension[], bytes: Uint8Array, name: string): void {
   const problems = extensions.flatMap(({ name: extension, entry, package: { manifest } }): Problem[] => {
@@ -122,35 +125,35 @@ export function refuseUnentitled(extensions: readonly Extension[], bytes: Uint8A
   if (problems.length > 0) throw new PolicyRefused(problems);
 }
 
-/** An extension as a command tells of it. */
+/** What a command reports about an extension. */
 export interface ExtensionReport {
   readonly name: string;
   readonly version: string;
   readonly sha256: string;
-  /** The version that the document asked for, where `version` and `sha256` were filled in: "" = any. */
+  /** The version that the document asked for, when `version` and `sha256` were filled in; "" = any. */
   readonly filledInFor?: string;
-  /** The version whose package is pinned now; absent = the extension is new. */
+  /** Version of the package that is pinned now; absent = the extension is new. */
   readonly before?: string;
-  /** What it asks for beyond that one, or at all. */
+  /** What the package asks for beyond the pinned one; for a new extension, everything it asks for. */
   readonly asksFor: readonly string[];
-  /** Why it cannot be said what it asks for beyond. */
+  /** Why the package that is pinned now cannot be compared. */
   readonly unknown?: string;
 }
 
-/** Tells of the extensions that are new, or have other packages than the document there. */
+/** Reports the extensions that are new, or have other packages than in the document in Redis. */
 export async function reportExtensions(
   packages: PolicyPackages,
   { extensions, filledIn }: Pick<PinnedDocument, "filledIn"> & { readonly extensions: readonly Extension[] },
   service: string | undefined,
   there: Uint8Array | undefined,
 ): Promise<readonly ExtensionReport[]> {
-  // A layer has none.
+  // A layer has no extensions.
   if (service !== undefined) return [];
   const entries = there === undefined ? {} : entriesIn(documentIn(there));
   const reports: ExtensionReport[] = [];
   for (const { name, entry: own, package: found } of extensions) {
     const { manifest, sha256 } = found;
-    // Another version beside one is measured by that.
+    // A second version of an extension is compared with the version that it replaces.
     const measure = [name, own.replaces ?? name].find((each) => Object.hasOwn(entries, each));
     const isSame = measure !== undefined && entries[measure]?.sha256 === sha256;
     if (isSame && !filledIn.has(name)) continue;
@@ -169,7 +172,7 @@ export async function reportExtensions(
   return reports;
 }
 
-/** @returns a text = why it is not known */
+/** @returns the manifest; a text = why it is not known */
 async function manifestOf(
   packages: PolicyPackages,
   name: string,
@@ -184,12 +187,12 @@ async function manifestOf(
   }
 }
 
-/** For the JSON that a command prints: of a policy without extensions nothing. */
+/** For a command's JSON output: nothing when the policy has no extensions. */
 export const withExtensions = (
   extensions: readonly ExtensionReport[],
 ): { readonly extensions?: readonly ExtensionReport[] } => (extensions.length === 0 ? {} : { extensions });
 
-/** One line for what was filled in, one for what a package asks for. */
+/** Prints one line for what was filled in, one for what a package asks for. */
 export function printExtensions(print: (line: string) => void, reports: readonly ExtensionReport[]): void {
   for (const { name, version, sha256, filledInFor, before, asksFor, unknown } of reports) {
     if (filledInFor !== undefined) {

@@ -1,4 +1,4 @@
-// A policy file that is to go into Redis: read once, checked as the sidecars will, with what is said on the way.
+// Reads a policy file that is to go into Redis, once, and checks it as the sidecars will.
 import type { Extension } from "../extensions/entry.ts";
 import type { Candidate } from "../plane/candidate.ts";
 import { candidateOf } from "../plane/candidate.ts";
@@ -12,19 +12,19 @@ import { pinDocument, type PinnedDocument } from "./policy-extensions.ts";
 import { carriesTests, failedTests, servicesIn } from "./policy-test.ts";
 import { type Plane, PlaneRefusal } from "./with-plane.ts";
 
-/** A candidate with the documents that it was checked in. */
+/** A candidate, with the documents together with which it was checked. */
 export interface Checked extends Candidate {
   readonly format: PolicyFormat;
   readonly raw: RawPolicy;
   readonly extensions: readonly Extension[];
-  /** As `PinnedDocument` has it. */
+  /** See `PinnedDocument`. */
   readonly filledIn: PinnedDocument["filledIn"];
 }
 
-/** Whether OUTRIGGER_POLICY_KEYS are asked about a document that may be signed later. */
+/** Whether OUTRIGGER_POLICY_KEYS applies to the document, which may be signed only later. */
 type Signatures = "asked" | "ignored";
 
-/** Rejects with PolicyRefused (its problems name the file), or PlaneRefusal when it cannot be read. */
+/** Rejects with PolicyRefused (its problems name the file), or with PlaneRefusal when the file cannot be read. */
 export async function readCandidate(
   plane: Plane,
   file: string,
@@ -37,9 +37,9 @@ export async function readCandidate(
   return await checkCandidate(plane, { name: file, bytes, format }, service, signatures);
 }
 
-/** A document that is to go into Redis, wherever it was found. */
+/** A document that is to go into Redis, from any source. */
 export interface Found {
-  /** For people: its file, or where else it lies. */
+  /** Name for people: the file, or where else it is. */
   readonly name: string;
   readonly bytes: Uint8Array;
   readonly format: PolicyFormat;
@@ -63,8 +63,8 @@ export async function checkCandidate(
 }
 
 /**
- * Runs the tests of documents that were found valid. Rejects with PolicyRefused when one is not passed.
- * @param name of the document on top in problems
+ * Runs the tests of valid documents. Rejects with PolicyRefused when a test fails.
+ * @param name name in problems of the document on top
  */
 export async function passTests(
   { config, packages }: Plane,
@@ -81,9 +81,9 @@ export async function passTests(
 }
 
 /**
- * Checks a document as a sidecar would that gets it now: a layer over the shared policy that Redis has.
- * @param name of the document in problems
- * @returns both documents, and the extensions of the policy that they are
+ * Checks a document as a sidecar that receives it now would: a layer is checked over the shared policy in Redis.
+ * @param name the document's name in problems
+ * @returns both documents, and the extensions of the policy that they form
  */
 export async function check(
   plane: Plane,

@@ -1,4 +1,4 @@
-// `outrigger policy history`: the revisions of a policy, newest first.
+// Runs `outrigger policy history`: lists the revisions of a policy, newest first.
 import type { CanaryEntry } from "../plane/canary-entry.ts";
 import { isForbidden } from "../plane/history.ts";
 import type { Revision } from "../plane/revision.ts";
@@ -36,7 +36,7 @@ export async function printHistory(terminal: Terminal, options: HistoryOptions):
   });
 }
 
-/** Who may only read sees what is there. */
+/** An operator who may only read still sees the history: a refused write is ignored. */
 export function forReaders(error: unknown): void {
   if (!isForbidden(error)) throw error;
 }
@@ -50,7 +50,7 @@ interface Row {
 
 function rowOf(revision: Revision): Row {
   const { at, kind, author, deleted, digest, reason } = revision;
-  // Nobody knows when it was SET: this is when it was found there.
+  // Nobody knows when it was SET: the time is when it was first seen.
   const when = kind === "direct" ? `seen ${at}` : at;
   const document = deleted ? "(deleted)" : `sha256 ${digest.slice(0, 12)}`;
   return { at, row: [String(revision.revision), when, kind, author, document, reason] };
@@ -58,7 +58,7 @@ function rowOf(revision: Revision): Row {
 
 const newestFirst = (a: Row, b: Row): number => Number(a.at < b.at) - Number(a.at > b.at);
 
-/** A canary that began, or ended without a revision of its own. */
+/** A row for a canary that began, or that ended without a revision of its own. */
 function canaryRowOf(entry: CanaryEntry): Row {
   const { at, kind, author, digest, reason } = shownEntry(entry);
   const how = kind === "canary" || kind === "shadow" ? `${kind} begins` : kind;

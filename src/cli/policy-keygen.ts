@@ -1,4 +1,4 @@
-// `outrigger policy keygen FILE`: makes a key that signs policies. The private half goes into the file and nowhere else.
+// Runs `outrigger policy keygen FILE`: makes a key that signs policies. The private key goes only into the file.
 import { KeyFileRefusal, readSigningKey, writeSigningKey } from "../plane/private-key.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -7,8 +7,8 @@ export interface KeygenOptions {
 }
 
 /**
- * Prints the public half as a JWKS, as OUTRIGGER_POLICY_KEYS takes it.
- * @param publicOnly of a key that is there already; else one is made
+ * Prints the public key as a JWKS, the form of OUTRIGGER_POLICY_KEYS.
+ * @param publicOnly reads an existing key instead of making one
  * @returns the exit code
  */
 export async function generateKey(

@@ -1,4 +1,4 @@
-// `outrigger policy lint FILE…`: what valid policies say and probably do not mean.
+// Runs `outrigger policy lint FILE…`: prints what valid policies say but probably do not mean.
 import { lintCodes } from "../plane/lint/lint.ts";
 import { problemText } from "../policy/document/problems.ts";
 import { pluginsByName } from "../app/registry.ts";
@@ -11,7 +11,7 @@ export interface LintCommandOptions extends CheckOptions {
   readonly codes?: true;
 }
 
-/** @returns the exit code: 1 when a file is not valid, with --strict also when something is found */
+/** @returns the exit code: 1 when a file is not valid, or with --strict when lint finds something */
 export async function lintPolicies(
   terminal: Terminal,
   files: readonly string[],

@@ -1,5 +1,5 @@
-// The packages of policies for one command: from the places that a sidecar in this environment would ask, but what a
-// policy does not pin yet is looked up as `policy apply` would pin it.
+// Finds the packages of policies for one command, in the same places as a sidecar in this environment. An extension
+// that is not pinned is resolved as `policy apply` would pin it.
 import { createPackageStore } from "../app/extensions.ts";
 import type { Config } from "../config/config.ts";
 import type { Package } from "../extensions/manifest.ts";
@@ -18,20 +18,21 @@ const connectMs = 3_000;
 
 export class PolicyPackages {
   readonly store: PackageStore;
-  /** By the extension's name and the digest, or what the entry says without one. */
+  /** By the extension's name and the digest; without a digest, by name and entry. */
   readonly #found = new Map<string, Package>();
 
   /**
    * @param redis absent = there is none
-   * @param asSidecar gives rights and secrets as a sidecar in this environment would; others have other settings
+   * @param asSidecar whether to refuse rights and secrets as a sidecar in this environment would. Else packages may
+   * have all, because the policy's sidecars may have other settings
    */
   constructor(config: Config, redis: PackageRedis | undefined, asSidecar = false) {
-    // A command keeps nothing, and tells of what it cannot get by itself.
+    // A command keeps nothing on disk, and reports missing packages itself.
     const settings = { ...config, stateDir: undefined, redis: asSidecar ? config.redis : undefined };
     this.store = createPackageStore(settings, redis, () => {});
   }
 
-  /** A package that was got for an entry which pins it now. */
+  /** Remembers a package that was found for an entry and is pinned now. */
   note(name: string, found: Package): void {
     this.#found.set(`${name} ${found.sha256}`, found);
   }
@@ -65,7 +66,7 @@ function noteIn(problems: PackageProblem[]): (error: unknown) => undefined {
   };
 }
 
-/** Opens Redis only when a package lies there: what is in files is checked without. */
+/** Opens Redis only when a package is stored there: policies whose packages are files are checked without Redis. */
 export async function withPolicyPackages<Result>(
   config: Config,
   work: (packages: PolicyPackages) => Promise<Result>,

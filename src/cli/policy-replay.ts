@@ -1,4 +1,4 @@
-// `outrigger policy replay CANDIDATE`: whose answer would change, by requests of the past.
+// Runs `outrigger policy replay CANDIDATE`: replays recorded requests and prints whose answers would change.
 import { loadConfig } from "../app/environment.ts";
 import { replayRequests } from "../app/replayed-policy.ts";
 import type { Config } from "../config/config.ts";
@@ -28,7 +28,7 @@ export interface ReplayOptions {
   readonly json?: true;
 }
 
-/** @returns the exit code: 1 where the policy is not valid, or with `strict` where an answer changes */
+/** @returns the exit code: 1 when the policy is not valid, or with `strict` when an answer changes */
 export async function replayPolicy(
   terminal: Terminal,
   file: string,
@@ -69,7 +69,10 @@ export async function replayPolicy(
   }
 }
 
-/** The layer that sidecars would take; one that nobody who counts signed is told of and left out. */
+/**
+ * The service's layer in Redis, if sidecars would accept it. A layer without an accepted signature is reported and left
+ * out.
+ */
 async function countingLayer(
   terminal: Terminal,
   plane: Plane,
@@ -91,7 +94,7 @@ interface Asked {
   readonly file: string;
   readonly options: ReplayOptions;
   readonly lines: RecordedLines;
-  /** What lies in Redis over the shared policy; undefined = nobody looks there. */
+  /** Returns the service's layer in Redis; undefined = layers in Redis are not used. */
   readonly layerOf: ((service: string) => Promise<Buffer | undefined>) | undefined;
   readonly find: FindPackages;
 }
@@ -102,7 +105,7 @@ async function show(terminal: Terminal, asked: Asked): Promise<number> {
   try {
     const raw = await readPolicy(file, options.over, config.policyMaxBytes);
     const rawFor = async (service: string): Promise<RawPolicy> => {
-      // A candidate that is a layer takes the place of the one in Redis.
+      // A candidate that is itself a layer replaces the one in Redis.
       const layer = raw.layer ?? (await layerOf?.(service));
       return { ...raw, layer, standing: layer !== raw.layer };
     };
@@ -120,7 +123,7 @@ async function show(terminal: Terminal, asked: Asked): Promise<number> {
   return options.strict && changes.told.length > 0 ? 1 : 0;
 }
 
-/** @param document the key that it would have in Redis @returns where it was read */
+/** @param document key of the document in Redis @returns name of the place where it was read */
 function placeOf(document: string | undefined, file: string, over: string | undefined): string {
   if (over !== undefined) return document === sharedKey ? over : file;
   return document === undefined || document === sharedKey ? file : `${document} in Redis`;

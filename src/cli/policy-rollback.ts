@@ -1,4 +1,4 @@
-// `outrigger policy rollback [REVISION]`: a new revision that restores an old one.
+// Runs `outrigger policy rollback [REVISION]`: writes a new revision that restores an old one.
 import { documentIn } from "../plane/candidate.ts";
 import { differences } from "../plane/difference.ts";
 import { revisionBefore, rollbackReason } from "../plane/rollback-target.ts";
@@ -22,10 +22,10 @@ export interface RollbackOptions extends SigningOptions {
   readonly json?: true;
 }
 
-/** With what is said of the revision no more than of any change. */
+/** Leaves room for the text about the old revision within the limit of any change's reason. */
 const maxReason = 900;
 
-/** @returns what is wrong with what was asked for */
+/** @returns what is wrong with the arguments */
 function flawOf(wanted: number | undefined, reason: string): string | undefined {
   if (wanted !== undefined && !(Number.isSafeInteger(wanted) && wanted > 0))
     return "rollback takes the number of a revision, as policy history prints it";
@@ -58,7 +58,8 @@ export async function rollBackPolicy(
     const target = wanted ?? revisionBefore(await history.list(service), before.revision);
     const old = await findOld(plane, service, target, options);
     const bytes = await restored(plane, old, wish, { service, before });
-    // What runs ends by this, of another document too: sidecars see that of their own accord only where theirs is changed.
+    // Ends a running canary, even one of another document: sidecars end it by themselves only when its own document
+    // changes.
     await plane.canaries.end("aborted", author, `policy rollback of ${documentName(service)}`);
     const written = await history.change(service, {
       document: bytes,
@@ -77,7 +78,7 @@ export async function rollBackPolicy(
 
 type Old = Revision & { readonly document: string | undefined };
 
-/** @returns what goes into Redis; undefined = the layer is taken away. Rejects when sidecars would refuse it. */
+/** @returns the document for Redis; undefined = delete the layer. Rejects when sidecars would refuse the document. */
 async function restored(
   plane: Plane,
   old: Old,
@@ -96,7 +97,7 @@ async function restored(
     return undefined;
   }
   const bytes = Buffer.from(old.document ?? "");
-  // What was valid then need not be now.
+  // It was valid then, and may not be now.
   const { raw } = await check(plane, bytes, "any", service, which);
   await passTests(plane, raw, service, which);
   if (wish !== undefined) {
@@ -110,7 +111,10 @@ async function restored(
   return bytes;
 }
 
-/** The history lies in Redis: a key signs nothing from there that no key that counts has signed before. */
+/**
+ * The history is in Redis, where others can write: a document is signed again only if an accepted key has signed it
+ * before.
+ */
 async function refuseUnverified(
   plane: Plane,
   bytes: Uint8Array,

@@ -1,5 +1,5 @@
-// `outrigger policy rotate`: names further keys that may sign, and revokes others, by a document that a key that counts
-// signs: every sidecar takes it within a second. OUTRIGGER_POLICY_KEYS follows by and by, for sidecars that start.
+// Runs `outrigger policy rotate`: adds keys that may sign, and revokes others, by a document that an accepted key
+// signs. Every sidecar takes it within a second. OUTRIGGER_POLICY_KEYS can be updated later, for sidecars that start.
 import { services } from "../plane/fleet.ts";
 import { KeyFileRefusal, readSigningKey, type SigningKey } from "../plane/private-key.ts";
 import { nextEpoch, signDocument } from "../plane/sign.ts";
@@ -34,7 +34,7 @@ export interface RotateOptions {
 const limitMs = 5_000;
 const thumbprint = /^[\w-]{43}$/;
 
-/** KEYS: policy-keys. ARGV: what it must hold ("" = nothing), what it is to hold. */
+/** KEYS: policy-keys. ARGV: its expected value ("" = absent), its new value. */
 const replace: Script = {
   name: "policy-keys-replace",
   lua: `
@@ -43,7 +43,7 @@ redis.call('SET', KEYS[1], ARGV[2])
 return 1`,
 };
 
-/** @returns the exit code; throws ConfigError */
+/** Throws ConfigError. @returns the exit code */
 export async function rotateKeys(terminal: Terminal, options: RotateOptions): Promise<number> {
   const { trust: named, revoke = [], json } = options;
   if (named === undefined && revoke.length === 0) {
@@ -84,7 +84,7 @@ export async function rotateKeys(terminal: Terminal, options: RotateOptions): Pr
 
 type CreatedTrust = (keySets: readonly Uint8Array[]) => Promise<Trust>;
 
-/** What counts now; what nobody who counts has signed does not. */
+/** The key set in force. A document that no accepted key signed is ignored. */
 async function contentOf(trust: CreatedTrust, before: Buffer | null): Promise<KeySet> {
   const token = before === null ? undefined : compactJws(before, keySetMaxBytes);
   if (before === null || token === undefined || (await trust([before])).problems.length > 0)
@@ -92,7 +92,7 @@ async function contentOf(trust: CreatedTrust, before: Buffer | null): Promise<Ke
   return parseKeySet(payloadOf(token).toString());
 }
 
-/** What the document says of itself, whoever signed it. */
+/** The epoch that the document claims, whoever signed it. */
 function toldEpoch(document: Buffer | null): number {
   const token = document === null ? undefined : compactJws(document, keySetMaxBytes);
   try {
@@ -107,7 +107,9 @@ function publicKeys({ env }: Terminal, jwks: string): readonly Record<string, un
   return configWithKeys(env, jwks, "--trust").policyKeys?.keys ?? [];
 }
 
-/** @param added those of the settings, too: sidecars that were started with others know them from here alone */
+/**
+ * @param added includes the keys of the settings: sidecars that started with others know them only from this document
+ */
 async function merged(
   { keys, revoked }: KeySet,
   added: readonly Record<string, unknown>[],
@@ -130,14 +132,14 @@ async function signed(
 ): Promise<{ epoch: number; token: string; counting: Trust["keys"] }> {
   const nowMs = Date.now();
   const known = before === null ? 0 : (await trust([before])).epoch;
-  // Signed by a key that the settings no longer name, keys count in sidecars all the same: these must be newer. An epoch
-  // far ahead, which anybody may have written there, is passed over.
+  // Sidecars may still accept a key set whose signing key the settings no longer name, so the new one must be newer
+  // than it. A far too high epoch, which anybody may have written there, is ignored.
   const epoch = nextEpoch(nowMs, Math.max(known, toldEpoch(before))) ?? nextEpoch(nowMs, known);
   if (epoch === undefined)
     throw new PlaneRefusal(`the keys there have epoch ${known}, far ahead of this clock`);
   const facts = { typ: keySetType, for: keySetKey, epoch };
   const token = await signDocument(content, key, facts, nowMs);
-  // By the settings alone: a sidecar that starts knows nothing else.
+  // Judged by the settings alone, because a sidecar that starts knows nothing else.
   const { problems, keys: counting } = await trust([Buffer.from(token)]);
   const [problem] = problems;
   if (problem !== undefined)
@@ -153,7 +155,10 @@ function orphansText(orphans: readonly string[]): string {
   return `${some}${more} would be signed by no key that counts, so that sidecars of these services take no new policy, and none when they start: apply each with a key that stays, or add --accept-orphaned`;
 }
 
-/** @returns signed layers, of services with sidecars, that do not count by these keys: by whom else, settings need not tell */
+/**
+ * @returns the signed layers, of services with sidecars, that these keys do not verify. The settings need not name the
+ * key that signed them
+ */
 async function orphanedLayers(plane: Plane, counting: Trust["keys"]): Promise<readonly string[]> {
   const orphans: string[] = [];
   for (const service of await services(plane.store)) {
@@ -165,7 +170,7 @@ async function orphanedLayers(plane: Plane, counting: Trust["keys"]): Promise<re
   return orphans;
 }
 
-/** What is in force must go on counting, for sidecars that start. */
+/** The policy in force must still be accepted by sidecars that start. */
 async function refuseOrphans(plane: Plane, counting: Trust["keys"]): Promise<void> {
   const { document } = await plane.history.peek(undefined);
   if (document === undefined) return;

@@ -1,4 +1,4 @@
-// `outrigger policy schema`: the JSON Schema of policies with the options of every built-in plugin.
+// Runs `outrigger policy schema`: prints the JSON Schema of policies with the options of every built-in plugin.
 import { policyJsonSchema } from "../policy/document/json-schema.ts";
 import { pluginsByName } from "../app/registry.ts";
 import type { Terminal } from "./terminal.ts";

@@ -1,4 +1,5 @@
-// `outrigger policy shadow-report`: what a candidate that decides without effect would have done otherwise, over the fleet.
+// Runs `outrigger policy shadow-report`: prints, over the fleet, what a candidate that runs without effect would have
+// decided differently.
 import type { CanaryOrder } from "../canary/order.ts";
 import { readShadow, shadowKey, type ToldShadow } from "../canary/shadow-reports.ts";
 import type { Canary } from "../plane/canary.ts";
@@ -13,7 +14,7 @@ export interface ShadowReportOptions {
   readonly strict?: true;
 }
 
-/** @returns the exit code: with `--strict` 1 where something differs */
+/** @returns the exit code: 1 with `--strict` when anything differs */
 export async function reportShadow(
   terminal: Terminal,
   { json, strict }: ShadowReportOptions,
@@ -50,7 +51,7 @@ export async function reportShadow(
   });
 }
 
-/** Of each start of a sidecar. */
+/** The part of a report that is listed, one per start of a sidecar. */
 type Told = Pick<ToldShadow, "service" | "instance" | "refused">;
 
 const isRefused = ({ refused }: Told): boolean => refused !== "";

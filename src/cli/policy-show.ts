@@ -1,4 +1,4 @@
-// `outrigger policy show`: a policy as it lies in Redis, or what a service's sidecars make of it.
+// Runs `outrigger policy show`: prints a policy as stored in Redis, or the effective policy of a service's sidecars.
 import { documentIn } from "../plane/candidate.ts";
 import { fieldsOf } from "../plane/origins.ts";
 import { type Claims, compactJws, payloadOf, readClaims } from "../policy/signature/jws.ts";
@@ -58,11 +58,11 @@ async function showDocument(terminal: Terminal, plane: Plane, options: ShowOptio
 interface Signature {
   readonly kid: string | null;
   readonly epoch: number | null;
-  /** By a key that counts; null = there are no OUTRIGGER_POLICY_KEYS to ask. */
+  /** Whether an accepted key signed it; null = OUTRIGGER_POLICY_KEYS is not set. */
   readonly verified: boolean | null;
 }
 
-/** @returns null = it is not signed */
+/** @returns null = the document is not signed */
 async function signatureOf(plane: Plane, bytes: Buffer, name: string): Promise<Signature | null> {
   const token = compactJws(bytes, bytes.length);
   if (token === undefined) return null;
@@ -70,7 +70,7 @@ async function signatureOf(plane: Plane, bytes: Buffer, name: string): Promise<S
   try {
     claims = readClaims(token);
   } catch {
-    // Shown all the same: it is what lies there.
+    // A malformed signature is shown all the same, because it is what Redis holds.
   }
   const { policyKeys } = plane.config;
   const trust = policyKeys && (await (await createTrust(policyKeys))(await keySetsIn(plane)));

@@ -1,4 +1,5 @@
-// `outrigger policy sign FILE --key FILE`: checks a policy file and prints it signed, for a pipeline that has no Redis.
+// Runs `outrigger policy sign FILE --key FILE`: checks a policy file and prints it signed, for a pipeline without
+// Redis.
 import { loadConfig } from "../app/environment.ts";
 import { documentIn, placeIn } from "../plane/candidate.ts";
 import { KeyFileRefusal, readSigningKey } from "../plane/private-key.ts";
@@ -27,7 +28,7 @@ export interface SignOptions extends SigningOptions {
   readonly json?: true;
 }
 
-/** @returns the exit code; throws ConfigError */
+/** Throws ConfigError. @returns the exit code */
 export async function signFile(terminal: Terminal, file: string, options: SignOptions): Promise<number> {
   const wish = parseSigning(options);
   if (wish === undefined || typeof wish === "string") {
@@ -83,7 +84,10 @@ async function signChecked(
   });
 }
 
-/** Without `--over` a layer is read as a shared policy, which may have them: sidecars would refuse what was signed. */
+/**
+ * Without `--over` a layer is read as a shared policy, which may have extensions: sidecars would refuse the signed
+ * layer.
+ */
 function refuseExtensions({
   bytes,
   format,

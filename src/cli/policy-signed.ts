@@ -1,4 +1,4 @@
-// Documents that a command signs before it puts them into Redis, and signed ones that it puts there as they are.
+// Signs documents before a command puts them into Redis, and checks signed ones that it puts there unchanged.
 import { KeyFileRefusal, readSigningKey } from "../plane/private-key.ts";
 import type { Current } from "../plane/history.ts";
 import { canonicalJson } from "../policy/document/digest.ts";
@@ -8,13 +8,13 @@ import { keySetsIn, trustedIn, verifiedIn } from "./plane-trust.ts";
 import { type SigningWish, signPolicy } from "./signing-options.ts";
 import { documentName, type Plane, PlaneRefusal } from "./with-plane.ts";
 
-/** Where a document goes: into the shared policy or a service's layer, over what that holds. */
+/** Where a document goes: the shared policy or a service's layer, with what its key holds now. */
 export interface Place {
   readonly service: string | undefined;
   readonly before: Current;
 }
 
-/** The epoch that a document claims; undefined = it is not signed, or without one. */
+/** The epoch that a document claims; undefined = it is not signed, or has no epoch. */
 export function epochIn(bytes: Uint8Array): number | undefined {
   const token = compactJws(bytes, bytes.byteLength);
   return token === undefined ? undefined : readClaims(token).epoch;
@@ -23,8 +23,10 @@ export function epochIn(bytes: Uint8Array): number | undefined {
 export const isSigned = (bytes: Uint8Array): boolean => compactJws(bytes, bytes.byteLength) !== undefined;
 
 /**
- * @param document JSON-able
- * @param before what the document's key holds now; when that is the same, signed by this key, it is handed back
+ * Signs a document for its place in Redis.
+ * @param document JSON-serialisable
+ * @param before what the document's key holds now. If this key has already signed the same document, that one is
+ * returned
  * Rejects with KeyFileRefusal, EpochRefusal or PlaneRefusal.
  */
 export async function signedOver(
@@ -40,10 +42,10 @@ export async function signedOver(
     throw new KeyFileRefusal(
       `${wish.keyFile}: this key is none of OUTRIGGER_POLICY_KEYS: sidecars would refuse it`,
     );
-  // Only what a key that counts has signed: Redis may hold any number that somebody made up.
+  // Uses only a document that an accepted key signed, because Redis may hold any number that somebody made up.
   const there = before.document && (await verifiedIn(plane, before.document, name, trusted));
   const own = trusted.filter(({ thumbprint }) => thumbprint === key.kid);
-  // Signed by another key, which may be about to end, it is signed anew.
+  // A document of another key, which may be about to be revoked, is signed again.
   const isOwn = before.document && (await verifiedIn(plane, before.document, name, own)) !== undefined;
   const isSame =
     isOwn && there !== undefined && Buffer.from(there.bytes).toString() === canonicalJson(document);
@@ -55,10 +57,10 @@ export async function signedOver(
   return Buffer.from(await signPolicy(document, name, key, wish, last));
 }
 
-/** As the script that writes it judges: change-script.ts. */
+/** The same rule as in the script that writes the document: change-script.ts. */
 const plausible = (epoch: number): number => (epoch > Date.now() / 1000 + 86_400 ? 0 : epoch);
 
-/** A document that is put there as it is must not be older than what is there. Rejects with PlaneRefusal. */
+/** Rejects with PlaneRefusal when a signed document that is put there unchanged is older than the one there. */
 export async function refuseOlder(
   plane: Plane,
   bytes: Uint8Array,

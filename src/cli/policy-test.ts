@@ -1,4 +1,5 @@
-// `outrigger policy test FILE…`: runs the tests that policies carry, as every sidecar does before it takes one.
+// Runs `outrigger policy test FILE…`: runs the tests that policies carry, as every sidecar does before it takes a
+// policy.
 import type { ServiceResults } from "../app/document-tests.ts";
 import { loadConfig } from "../app/environment.ts";
 import type { Config } from "../config/config.ts";
@@ -21,7 +22,7 @@ interface FileTests {
   readonly file: string;
   readonly ok: boolean;
   readonly tests: readonly TestOutcome[];
-  /** Why none was run. */
+  /** Why no test was run. */
   readonly problems: readonly Problem[];
 }
 
@@ -35,7 +36,7 @@ interface TestOutcome {
   readonly line?: number;
 }
 
-/** Whether a document of these has any. */
+/** Whether one of these documents carries tests. */
 export function carriesTests({ shared, layer, format }: RawPolicy): boolean {
   return [shared, layer].some((bytes) => {
     const { tests } = Object(bytes && documentIn(bytes, format)) as { tests?: unknown };
@@ -43,7 +44,7 @@ export function carriesTests({ shared, layer, format }: RawPolicy): boolean {
   });
 }
 
-/** Names of services in a shared document. */
+/** The services that a shared document names. */
 export function servicesIn(raw: RawPolicy): string[] {
   const document = Object(documentIn(raw.shared, raw.format)) as Record<string, unknown>;
   const { routes, tests, extensions } = document;
@@ -56,7 +57,7 @@ export function servicesIn(raw: RawPolicy): string[] {
   return [...new Set(names.filter((name) => typeof name === "string"))];
 }
 
-/** A problem for each test that is not passed. */
+/** Makes a problem for each test that failed. */
 export function failedTests(
   found: readonly ServiceResults[],
   nameOf: (document: string | undefined) => string,
@@ -65,7 +66,7 @@ export function failedTests(
   return outcomes.filter(({ ok }) => !ok).map((outcome) => problemOf(outcome, found.length > 1));
 }
 
-/** @param isOneOf other services have other results */
+/** @param isOneOf whether other services have other results */
 function problemOf(outcome: TestOutcome, isOneOf: boolean): Problem {
   const { name, services, failures, document, path, line } = outcome;
   const whose = isOneOf ? ` for ${services.join(", ")}` : "";
@@ -110,7 +111,7 @@ async function testFile(config: Config, file: string, { over, service }: TestOpt
   }
 }
 
-/** @returns the exit code: 1 when a test is not passed, or a file is not valid */
+/** @returns the exit code: 1 when a test fails, or a file is not valid */
 export async function testPolicies(
   terminal: Terminal,
   files: readonly string[],

@@ -1,4 +1,5 @@
-// The `policy` commands that try a policy before it counts: by its tests, requests of the past, a service's operations.
+// Declares the `policy` commands that try a policy before it comes into force: by its tests, by recorded requests, by a
+// service's operations.
 import type { Command } from "commander";
 import { type Choose, json } from "./command-parts.ts";
 import type { CoverageCommandOptions } from "./policy-coverage.ts";

@@ -1,5 +1,5 @@
-// `outrigger policy validate FILE…`: checks policy files as a sidecar in this environment would (allowed upstreams,
-// size), for all services. Signatures are left out: a policy is checked before it is signed.
+// Runs `outrigger policy validate FILE…`: checks policy files as a sidecar in this environment would (allowed
+// upstreams, size), for all services. Signatures are not checked, because a policy is validated before it is signed.
 import { loadConfig } from "../app/environment.ts";
 import type { Config } from "../config/config.ts";
 import { candidateOf } from "../plane/candidate.ts";
@@ -30,17 +30,20 @@ interface Pinning {
 export interface FileResult {
   readonly file: string;
   readonly ok: boolean;
-  /** Of the effective document, for all services; absent when it was refused. */
+  /** Digest of the effective document for all services; absent when it was refused. */
   readonly digest?: string;
-  /** Of the document as `apply` writes it, by which history, heartbeats and `/policy` name it; absent when it was refused. */
+  /**
+   * Digest of the document as `apply` writes it: history, heartbeats and `/policy` use this one. Absent when it was
+   * refused.
+   */
   readonly documentDigest?: string;
   readonly routes?: number;
-  /** Extensions that are not pinned, with what apply would write now; absent = there are none. */
+  /** Extensions that are not pinned, with the pins that `apply` would write now; absent = there are none. */
   readonly unpinned?: readonly Pinning[];
   readonly problems: readonly Problem[];
-  /** What is valid and probably not meant. */
+  /** Findings of lint: valid, but probably not meant. */
   readonly warnings: readonly Finding[];
-  /** How many more warnings there are. */
+  /** How many more warnings there are, not listed. */
   readonly left: number;
 }
 
@@ -53,7 +56,7 @@ async function readFile(file: string, maxBytes: number): Promise<RawPolicy> {
 }
 
 /**
- * @param over the shared policy that the file is a layer of
+ * @param over file of the shared policy, when `file` is a layer over it
  * @throws PolicyRefused when a file cannot be read
  */
 export async function readPolicy(
@@ -100,7 +103,7 @@ async function checkFile(
   }
 }
 
-/** Checks each file, with warnings; throws ConfigError when the environment is wrong. */
+/** Checks each file, with warnings. Throws ConfigError when the environment is wrong. */
 export async function checkFiles(
   { env }: Terminal,
   files: readonly string[],
@@ -121,8 +124,8 @@ export async function checkFiles(
 }
 
 /**
- * Prints one line for each file that is right, and one on stderr for each problem and each warning.
- * @returns 0 when all are right, else 1
+ * Prints one line for each valid file, and one on stderr for each problem and each warning.
+ * @returns 0 when all files are valid, and free of warnings with `strict`; else 1
  */
 export async function validatePolicies(
   terminal: Terminal,

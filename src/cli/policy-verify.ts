@@ -1,4 +1,5 @@
-// `outrigger policy verify FILE`: whether a sidecar with these keys would believe a signed policy, and what it claims.
+// Runs `outrigger policy verify FILE`: tells whether a sidecar with these keys would accept a signed policy, and what
+// it claims.
 import { loadConfig } from "../app/environment.ts";
 import { type Config, ConfigError } from "../config/config.ts";
 import { textOf } from "../plugin-api/error-text.ts";
@@ -18,7 +19,7 @@ export interface VerifyOptions {
   readonly json?: true;
 }
 
-/** @returns the exit code; throws ConfigError */
+/** Throws ConfigError. @returns the exit code */
 export async function verifyFile(terminal: Terminal, file: string, options: VerifyOptions): Promise<number> {
   const { service, keys, json } = options;
   const from = keys === undefined ? "OUTRIGGER_POLICY_KEYS" : "--keys";
@@ -50,7 +51,7 @@ export async function verifyFile(terminal: Terminal, file: string, options: Veri
   return 1;
 }
 
-/** Rejects with a ConfigError that says where they are from. */
+/** Rejects with a ConfigError that names the setting or option that the keys come from. */
 async function keysFrom(
   keys: NonNullable<Config["policyKeys"]>,
   from: string,

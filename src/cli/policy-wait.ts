@@ -1,4 +1,5 @@
-// What a change of a policy says when it is made, and `--wait`: who has it in force, who not, how long it took.
+// Reports a change of a policy, and implements `--wait`: which sidecars have it in force, which do not, how long it
+// took.
 import { type Convergence, converge } from "../plane/converge.ts";
 import type { Difference } from "../plane/difference.ts";
 import type { Written } from "../plane/history.ts";
@@ -10,7 +11,7 @@ import { printable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
 import { documentName, type Plane } from "./with-plane.ts";
 
-/** @returns ms; undefined = not to wait */
+/** @returns milliseconds; undefined = do not wait */
 export function parseWait(text: string | undefined): number | undefined | "wrong" {
   return text === undefined ? undefined : (parseDuration(text) ?? "wrong");
 }
@@ -26,13 +27,13 @@ export interface Made {
   readonly waitMs: number | undefined;
   readonly json: true | undefined;
   readonly changes: readonly Difference[];
-  /** What lint found; undefined = it was not asked. */
+  /** Findings of lint; undefined = lint did not run. */
   readonly warnings?: readonly Finding[];
-  /** Extensions that came, or have other packages. */
+  /** Extensions that are new, or have other packages. */
   readonly extensions?: readonly ExtensionReport[];
 }
 
-/** @returns the exit code: 1 when somebody has it not in force, 130 when the wait was broken off */
+/** @returns the exit code: 1 when a sidecar does not have it in force, 130 when the wait was interrupted */
 export async function reportConvergence(terminal: Terminal, plane: Plane, made: Made): Promise<number> {
   const { service, written, waitMs, json, changes, warnings, extensions } = made;
   const { revision, digest, atMs, unchanged } = written;
@@ -67,7 +68,7 @@ export async function reportConvergence(terminal: Terminal, plane: Plane, made: 
   return result?.converged === true ? 0 : 1;
 }
 
-/** @returns null = Redis does not tell, which is told: the change is made all the same */
+/** @returns null = Redis does not answer, which is reported: the change itself is already made */
 async function receiptsOf(
   terminal: Terminal,
   { store }: Plane,

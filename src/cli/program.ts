@@ -1,5 +1,5 @@
-// The commands, their arguments and exit codes: 0 ok, 1 no, 2 usage or bad configuration. Each command is a file of
-// its own, loaded when it is asked for.
+// Declares all commands with their arguments. Exit codes: 0 = success, 1 = failure or "no", 2 = wrong usage or bad
+// configuration. Each command is a file of its own that is loaded only when it is used.
 import { Command, CommanderError } from "commander";
 import { ConfigError } from "../config/config.ts";
 import { parseDuration } from "../language/duration.ts";
@@ -45,7 +45,7 @@ export async function createProgram(terminal: Terminal, choose: Choose): Promise
   return program;
 }
 
-/** What runs a sidecar, and what tells how one would run. */
+/** Adds the commands that run a sidecar, or show how one would run. */
 function addSidecarCommands(program: Command, terminal: Terminal, choose: Choose): void {
   program
     .command("run")
@@ -91,7 +91,7 @@ function addAclCommand(program: Command, terminal: Terminal, choose: Choose): vo
     );
 }
 
-/** `--wait` takes a time after it, and no other word: that is the file. */
+/** Rewrites `--wait TIME`: after `--wait` only a time belongs to it, and any other word is the file. */
 function withLimits(args: readonly string[]): string[] {
   const taken: string[] = [];
   for (const [at, arg] of args.entries()) {
@@ -104,7 +104,7 @@ function withLimits(args: readonly string[]): string[] {
 }
 
 /**
- * @param args what stands after the program's name
+ * @param args arguments after the program's name
  * @returns the exit code
  */
 export async function runCommand(args: readonly string[], terminal: Terminal): Promise<number> {

@@ -1,4 +1,4 @@
-// Signs the records of API keys for a command, with a key that counts.
+// Makes the signer of API key records for a command.
 import type { Config } from "../config/config.ts";
 import { KeyFileRefusal, readSigningKey } from "../plane/private-key.ts";
 import { signDocument } from "../plane/sign.ts";
@@ -7,7 +7,7 @@ import { apiKeyType, openRecord } from "../policy/signature/records.ts";
 import type { RedisStore } from "../redis/store.ts";
 import { trustedIn } from "./plane-trust.ts";
 
-/** Rejects with KeyFileRefusal. */
+/** Rejects with KeyFileRefusal when the key cannot be read, or sidecars do not accept it. */
 export async function createRecordSigner(
   config: Config,
   store: RedisStore,

@@ -1,4 +1,4 @@
-// Lines of the access log, out of a file or the streams in Redis, as requests to be replayed.
+// Reads access log lines from a file or from the streams in Redis, as requests to replay.
 import { createReadStream } from "node:fs";
 import type { LogStreams } from "../plane/log-streams.ts";
 import { textOf } from "../plugin-api/error-text.ts";
@@ -6,24 +6,24 @@ import { KeptRequests } from "../policy-replay/kept-requests.ts";
 import { type Line, linesIn } from "../policy-replay/log-formats.ts";
 import { recordedRequest, type Unfit } from "../policy-replay/recorded-request.ts";
 
-/** The message says in one line why lines cannot be read. */
+/** Lines cannot be read; the message says why, in one line. */
 export class LineRefusal extends Error {
   override readonly name = "LineRefusal";
 }
 
-/** Some three hundred bytes each in a temporary file. */
+/** Each takes some 300 bytes in a temporary file. */
 const maxRequests = 1_000_000;
 const maxLineLength = 1_048_576;
 
 export class RecordedLines {
   readonly requests = new KeptRequests();
-  /** Lines that are not replayed, by why. */
+  /** Number of lines that are not replayed, by reason. */
   readonly unfit = new Map<Unfit, number>();
 
   /**
    * @param file `-` = standard input
-   * @param service lines of others are passed over; undefined = all count
-   * Rejects with a LineRefusal when it cannot be read, or is too long.
+   * @param service lines of other services are skipped; undefined = all lines count
+   * Rejects with a LineRefusal when the file cannot be read, or has too many lines.
    */
   async readFile(file: string, service: string | undefined): Promise<void> {
     const input = file === "-" ? process.stdin : createReadStream(file);
@@ -39,7 +39,7 @@ export class RecordedLines {
       throw new LineRefusal(`${file} has no line that can be replayed${this.#why()}`);
   }
 
-  /** All that is there. Rejects with StoreUnavailable, and with a LineRefusal when it is too much. */
+  /** Reads all entries. Rejects with StoreUnavailable, or with a LineRefusal when there are too many. */
   async readStreams(streams: LogStreams): Promise<void> {
     for (;;) {
       const entries = await streams.next();
@@ -82,7 +82,7 @@ export class RecordedLines {
   }
 }
 
-/** Those that are not empty. Of one that is too long only so much is kept that this is seen. */
+/** Yields the lines that are not empty. Keeps only as much of a line as shows that it is too long. */
 async function* linesOf(chunks: AsyncIterable<string>): AsyncGenerator<string> {
   let rest = "";
   for await (const chunk of chunks) {

@@ -1,5 +1,6 @@
-// `outrigger redis-acl`: the Redis user of one service's sidecars, who reads policies, keys and packages and writes that
-// service's own state. Whoever takes such a sidecar over reaches no other service through Redis.
+// Runs `outrigger redis-acl`: prints the Redis user for the sidecars of one service. It may read policies, keys and
+// packages, and write only that service's own state. Whoever takes over such a sidecar reaches no other service through
+// Redis.
 import { loadConfig } from "../app/environment.ts";
 import { canaryKey, canaryStateKey } from "../canary/order.ts";
 import { shadowKeys } from "../canary/shadow-reports.ts";
@@ -17,7 +18,10 @@ export interface AclOptions {
   readonly json?: true;
 }
 
-/** Keys that a sidecar only reads: what is beside a policy has another name in a Cluster (src/policy/sources/document-keys.ts). */
+/**
+ * Keys that a sidecar only reads. Keys beside a policy have another name in a Cluster
+ * (src/policy/sources/document-keys.ts).
+ */
 export function readKeys(service: string, spread: Spread): readonly string[] {
   const documents = [undefined, service].map((of) => documentKeys(of, spread));
   return [
@@ -28,10 +32,10 @@ export function readKeys(service: string, spread: Spread): readonly string[] {
   ];
 }
 
-/** As patterns: API keys, lists of networks, and packages of extensions. */
+/** Patterns of keys that a sidecar only reads: API keys, lists of networks, packages of extensions. */
 export const readPatterns: readonly string[] = ["apikey:*", "ip-list:*", `${packagePrefix}*`];
 
-/** Keys of one service, which its sidecars alone write; as patterns. */
+/** Patterns of the keys of one service, which only its sidecars write. */
 export const ownPatterns = (service: string): readonly string[] => [
   `rl:${service}:*`,
   `cache:${service}:*`,
@@ -40,47 +44,50 @@ export const ownPatterns = (service: string): readonly string[] => [
   `logs:${service}`,
   `jwks:${service}:*`,
   `jwks-lease:${service}:*`,
-  // Of plugins that declare none: src/runtime/scoped-services.ts.
+  // The own keys of plugins, which need no declaration: src/runtime/scoped-services.ts.
   `p:${service}:*`,
 ];
 
-/** Changed and told of to prove that changes are told: any sidecar may, and nothing is ever read there. */
+/** Probe keys, written to prove that changes are reported. Any sidecar may write them, and none reads them. */
 const scratch = "scratch*";
-/** On the channels of its own keys a service's sidecars tell each other that these have changed. */
+/** Channels named like a service's own keys, on which its sidecars report that these have changed. */
 const channels = (service: string): readonly string[] => [`cache:${service}:*`];
 
-/** What sidecars with a browser login tell each other, of whatever service. */
+/** Session keys that sidecars with a browser login share across services. */
 const login = ["session:*", "session-index:*", "session-ended:*", "session-lease:*", "session-refreshed:*"];
-/** Limits with `sharedBy: fleet`. */
+/** Counts of limits with `sharedBy: fleet`. */
 const fleetLimits = ["rl:@fleet:*"];
 
 const commands =
   "+hello +auth +ping +select +info +client|setname +client|id +client|tracking +subscribe +unsubscribe " +
   "+cluster|slots +cluster|shards +cluster|nodes +get +getrange +hlen +hkeys +hstrlen +hget +set +unlink +eval +evalsha +eval_ro +time +xadd +pexpire +zadd " +
   "+zrem +zcount +zcard +zrangebyscore +zremrangebyscore +zremrangebyrank";
-/** Uses of API keys are one hash a key, over services: fields can be set there, and nothing else. */
+/** Uses of API keys: one hash per key, shared by all services. Sidecars may set its fields and nothing else. */
 const uses = (prefix: string): string => `(~${prefix}keyuse:* -@all +hset +expire +eval +evalsha)`;
 
-/** A word on the channel of invalidations would be heard by all services: sidecars listen there and say nothing. */
+/** A message on the channel of invalidations would reach all services, so sidecars may listen there but not publish. */
 const tells = (prefix: string, service: string): string =>
   `(${channels(service)
     .map((channel) => `&${prefix}${channel}`)
     .join(" ")} -@all +publish)`;
 
 /**
- * What a fleet tells over services: which there are, and which policies were SET past the history. Added to, and neither
- * read nor taken away from.
+ * What the fleet records across services: which services exist, and which policies were SET without the history.
+ * Sidecars may only add to it, not read or remove.
  */
 const told = (prefix: string): string =>
   `(~${prefix}${servicesKey} ~${prefix}${directKey} -@all +zadd +hlen +hexists +hsetnx +eval +evalsha)`;
-/** Where all sidecars are counted; who lies there makes others tell of themselves more rarely, each minute at worst. */
+/** Where all sidecars are counted. False entries make the others report more rarely, at worst once a minute. */
 const counted = (prefix: string): string =>
   `(~${prefix}${enrolledKey} -@all +zadd +zcount +zremrangebyscore +eval +evalsha)`;
 
-/** The audit trail of a service: added to by its sidecars, and nothing there is deleted by them. */
+/** The audit trail of a service: its sidecars add to it and cannot delete from it. */
 const recorded = (prefix: string, service: string): string =>
   `(~${prefix}audit:${service} ~${prefix}audit:${service}:* -@all +xadd +xrange +hset +hsetnx +hget +hkeys +pttl +pexpire +eval +evalsha)`;
-/** What becomes of a canary: sidecars of all services say it together, and that it is over. The candidate they only read. */
+/**
+ * State of a canary: sidecars of all services write it together, and announce its end. The candidate itself is
+ * read-only.
+ */
 function canaryStates(prefix: string, keyPrefix: string): string {
   const names = [false, true].map((sharded) => canaryStateKey({ sharded, keyPrefix }));
   const keys = names.map((name) => `~${prefix}${literal(name)}`).join(" ");
@@ -88,16 +95,16 @@ function canaryStates(prefix: string, keyPrefix: string): string {
   return `${written} (&${prefix}${canaryKey} -@all +publish)`;
 }
 
-/** What sidecars of all services count in a shadow run: written, and read by operators alone. */
+/** Counts of a shadow run, written by sidecars of all services and read only by operators. */
 const shadowed = (prefix: string): string =>
   `(~${prefix}${shadowKeys} -@all +hset +hlen +hexists +pexpire +eval +evalsha)`;
 
-/** Redis matches key patterns as globs. */
+/** Escapes glob characters, because Redis matches key patterns as globs. */
 function literal(text: string): string {
   return text.replace(/[\\*?[\]^]/g, String.raw`\$&`);
 }
 
-/** @returns one `user` line of a Redis configuration, with a word in place of the password */
+/** @returns one `user` line of a Redis configuration, with a placeholder for the password */
 export function aclLine(service: string, keyPrefix: string, options: AclOptions = {}): string {
   const prefix = literal(keyPrefix);
   const written = [

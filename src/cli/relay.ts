@@ -1,4 +1,4 @@
-// `outrigger relay`: keeps this region's policy up to date with another region's.
+// Runs `outrigger relay`: keeps this region's policy up to date with another region's.
 import { run } from "./run.ts";
 import type { Terminal } from "./terminal.ts";
 

@@ -1,4 +1,4 @@
-// What a replay came to, for people and as JSON.
+// Prints the result of a replay, for people and as JSON.
 import type { Changes, Group } from "../policy-replay/changes.ts";
 import type { Decision, RecordedDecision } from "../policy-replay/recorded-request.ts";
 import type { RecordedLines } from "./recorded-lines.ts";
@@ -41,7 +41,7 @@ function rowOf({ count, service, was, becomes, callers, requestIds }: Group): st
     counted(count),
     service,
     route,
-    // What the service answers another time nobody knows.
+    // Nobody knows what the service would answer another time.
     was.by === null ? `the service's ${was.status}` : textOf(was),
     textOf(becomes),
     topCallers(callers)

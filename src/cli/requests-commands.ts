@@ -1,4 +1,4 @@
-// The `explain`, `tap` and `drill` commands and their options.
+// Declares the `explain`, `tap` and `drill` commands with their options.
 import type { Command } from "commander";
 import { type Choose, json } from "./command-parts.ts";
 import type { DrillOptions } from "./drill.ts";

@@ -1,4 +1,4 @@
-// `outrigger run`: one sidecar from start to drain, with the signals and faults of its process.
+// Runs `outrigger run`: one sidecar from start to drain. Handles the signals and faults of its process.
 import { OverLimit, withinLimit } from "../plugin-api/within-limit.ts";
 import { textOf } from "../plugin-api/error-text.ts";
 import { availableParallelism, constants } from "node:os";
@@ -11,20 +11,20 @@ import { StartError } from "../config/start-error.ts";
 import { passedSockets, serviceManager } from "./service-manager.ts";
 import { FaultJudge, type FaultKind, type ReportFault } from "./faults.ts";
 
-/** A sidecar that serves. */
+/** A sidecar that is serving. */
 export interface RunningSidecar {
-  /** Unready, drains, flushes its log; ends within the drain's limit and a little. */
+  /** Becomes unready, drains, flushes the log. Takes hardly longer than the drain's limit. */
   stop(): Promise<void>;
-  /** Takes over from stderr once there is a log and a metric. */
+  /** Reports faults to log and metrics, once these exist, in place of stderr. */
   readonly reportFault?: ReportFault;
-  /** Resolves with an exit code when something else than a signal or a fault ends it. */
+  /** Resolves with an exit code when something other than a signal or a fault ends the sidecar. */
   readonly ending?: Promise<number>;
 }
 
-/** Rejects when it cannot serve: ConfigError when a setting is at fault. */
+/** Starts a sidecar. Rejects when it cannot serve; with ConfigError when a setting is wrong. */
 export type StartSidecar = (config: Config, role: Role) => Promise<RunningSidecar>;
 
-/** How long past the drain's own limit the rest of the stop may take. */
+/** How long the rest of the stop may take after the drain's own limit. */
 const graceMs = 5000;
 
 function tell(text: string): void {
@@ -36,9 +36,10 @@ function stackOf(error: unknown): string {
 }
 
 /**
- * Waits for a reason to end; a second signal ends the process at once.
- * @param role a worker leaves signals, which a terminal sends to all processes, to its primary
- * @returns the exit code that the reason asks for
+ * Waits for a reason to end. A second signal ends the process at once.
+ * @param role a worker ignores signals, because a terminal sends them to all processes: its primary tells it when to
+ * end
+ * @returns the exit code for the reason
  */
 function untilEnding(report: ReportFault, role: Role): Promise<number> {
   const { promise, resolve } = Promise.withResolvers<number>();
@@ -49,13 +50,13 @@ function untilEnding(report: ReportFault, role: Role): Promise<number> {
     signalled = true;
     resolve(0);
   };
-  // SIGQUIT is how nginx is asked to drain.
+  // SIGQUIT is the signal by which nginx drains.
   process.on("SIGTERM", onSignal).on("SIGINT", onSignal).on("SIGQUIT", onSignal);
-  // On a terminal that is gone; elsewhere whoever watches a file looks at it again.
+  // On a terminal: the terminal is gone, so end. Elsewhere: the watchers of files look again.
   process.on("SIGHUP", () => {
     if (process.stdout.isTTY) onSignal("SIGHUP");
   });
-  // Their default is the end, or an inspector.
+  // By default SIGUSR2 ends the process and SIGUSR1 opens the inspector.
   process.on("SIGUSR1", () => {}).on("SIGUSR2", () => {});
   const judge = new FaultJudge();
   const onFault = (kind: FaultKind, error: unknown): void => {
@@ -80,7 +81,7 @@ async function stopWithin(sidecar: RunningSidecar, limitMs: number): Promise<num
   }
 }
 
-/** What this process is: the whole sidecar, or one of several that are. */
+/** The role of this process: the whole sidecar, or one of its several processes. */
 type Role = "alone" | "primary" | "worker";
 
 function workersOf({ workers }: Config): number {
@@ -100,11 +101,11 @@ async function startFromSource(config: Config, role: Role): Promise<RunningSidec
 }
 
 /**
- * Serves until a signal or a fault ends it; the caller exits then.
- * @returns the exit code: 0 drained, 1 fault, 2 bad configuration (told on stderr, a problem a line)
+ * Serves until a signal or a fault ends it; then the caller exits.
+ * @returns the exit code: 0 = drained, 1 = fault, 2 = bad configuration (reported on stderr, one problem per line)
  */
 export async function run(env: Environment, start: StartSidecar = startFromSource): Promise<number> {
-  // Whoever reads stderr may leave; that is no reason to end.
+  // The reader of stderr may go away: that must not end the process.
   process.stderr.on("error", () => undefined);
   makeGlobalsPlain();
   let sidecar: RunningSidecar | undefined;

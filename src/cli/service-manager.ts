@@ -1,18 +1,19 @@
-// What systemd passes to a service and wants to hear from it: sockets (sd_listen_fds(3)), that it is ready, that it is alive
-// (sd_notify(3)). Node opens no datagram socket of the file system: systemd's own helper sends, so the unit says NotifyAccess=all.
+// Talks to systemd: takes the sockets that it passes (sd_listen_fds(3)), and tells it that the service is ready and
+// alive (sd_notify(3)). Node cannot open Unix datagram sockets, so systemd's own helper sends the messages, and the
+// unit needs NotifyAccess=all.
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
 import type { Environment, PassedSockets } from "../config/config.ts";
 
-/** Of the first socket that is passed. */
+/** File descriptor of the first passed socket. */
 const firstDescriptor = 3;
 const helperLimitMs = 5_000;
 const helper = ["/usr/bin/systemd-notify", "/bin/systemd-notify"];
 
 /**
- * In place of the addresses that the settings name: the socket named `admin` (FileDescriptorName=) is the admin listener's, the
- * others are the clients'. Nothing when they are for another process.
- * @param pid this process; of a worker, its primary, which listens for it
+ * The passed sockets replace the addresses of the settings. The socket named `admin` (FileDescriptorName=) is for the
+ * admin listener, the others are for clients. Empty when they are meant for another process.
+ * @param pid this process; for a worker its primary, which listens for it
  */
 export function passedSockets(env: Environment, pid: number): PassedSockets {
   const count = Number(env["LISTEN_FDS"] ?? 0);
@@ -37,7 +38,7 @@ export interface ServiceManager {
 
 const nobody: ServiceManager = { ready: () => {}, stopping: () => {} };
 
-/** @param trouble is told, once, why it hears nothing */
+/** @param trouble called once, with the reason why systemd hears nothing */
 export function serviceManager(env: Environment, trouble: (text: string) => void): ServiceManager {
   const socket = env["NOTIFY_SOCKET"] ?? "";
   if (socket === "") return nobody;
@@ -60,7 +61,7 @@ export function serviceManager(env: Environment, trouble: (text: string) => void
   return {
     ready() {
       tell("READY=1");
-      // Half of what it waits, as sd_watchdog_enabled(3) has it. An event loop that stands still sends nothing.
+      // Twice per watchdog interval, as sd_watchdog_enabled(3) recommends. A blocked event loop sends nothing.
       if (watchMs > 0) setInterval(() => tell("WATCHDOG=1"), watchMs / 2).unref();
     },
     stopping: () => tell("STOPPING=1"),

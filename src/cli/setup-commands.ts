@@ -1,4 +1,4 @@
-// Commands for whoever sets things up: from another gateway, and in a shell.
+// Declares the commands for setting up: import from another gateway, relay, shell completion, sync.
 import { Argument, type Command, Option } from "commander";
 import { type Choose, json } from "./command-parts.ts";
 import type { Shell } from "./completion.ts";

@@ -1,11 +1,11 @@
-// What commands that sign take, and how a document becomes a signed one.
+// Parses the options of commands that sign, and signs documents.
 import { parseDuration } from "../language/duration.ts";
 import type { SigningKey } from "../plane/private-key.ts";
 import { nextEpoch, signDocument } from "../plane/sign.ts";
 import { policyType } from "../policy/signature/signature.ts";
 
 export interface SigningOptions {
-  /** A file with the private key. */
+  /** File with the private key. */
   readonly key?: string;
   readonly expires?: string;
   readonly epoch?: string;
@@ -17,7 +17,7 @@ export interface SigningWish {
   readonly epoch: number | undefined;
 }
 
-/** @returns what is asked for; a text = what is wrong with that; undefined = nothing is to be signed */
+/** @returns the parsed options; a text = what is wrong with them; undefined = sign nothing */
 export function parseSigning({ key, expires, epoch }: SigningOptions): SigningWish | string | undefined {
   const lifetimeMs = expires === undefined ? undefined : parseDuration(expires);
   if (expires !== undefined && (lifetimeMs === undefined || lifetimeMs === 0))
@@ -29,15 +29,15 @@ export function parseSigning({ key, expires, epoch }: SigningOptions): SigningWi
   return { keyFile: key, lifetimeMs, epoch: epoch === undefined ? undefined : Number(epoch) };
 }
 
-/** The epoch of what a document takes the place of is too far ahead for an epoch to be chosen after it. */
+/** The epoch of the replaced document is so far ahead that no later one can be chosen for it. */
 export class EpochRefusal extends Error {
   override readonly name = "EpochRefusal";
 }
 
 /**
- * @param name of the document's key in Redis
- * @param last the epoch of what it takes the place of
- * Rejects with EpochRefusal.
+ * Signs a document. Rejects with EpochRefusal.
+ * @param name name of the document's key in Redis
+ * @param last epoch of the document that it replaces
  */
 export async function signPolicy(
   document: unknown,

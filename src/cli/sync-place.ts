@@ -1,4 +1,4 @@
-// Policies in Redis as a sync sees them: changed by the very steps of `policy apply`.
+// Reads and changes policies in Redis for `outrigger sync`, by the same steps as `policy apply`.
 import { loadConfig } from "../app/environment.ts";
 import { ConfigError } from "../config/config.ts";
 import { converge } from "../plane/converge.ts";
@@ -32,7 +32,7 @@ export interface PlacePlan {
   readonly strict: boolean;
 }
 
-/** Known services' settings; more than that many are read anew. */
+/** How many services' settings are cached. */
 const maxConfigs = 2_000;
 
 export class PlanePlace implements PolicyPlace {
@@ -67,7 +67,10 @@ export class PlanePlace implements PolicyPlace {
     };
   }
 
-  /** By what it claims: the steps that sign it look closer. A key that cannot be read signs nothing anew. */
+  /**
+   * Whether the document must be signed again, judged by the key id that it claims; the steps that sign it verify more.
+   * When the key cannot be read, nothing can be signed again.
+   */
   async #isUnsigned(document: Buffer): Promise<boolean> {
     const { wish } = this.#plan;
     if (wish === undefined) return false;
@@ -113,7 +116,10 @@ export class PlanePlace implements PolicyPlace {
     return (await history.change(service, change)).revision;
   }
 
-  /** Sidecars that ask for signatures keep a layer whose key is merely deleted: what takes it away is signed, too. */
+  /**
+   * Sidecars that require signatures keep a layer whose key is merely deleted, so what replaces it must be signed as
+   * well.
+   */
   async #inPlaceOf(plane: Plane, place: Place): Promise<Buffer | undefined> {
     const { wish } = this.#plan;
     if (wish !== undefined) return await signedOver(plane, { apiVersion: "outrigger/v1" }, wish, place);
@@ -150,7 +156,7 @@ export class PlanePlace implements PolicyPlace {
     return { state: isPassing ? "waiting" : "refused", message: text, problems: [] };
   }
 
-  /** Of the history, where the last revision is somebody else's. */
+  /** Finds the last synced revision in the history, when the last revision is somebody else's. */
   async #lastSynced(service: string | undefined): Promise<Synced | undefined> {
     for (const { reason, revision, digest } of await this.#plane.history.list(service)) {
       const declared = declaredIn(reason);
@@ -159,7 +165,7 @@ export class PlanePlace implements PolicyPlace {
     return undefined;
   }
 
-  /** @throws PlaneRefusal when that is no service's name */
+  /** @throws PlaneRefusal when it is no valid name of a service */
   #configOf(service: string | undefined): Plane["config"] {
     if (service === undefined) return this.#plane.config;
     const known = this.#configs.get(service);
@@ -181,7 +187,7 @@ const asProblem = ({ advice, code, ...finding }: Finding): Problem => ({
   message: `${finding.message}; ${advice} [${code}]`,
 });
 
-/** What was one object has one line: where in it is said by the path. */
+/** A document that came from one object has only one line: then the path shows the place instead. */
 function placed({ path, message, line, column }: Problem): Problem {
   return line === undefined || line === 1 ? { path, message } : { path, message, line, column: column ?? 1 };
 }

@@ -1,4 +1,5 @@
-// `outrigger sync`: policies of a cluster (OutriggerPolicy objects, ConfigMaps) or of a folder, put into Redis and kept there.
+// Runs `outrigger sync`: puts the policies of a cluster (OutriggerPolicy objects, ConfigMaps) or of a folder into Redis
+// and keeps them there.
 import { randomUUID } from "node:crypto";
 import { ApiProblem, clusterIn, KubernetesApi, namespaceOf } from "../kubernetes/api.ts";
 import { parseDuration } from "../language/duration.ts";
@@ -39,8 +40,8 @@ interface Wanted {
 const minEveryMs = 1_000;
 
 /**
- * @param stop ends it; default: SIGTERM and SIGINT
- * @returns the exit code; with --once 1 when not all that is declared is in force
+ * @param stop ends the sync; default: SIGTERM and SIGINT
+ * @returns the exit code; with --once, 1 when not everything declared is in force
  */
 export async function syncPolicies(
   terminal: Terminal,
@@ -80,7 +81,7 @@ export async function syncPolicies(
   });
 }
 
-/** @returns what is asked for; a text = what is wrong with that */
+/** @returns the parsed options; a text = what is wrong with them */
 function parseSync({ from, namespace, serviceAccount, every, key }: SyncOptions): Wanted | string {
   if (from !== undefined && (namespace ?? serviceAccount) !== undefined)
     return "--from is a folder: --namespace and --service-account are of a cluster";
@@ -92,7 +93,7 @@ function parseSync({ from, namespace, serviceAccount, every, key }: SyncOptions)
   return { everyMs, wish };
 }
 
-/** @throws PlaneRefusal where there is no cluster */
+/** @throws PlaneRefusal when there is no cluster */
 function sourceFor(
   terminal: Terminal,
   options: SyncOptions,
@@ -174,7 +175,7 @@ function printOutcomes(terminal: Terminal, { json }: SyncOptions, outcomes: read
   if (outcomes.length === 0) terminal.err("nothing is declared: what is in force stays\n");
 }
 
-/** Until one comes: the second ends the process at once. */
+/** Runs the work until the first signal. A second signal ends the process at once. */
 async function untilSignal<Result>(work: (stop: AbortSignal) => Promise<Result>): Promise<Result> {
   const stop = new AbortController();
   const end = (): void => stop.abort();

@@ -1,16 +1,16 @@
-// Rows in columns, as commands print them; on a terminal that is too narrow for that, a line for each cell.
+// Prints tables for commands: rows in columns; on a terminal that is too narrow, one line per cell.
 import type { Terminal } from "./terminal.ts";
 
-/** What would move the cursor or colour the terminal is not printed: some cells come from others. */
+/** Characters that move the cursor or colour the terminal are replaced: some cells come from untrusted sources. */
 const unprintable = /[\p{Cc}\p{Cf}]/gu;
 
 export const printable = (text: string): string => text.replace(unprintable, "?");
 
-/** Of a text that has lines, such as what a bundler shows of the code. */
+/** For a text of several lines, such as a bundler's report of an error in code. */
 export const printableLines = (text: string): string => text.trimEnd().split("\n").map(printable).join("\n");
 
 const between = "  ";
-/** The last column is most often a text: it is cut to what room there is, when that is not less. */
+/** Shortest width of the last column. It usually holds prose and is cut to the room that is left. */
 const minLast = 6;
 
 export function printTable(
@@ -35,7 +35,7 @@ export function printTable(
   }
 }
 
-/** Long ones are wrapped by the terminal: nothing is lost. */
+/** Prints each cell on its own line. The terminal wraps long ones, so nothing is cut. */
 function printCells(terminal: Terminal, head: readonly string[], rows: readonly (readonly string[])[]): void {
   const width = Math.max(...head.map(({ length }) => length));
   for (const [index, row] of rows.entries()) {

@@ -1,4 +1,5 @@
-// An exchange's heads as people read them. A sidecar sends them: what is no event of ours is shown as it is.
+// Formats an exchange's heads for people. The events come from sidecars and are untrusted: anything that is no event is
+// shown unchanged.
 
 type Members = Readonly<Record<string, unknown>>;
 
@@ -10,7 +11,7 @@ function text(value: unknown): string {
 
 const rounded = (ms: unknown): unknown => (typeof ms === "number" ? Math.round(ms * 1_000) / 1_000 : ms);
 
-/** @returns a line each */
+/** @returns one text per line */
 export function tapText(event: unknown): string[] {
   const { request, response, outcome, dropped, ...rest } = object(event);
   if (typeof dropped === "number") return [`(${dropped} more were over the rate)`];

@@ -1,4 +1,4 @@
-// `outrigger tap`: heads of exchanges as they end, from all sidecars that the operator names.
+// Runs `outrigger tap`: prints the heads of exchanges as they end, from all sidecars that the operator names.
 import { StringDecoder } from "node:string_decoder";
 import { loadConfig } from "../app/environment.ts";
 import { parseJson } from "../language/json.ts";
@@ -19,10 +19,12 @@ export interface TapOptions {
   readonly json?: true;
 }
 
-/** Of one event; more is no event of ours. */
+/** Longest event, in characters; a longer line is refused. */
 const maxEvent = 1_048_576;
 
-/** @returns the exit code: 0 once the time is over, also for Ctrl-C; 1 when no sidecar was reached, or all were lost */
+/**
+ * @returns the exit code: 0 when the time is over, also after Ctrl-C; 1 when no sidecar was reached, or all were lost
+ */
 export async function tap(terminal: Terminal, options: TapOptions): Promise<number> {
   const config = loadConfig(terminal.env);
   let listeners: readonly AdminListener[];
@@ -67,7 +69,7 @@ interface Tapped {
   readonly signal: AbortSignal;
 }
 
-/** Rejects when it is out of reach, refuses, or breaks off. @returns true when it ended by itself */
+/** Rejects when the sidecar cannot be reached, refuses, or breaks off. @returns true when the tap ended by itself */
 async function follow(
   { listener, path, token, signal }: Tapped,
   onEvent: (event: unknown) => void,
@@ -106,7 +108,7 @@ function detailIn(problem: string): string {
   }
 }
 
-/** Cuts bytes into lines. */
+/** Splits bytes into lines. */
 class Lines {
   readonly #decoder = new StringDecoder();
   readonly #onLine: (line: string) => void;

@@ -1,27 +1,27 @@
-// What a command needs from the process.
+// Defines what a command needs from the process.
 import process from "node:process";
 import type { Environment } from "../config/config.ts";
 
 export interface Terminal {
   readonly env: Environment;
-  /** Whether somebody looks at stdout: colours, redrawing. */
+  /** Whether stdout is a terminal: for colours and redrawing. */
   readonly outIsTty?: boolean;
-  /** Whether somebody looks at stderr: progress. */
+  /** Whether stderr is a terminal: for progress. */
   readonly errIsTty?: boolean;
-  /** Of stdout, where it is a terminal, at this moment: somebody may be resizing it. */
+  /** Current width of stdout when it is a terminal; the user may resize it. */
   readonly columns?: number | undefined;
   out(text: string): void;
   err(text: string): void;
 }
 
-/** Whether to colour: only a terminal that can, and not where the user does not want it (https://no-color.org). */
+/** Whether to colour: only on a terminal that can, and if the user does not object (https://no-color.org). */
 export function isColoured({ outIsTty, env }: Terminal): boolean {
   return outIsTty === true && (env["NO_COLOR"] ?? "") === "" && env["TERM"] !== "dumb";
 }
 
-/** Of this process. */
+/** The terminal of this process. */
 export function processTerminal(env: Environment): Terminal {
-  // `outrigger policy schema | head` closes the pipe early: that is no fault, and nobody is left to tell.
+  // `outrigger policy schema | head` closes the pipe early: that is no error, and nobody is left to tell.
   process.stdout.on("error", () => process.exit(0));
   return {
     env,

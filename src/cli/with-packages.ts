@@ -1,4 +1,4 @@
-// Opens the places of packages for one command, and tells what went wrong in one line.
+// Opens the places of packages for one command, and reports errors in one line.
 import { resolve } from "node:path";
 import { loadConfig } from "../app/environment.ts";
 import type { Config } from "../config/config.ts";
@@ -20,18 +20,19 @@ import { withStore } from "./with-store.ts";
 
 export interface PackagePlaces {
   readonly config: Config;
-  /** Absent when the command goes without. */
+  /** Absent when the command works without Redis. */
   readonly store: RedisStore | undefined;
   readonly sources: PackageSources;
   readonly client: HostClient;
 }
 
-/** Whether a command needs Redis, uses it where REDIS_URL is set, or goes without. */
+/** Whether a command needs Redis, uses it when REDIS_URL is set, or works without it. */
 export type RedisUse = "needed" | "if set" | "none";
 
 /**
- * @param work does the command's part; its result is the exit code
- * @returns that, 1 when it is refused or a place is out of reach, 2 for a wrong argument; throws ConfigError
+ * Throws ConfigError.
+ * @param work does the command's part and resolves with the exit code
+ * @returns the exit code of `work`; 1 when it is refused or a place cannot be reached, 2 for a wrong argument
  */
 export async function withPackages(
   terminal: Terminal,
@@ -41,7 +42,7 @@ export async function withPackages(
   const config = loadConfig(terminal.env);
   const open = async (store: RedisStore | undefined): Promise<number> => {
     const { pluginHosts } = config;
-    // Whoever types a path may read what it names.
+    // No folder limit here: the user who types a path may read what it names.
     const sources = createSources({ pluginDir: undefined, pluginHosts }, store);
     try {
       return await work({ config, store, sources, client: new HostClient({ hosts: pluginHosts }) });
@@ -56,7 +57,7 @@ export async function withPackages(
   return await withStore(terminal, config, { name: "plugin", because }, open);
 }
 
-/** An argument that means nothing; the message says what would. */
+/** An argument without a valid meaning; the message says what would be valid. */
 export class WrongArgument extends Error {
   override readonly name = "WrongArgument";
 }
@@ -64,7 +65,7 @@ export class WrongArgument extends Error {
 const told = [PackageError, PackageUnavailable, PackError, KeyFileRefusal, WrongArgument];
 const isTold = (error: unknown): error is Error => told.some((kind) => error instanceof kind);
 
-/** @returns the place as sources take it, a relative path from here. @throws WrongArgument */
+/** @returns the place in the form that sources take, with relative paths resolved. @throws WrongArgument */
 export function locationOf(text: string): string {
   if (text.startsWith("file:")) return `file:${resolve(text.slice("file:".length))}`;
   if (/^(redis:$|https:\/\/.|oci:\/\/.)/.test(text)) return text;
@@ -88,12 +89,15 @@ export function versionedOf(text: string): { name: string; version: string } {
   throw new WrongArgument(`${quoted(text)} is not NAME@VERSION`);
 }
 
-/** @param as of a module that carries no manifest: what the policy will say. @throws PackageError or WrongArgument */
+/**
+ * @param as name and version for a module without a manifest, which the policy will state.
+ * @throws PackageError or WrongArgument
+ */
 export function packageIn(bytes: Buffer, as: string | undefined): Package {
   return openPackage(bytes, as === undefined ? undefined : versionedOf(as));
 }
 
-/** Whose signatures count here; undefined = nobody is asked. */
+/** The keys whose signatures are accepted here; undefined = no signature is required. */
 export async function trustFor({ config, store }: PackagePlaces): Promise<readonly VerifyKey[] | undefined> {
   if (config.policyKeys === undefined) return undefined;
   if (store !== undefined) return await askedTrust({ config, store });

@@ -1,4 +1,4 @@
-// Opens policies in Redis with their history for one command, and tells what went wrong in one line.
+// Opens the policies in Redis, with their history, for one command, and reports errors in one line.
 import { hostname, userInfo } from "node:os";
 import { loadConfig } from "../app/environment.ts";
 import type { Config } from "../config/config.ts";
@@ -23,13 +23,13 @@ export interface Plane {
   readonly store: RedisStore;
   readonly history: PolicyHistory;
   readonly canaries: Canaries;
-  /** Of the extensions that policies name. */
+  /** Packages of the extensions that policies name. */
   readonly packages: PolicyPackages;
-  /** Who works here, for the history. */
+  /** The user who runs the command, for the history. */
   readonly author: string;
 }
 
-/** A command cannot do what it was asked for; the message says why in one line. */
+/** The command cannot do what it was asked for; the message says why, in one line. */
 export class PlaneRefusal extends Error {
   override readonly name = "PlaneRefusal";
 }
@@ -41,15 +41,16 @@ const advice: Readonly<Record<string, string>> = {
 };
 
 /**
- * @param work does the command's part; its result is the exit code
- * @returns that, 1 when Redis is out of reach or the command is refused, 2 without REDIS_URL; throws ConfigError
+ * Throws ConfigError.
+ * @param work does the command's part and resolves with the exit code
+ * @returns the exit code of `work`; 1 when Redis cannot be reached or the command is refused, 2 without REDIS_URL
  */
 export async function withPlane(
   terminal: Terminal,
   options: { readonly author?: string; readonly service?: string },
   work: (plane: Plane) => Promise<number>,
 ): Promise<number> {
-  // A service's name is checked as the setting is.
+  // Passed as a setting, so that the service's name is checked like one.
   const config = loadConfig({
     ...terminal.env,
     ...(options.service === undefined ? {} : { OUTRIGGER_SERVICE: options.service }),
@@ -72,7 +73,7 @@ export async function withPlane(
   });
 }
 
-/** What is to be said of it; undefined = that is for others. */
+/** The lines that report an error; undefined = the caller must handle it. */
 export function linesOf(error: unknown): readonly string[] | undefined {
   if (
     error instanceof PlaneRefusal ||
@@ -93,7 +94,7 @@ export function linesOf(error: unknown): readonly string[] | undefined {
     : [`REDIS_URL: Redis answers ${(error as StoreUnavailable).code}: ${hint}`];
 }
 
-/** Of the keys that nearly every command reads. */
+/** Names keys of a wrong type among those that nearly every command reads. */
 async function linesOfKeys(
   error: unknown,
   store: RedisStore,
@@ -105,14 +106,14 @@ async function linesOfKeys(
   return lines.length === 0 ? undefined : lines;
 }
 
-/** Who changed it and when. */
+/** Who changed the policy, and when. */
 function headText(head: Head | undefined): string {
   if (head === undefined) return "the policy has changed meanwhile";
   const reason = head.reason === "" ? "" : ` (${head.reason})`;
   return `the policy has changed meanwhile: revision ${head.revision} by ${head.author} at ${head.at}${reason}`;
 }
 
-/** Who runs it, and what to do about that. */
+/** Who runs the canary, and how to end it. */
 function canaryText(canary: Canary | undefined): string {
   if (canary === undefined) return "another canary or shadow runs: look at outrigger fleet";
   const { order, state } = canary;
@@ -127,7 +128,7 @@ function whoever(): string {
   try {
     user = userInfo().username;
   } catch {
-    // A container's user often has no name.
+    // The user of a container often has no name.
   }
   return `${user}@${hostname()}`.slice(0, 200);
 }

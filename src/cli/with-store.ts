@@ -1,4 +1,4 @@
-// Opens Redis for one command, and tells what went wrong in one line: where, why, and never a credential.
+// Opens Redis for one command, and reports errors in one line: where and why, and never a credential.
 import type { Config } from "../config/config.ts";
 import { nodesText } from "../redis/address.ts";
 import { createStore, type RedisStore } from "../redis/store.ts";
@@ -8,15 +8,15 @@ import type { Terminal } from "./terminal.ts";
 const connectMs = 3_000;
 
 export interface StoreUse {
-  /** Of the connection in CLIENT LIST, after `outrigger-`. */
+  /** Name of the connection in CLIENT LIST, after `outrigger-`. */
   readonly name: string;
-  /** Why the command needs Redis, for a user who has not set it. */
+  /** Why the command needs Redis, for a user who has not set it up. */
   readonly because: string;
 }
 
 /**
- * @param work does the command's part; its result is the exit code
- * @returns that, 1 when Redis cannot be used, 2 without REDIS_URL
+ * @param work does the command's part and resolves with the exit code
+ * @returns the exit code of `work`; 1 when Redis cannot be used, 2 without REDIS_URL
  */
 export async function withStore(
   terminal: Terminal,

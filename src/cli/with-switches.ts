@@ -1,11 +1,11 @@
-// Opens the kill switches for one command, and tells in one line where they cannot be read.
+// Opens the kill switches for one command, and reports in one line when they cannot be read.
 import { disabledKey, whyUnread } from "../kill-switch/kill-switch.ts";
 import { KillSwitches } from "../plane/kill-switches.ts";
 import { StoreUnavailable } from "../plugin-api/store.ts";
 import type { VerifyKey } from "../policy/signature/verify-keys.ts";
 import { type Plane, PlaneRefusal } from "./with-plane.ts";
 
-/** @param trusted whose signatures count; undefined = nothing has to be signed */
+/** @param trusted keys whose signatures are accepted; undefined = no signature is required */
 export async function withSwitches<Result>(
   { store, config }: Plane,
   trusted: readonly VerifyKey[] | undefined,

@@ -1,4 +1,5 @@
-// Asks the process that runs an author's code, and ends it when it is through, or too late.
+// Starts the process that runs an author's code, forwards its answers, and kills it when it is done or over the time
+// limit.
 import { fork } from "node:child_process";
 import { existsSync } from "node:fs";
 import { extname } from "node:path";
@@ -24,10 +25,10 @@ export interface Question {
 
 const limitMs = 120_000;
 
-/** Resolves when it has said all. Rejects with an Error for the author. */
+/** Resolves when the process reports that it is done. Rejects with an Error whose message is for the author. */
 export async function ask({ what, path, runtime, env, onAnswer }: Question): Promise<void> {
   const program = fileURLToPath(new URL(`process/program${extname(import.meta.url)}`, import.meta.url));
-  // The image has sidecars to run, not plugins to write.
+  // The image contains only what sidecars need, not the tools for authors.
   if (!existsSync(program))
     throw new Error("this is not in the image: run it from npm's package, or a checkout");
   const { NODE_TEST_CONTEXT: _, ...rest } = env;

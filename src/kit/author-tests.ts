@@ -1,4 +1,4 @@
-// The author's own tests, run as `node --test` runs them in the plugin's folder.
+// Runs the author's own tests in the plugin's folder with `node --test`.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { stat } from "node:fs/promises";
@@ -6,7 +6,7 @@ import { text } from "node:stream/consumers";
 import { bad, type Finding, good } from "./finding.ts";
 
 const limitMs = 60_000;
-/** Of what failing tests say. */
+/** How many characters of failing tests' output are shown. */
 const maxShown = 4_000;
 
 export async function authorFinding(
@@ -15,7 +15,7 @@ export async function authorFinding(
 ): Promise<Finding> {
   if (!(await stat(folder).catch(() => undefined))?.isDirectory())
     return bad("tests", "there is no such folder");
-  // Under a test runner this would count as a part of its own run.
+  // When this runs under a test runner, the child would report to that run.
   const { NODE_TEST_CONTEXT: _, ...rest } = env;
   const child = spawn(process.execPath, ["--test", "--test-reporter=spec"], {
     cwd: folder,

@@ -1,4 +1,4 @@
-// What `plugin test` finds of one thing that it looked at.
+// Defines the result of one check by `plugin test`.
 export interface Finding {
   readonly what: string;
   readonly state: "ok" | "fail";

@@ -1,4 +1,4 @@
-// Writes the folder of a new plugin, with Outrigger where its imports look for it.
+// Writes the folder of a new plugin, and links Outrigger where the plugin's imports look for it.
 import { chmod, mkdir, readdir, symlink, writeFile } from "node:fs/promises";
 import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -8,10 +8,10 @@ import { extensionName } from "../extensions/manifest.ts";
 import { version } from "../version.ts";
 import type { Files, Kind, Template } from "./template.ts";
 
-/** Of this program's own files: `.ts` in a checkout, `.js` where npm installed it. */
+/** Extension of this program's own files: `.ts` in a checkout, `.js` when installed by npm. */
 const form = extname(import.meta.url);
 
-/** Nothing is written; the message says why. */
+/** The plugin was not created and nothing was written; the message says why. */
 export class InitRefusal extends Error {
   override readonly name = "InitRefusal";
 }
@@ -21,7 +21,7 @@ export interface Made {
   readonly files: readonly string[];
 }
 
-/** @param folder that is not there yet, or empty. Rejects with InitRefusal */
+/** @param folder must not exist yet, or be empty. Rejects with an InitRefusal */
 export async function initPlugin(name: string, kind: Kind, folder: string): Promise<Made> {
   const { error } = extensionName.safeParse(name);
   if (error !== undefined)
@@ -34,7 +34,7 @@ export async function initPlugin(name: string, kind: Kind, folder: string): Prom
   const own = resolve(fileURLToPath(new URL("../..", import.meta.url)));
   if (!existsSync(join(own, `src/plugin-api/contract${form}`)))
     throw new InitRefusal("this is not in the image: run it from npm's package, or a checkout");
-  // Compiled it has a version that npm knows.
+  // A compiled copy comes from npm, so its version can be a dependency.
   const outrigger = form === ".ts" ? `file:${relative(resolve(folder), own) || "."}` : `^${version}`;
   const template = { name, outrigger };
   const files = await filesOf(kind, template);
@@ -55,7 +55,7 @@ async function filesOf(kind: Kind, template: Template): Promise<Files> {
   return (await import("./template-wasm.ts")).wasmFiles(template);
 }
 
-/** As `npm install` would, for as far as it goes without one: the plugin's tests run at once. */
+/** Links the packages that are at hand, as `npm install` would, so that the plugin's tests run at once. */
 async function link(folder: string, own: string, names: readonly string[]): Promise<void> {
   const modules = join(folder, "node_modules");
   await mkdir(join(modules, ".bin"), { recursive: true });
@@ -65,7 +65,7 @@ async function link(folder: string, own: string, names: readonly string[]): Prom
     await mkdir(dirname(join(modules, name)), { recursive: true });
     await symlink(relative(dirname(join(modules, name)), target), join(modules, name), "dir");
   }
-  // npm's scripts begin with `node`, and the one beside npm may be too old.
+  // npm's scripts call `node`, and the one beside npm may be too old.
   const node = join(modules, ".bin/node");
   await writeFile(node, `#!/bin/sh\nexec '${process.execPath}' "$@"\n`);
   await chmod(node, 0o755);
@@ -83,7 +83,7 @@ async function link(folder: string, own: string, names: readonly string[]): Prom
   }
 }
 
-/** Where a package lies that Outrigger has beside it; undefined = it was installed without. */
+/** @returns the folder of a package that is installed beside Outrigger; undefined = not installed */
 function installed(name: string, own: string): string | undefined {
   const folders = createRequire(join(own, "package.json")).resolve.paths(name) ?? [];
   return folders.map((each) => join(each, name)).find((each) => existsSync(each));

@@ -1,4 +1,4 @@
-// The files of a plugin in TypeScript.
+// Makes the files of a new plugin in TypeScript.
 import { commonFiles, type Files, metricName, type Template } from "./template.ts";
 
 const table = `| option | type | default | meaning |

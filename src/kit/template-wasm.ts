@@ -1,4 +1,4 @@
-// The files of a proxy-wasm filter in AssemblyScript.
+// Makes the files of a new proxy-wasm filter in AssemblyScript.
 import { commonFiles, type Files, type Template, versions } from "./template.ts";
 
 const table = `| option | type | default | meaning |

@@ -1,13 +1,13 @@
-// What `plugin init` writes: a plugin that builds, passes its own tests and can be packed as it is.
+// Makes the files that `plugin init` writes: a plugin that builds, passes its own tests and can be packed unchanged.
 import packageJson from "../../package.json" with { type: "json" };
 
 export type Kind = "ts" | "wasm";
-/** Texts by path. */
+/** File contents by path. */
 export type Files = Readonly<Record<string, string>>;
 
 export interface Template {
   readonly name: string;
-  /** Where Outrigger is, as package.json of the plugin names it. */
+  /** Location of Outrigger, as the plugin's package.json names it. */
   readonly outrigger: string;
 }
 
@@ -16,7 +16,7 @@ const { devDependencies } = packageJson;
 const versionsOf = (...names: (keyof typeof devDependencies)[]): Record<string, string> =>
   Object.fromEntries(names.map((name) => [name, devDependencies[name]]));
 
-/** What the two kinds differ in. */
+/** The parts in which the two kinds of plugin differ. */
 export interface Own {
   readonly main: string;
   readonly scripts?: Readonly<Record<string, string>>;
@@ -25,7 +25,7 @@ export interface Own {
   readonly manifest: object;
   readonly example: { readonly options: object; readonly request: object };
   readonly runtime: string;
-  /** Of the options. */
+  /** The options table for the README. */
   readonly table: string;
 }
 
@@ -45,7 +45,7 @@ const compilerOptions = {
   skipLibCheck: true,
 };
 
-/** What both kinds have. */
+/** Makes the files that both kinds of plugin have. */
 export function commonFiles(template: Template, own: Own): Files {
   const { name } = template;
   const { options } = own.example;
@@ -106,6 +106,6 @@ npm run pack     # one file, to sign and to publish
 \`\`\`
 `;
 
-/** `my-plugin` as a part of a metric's name. */
+/** Turns a plugin's name into part of a metric's name: `my-plugin` becomes `my_plugin`. */
 export const metricName = (name: string): string => name.replaceAll("-", "_");
 export const versions = versionsOf;

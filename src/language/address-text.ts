@@ -1,12 +1,12 @@
-// Addresses, as the settings write them.
+// Writes addresses in the form that the settings use.
 import type { AddressInfo } from "node:net";
 
-/** `host:port`: IPv6 addresses in brackets (RFC 3986 section 3.2.2). */
+/** `host:port`, with IPv6 addresses in brackets (RFC 3986 section 3.2.2). */
 export function hostPort(host: string, port: number): string {
   return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
-/** Where something listens: `host:port`, `[ipv6]:port` or `unix:/path` */
+/** A listener's address: `host:port`, `[ipv6]:port` or `unix:/path`. */
 export function addressText(address: AddressInfo | string): string {
   return typeof address === "string" ? `unix:${address}` : hostPort(address.address, address.port);
 }

@@ -1,4 +1,4 @@
-// Sizes as policies write them: whole bytes, as the names of such options say (`maxBodyBytes`).
+// Reads sizes in policies: whole bytes, as the names of such options say (`maxBodyBytes`).
 import { z } from "zod";
 import { term } from "./terms.ts";
 

@@ -1,5 +1,5 @@
-// A feature flag: for whom a plugin's configuration counts. It stands under `flag`, beside the plugin's own options;
-// absent, the configuration is for everybody.
+// Defines a feature flag: for which callers a plugin's configuration applies. It stands under `flag`, beside the
+// plugin's own options. Without it the configuration applies to everybody.
 import { z } from "zod";
 
 const word = z.string().min(1).max(256);

@@ -1,10 +1,10 @@
-// Paths of claims as policies write them, with one meaning for everybody who reads claims: a claim's own name, dots and
-// all, or else names joined by dots for nested claims.
+// Reads paths of claims as policies write them. All readers of claims share one meaning: first a claim of exactly that
+// name, dots included, else nested claims joined by dots.
 import { z } from "zod";
 import { term } from "./terms.ts";
 
 const name = String.raw`[^\s.\p{C}]+`;
-/** Without anchors, for patterns that hold a path: `claim:<path>`. */
+/** Source of a regular expression without anchors, for patterns that contain a path: `claim:<path>`. */
 export const claimPathSource = String.raw`${name}(?:\.${name})*`;
 const maxPath = 256;
 
@@ -30,9 +30,9 @@ export function claimAt(claims: Claims, path: string): unknown {
 }
 
 /**
- * A claim as text that tells callers apart: equal only for equal claims.
- * @returns undefined for one that is absent, null or empty. Such callers have nothing in common: never take a
- *   constant for it.
+ * A claim as text, as an identifier of callers: equal only for equal claims.
+ * @returns undefined for a claim that is absent, null or empty. Callers without the claim have nothing in common: never
+ * give them one shared constant.
  */
 export function claimText(claims: Claims | undefined, path: string): string | undefined {
   const value = claims === undefined ? undefined : claimAt(claims, path);

@@ -1,5 +1,5 @@
-// Addresses that nothing here connects to because a policy, or a name that somebody else resolves, says so: link-local
-// ones, where clouds hand out credentials to whoever asks from inside.
+// Decides which addresses are closed: the sidecar never connects to them when a policy, or a name that others resolve,
+// leads there. They are link-local addresses, where clouds hand out credentials to any caller from inside.
 import { lookup, type LookupAddress } from "node:dns";
 import { BlockList, isIP, type LookupFunction } from "node:net";
 import ipaddr from "ipaddr.js";
@@ -14,7 +14,10 @@ closed.addAddress("100.100.100.200", "ipv4");
 closed.addAddress("192.0.0.192", "ipv4");
 closed.addAddress("168.63.129.16", "ipv4");
 
-/** Where IPv6 addresses carry an IPv4 address: mapped, compatible, NAT64 (RFC 6052), 6to4 (RFC 3056); at which byte. */
+/**
+ * IPv6 networks whose addresses carry an IPv4 address (mapped, compatible, NAT64 of RFC 6052, 6to4 of RFC 3056):
+ * network, prefix length, and the byte where the IPv4 address begins.
+ */
 const carriers = [
   ["::ffff:0:0", 96, 12],
   ["::ffff:0:0:0", 96, 12],
@@ -23,7 +26,10 @@ const carriers = [
   ["2002::", 16, 2],
 ] as const;
 
-/** Whether nobody is to be sent there. @param host an address, in brackets or with a zone too; a name is not judged */
+/**
+ * Whether connections to the host are forbidden.
+ * @param host an address, also in brackets or with a zone; a name is never closed
+ */
 export function isClosedAddress(host: string): boolean {
   const bare = host.replace(/^\[|\]$/g, "").split("%", 1)[0] as string;
   const family = isIP(bare);
@@ -49,7 +55,10 @@ export class ClosedAddress extends Error {
   }
 }
 
-/** Whether it is somebody's on the Internet: not loopback, private, reserved or of one link. @param host as above */
+/**
+ * Whether the address is public on the Internet: not loopback, private, reserved or link-local.
+ * @param host as above; a name counts as public
+ */
 export function isPublicAddress(host: string): boolean {
   const bare = host.replace(/^\[|\]$/g, "").split("%", 1)[0] as string;
   if (isIP(bare) === 0) return true;
@@ -73,8 +82,8 @@ export class PrivateAddress extends Error {
 }
 
 /**
- * Resolves a name for a connection, which then goes to the address that was judged here: a second answer of the name's
- * owner (DNS rebinding) is never asked for. One address among the answers that is refused refuses them all.
+ * Makes a DNS lookup that checks the addresses of a name. The connection goes to the address that was checked here, so
+ * the name's owner gets no chance for a second answer (DNS rebinding). One refused address refuses the whole answer.
  */
 function lookupUnless(refusal: (address: string) => Error | undefined): LookupFunction {
   return (hostname, options, callback) => {
@@ -94,7 +103,10 @@ function lookupUnless(refusal: (address: string) => Error | undefined): LookupFu
 const closedRefusal = (address: string): Error | undefined =>
   isClosedAddress(address) ? new ClosedAddress() : undefined;
 
-/** Why nobody's plugin is sent to an address unless its host is named in full. @param host as above */
+/**
+ * @returns why a plugin may not connect to an address unless its host is named in full; undefined = it may.
+ * @param host as above
+ */
 export function publicRefusal(host: string): Error | undefined {
   return closedRefusal(host) ?? (isPublicAddress(host) ? undefined : new PrivateAddress());
 }

@@ -1,11 +1,11 @@
-// Whether JSON names a member twice. Parsers differ in which of the two they take (RFC 8259 section 4), so that a text is
-// one thing to whoever checks it and another to whoever uses it.
+// Finds out whether JSON names a member twice. Parsers differ in which of the two they take (RFC 8259 section 4), so
+// one text can mean one thing to the checker and another to the user of the value.
 
 import { endOfString } from "./json.ts";
 
 const colon = 0x3a;
 
-/** Members named in valid JSON text, at every depth: each is one colon outside a string. */
+/** Counts the members named in valid JSON text, at every depth. Each has one colon outside strings. */
 function membersNamed(json: string): number {
   let colons = 0;
   for (let at = 0; ;) {
@@ -17,7 +17,7 @@ function membersNamed(json: string): number {
   }
 }
 
-/** Members of a parsed value, at every depth. Recurses: depth was bounded when the value was read. */
+/** Counts the members of a parsed value, at every depth. It recurses: the depth was bounded when the value was read. */
 export function membersKept(value: unknown): number {
   if (typeof value !== "object" || value === null) return 0;
   let count = 0;
@@ -33,7 +33,7 @@ export function membersKept(value: unknown): number {
   return count;
 }
 
-/** @param value what `json` was parsed to, whose depth was bounded then */
+/** @param value the parsed `json`, whose depth was bounded during parsing */
 export function hasDoubledMember(json: string, value: unknown): boolean {
   return membersNamed(json) !== membersKept(value);
 }

@@ -1,4 +1,5 @@
-// Names of header fields as policies write them (RFC 9110 section 5.1), and the form in which they are looked up.
+// Defines names of header fields as policies write them (RFC 9110 section 5.1), and the form in which they are looked
+// up.
 import { z } from "zod";
 import { term } from "./terms.ts";
 
@@ -6,24 +7,24 @@ import { term } from "./terms.ts";
 export const tokenCharacter = "[!#$%&'*+.^_`|~0-9A-Za-z-]";
 const token = new RegExp(`^${tokenCharacter}+$`);
 
-/** Of a method or a field's name. */
+/** Whether the text can be a method or a field's name. */
 export const isToken = (text: string): boolean => token.test(text);
 
-/** Without anchors, for patterns that hold a name: `header:<name>`. */
+/** Source of a regular expression without anchors, for patterns that contain a name: `header:<name>`. */
 export const fieldNameSource = `${tokenCharacter}{1,128}`;
 
-/** A name in the spelling that a policy gives it. */
+/** A name, spelled as in the policy. */
 export const writtenFieldName = term(
   "field name",
   z.string().regex(new RegExp(`^${fieldNameSource}$`), "must be a field name"),
 );
 
-/** A name as fields are looked up by it. */
+/** A name, converted to the lookup form. */
 export const fieldName = writtenFieldName.overwrite(fieldKey);
 
 /**
- * The form by which fields are looked up: lower case, with `-` for `_`. CGI, WSGI and their kin hand both to programs as
- * one name, so whoever is checked under one spelling is checked under the other.
+ * Converts a name to the lookup form: lower case, with `-` for `_`. CGI, WSGI and similar interfaces pass both
+ * spellings to programs as one name, so a check of one spelling must cover the other.
  */
 export function fieldKey(name: string): string {
   return name.toLowerCase().replaceAll("_", "-");

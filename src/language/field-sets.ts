@@ -1,8 +1,8 @@
-// Fields that are told apart by what they mean to a proxy, one list each for all that ask. Names are as `fieldKey` makes them.
+// Lists fields by what they mean to a proxy, one list for all callers of each. Names are as `fieldKey` makes them.
 
 /**
- * Whether a name is one of a few. One bit for each length that one of them has, since most fields have none of these
- * lengths: a set has to hash every name anew, which costs ten times as much.
+ * Compiles a test whether a name is one of a few. A bit per length rules out most fields at once, because they have
+ * none of these lengths. A Set has to hash every name anew, which costs ten times as much.
  */
 export function compileNameTest(names: Iterable<string>): (lowerName: string) => boolean {
   const set = new Set(names);
@@ -11,7 +11,7 @@ export function compileNameTest(names: Iterable<string>): (lowerName: string) =>
   return (lowerName) => (lengths & (1 << (lowerName.length % 32))) !== 0 && set.has(lowerName);
 }
 
-/** They concern one connection and stop at every hop, both ways (RFC 9110 section 7.6.1). */
+/** Fields that concern one connection and stop at every hop, in both directions (RFC 9110 section 7.6.1). */
 export const hopByHopFields: readonly string[] = [
   "connection",
   "keep-alive",
@@ -23,7 +23,10 @@ export const hopByHopFields: readonly string[] = [
   "upgrade",
 ];
 
-/** They frame the message or belong to one connection (RFC 9110 section 7.6.1, RFC 9112 section 6): no policy's to name. */
+/**
+ * Fields that frame the message or belong to one connection (RFC 9110 section 7.6.1, RFC 9112 section 6). No policy may
+ * name them.
+ */
 export const messageFields: readonly string[] = [
   ...hopByHopFields,
   "content-length",
@@ -33,7 +36,7 @@ export const messageFields: readonly string[] = [
   "trailer",
 ];
 
-/** Written when a request is forwarded, from the trusted-proxy rule. */
+/** Fields that the sidecar writes when it forwards a request, by the trusted-proxy rule. */
 export const writtenForwardedFields: readonly string[] = [
   "forwarded",
   "x-forwarded-for",
@@ -41,7 +44,7 @@ export const writtenForwardedFields: readonly string[] = [
   "x-forwarded-proto",
 ];
 
-/** By which an earlier hop tells under what address the client asked. Services build links of them. */
+/** Fields by which an earlier hop tells the address that the client used. Services build links from them. */
 export const toldOriginFields: readonly string[] = [
   "front-end-https",
   "x-forwarded-host",
@@ -53,7 +56,7 @@ export const toldOriginFields: readonly string[] = [
   "x-forwarded-ssl",
 ];
 
-/** By which a proxy may tell who the client is; a setting says which one is believed. */
+/** Fields by which a proxy may tell the client's address. A setting says which one is trusted. */
 export const clientAddressFields = [
   "x-forwarded-for",
   "forwarded",
@@ -73,12 +76,15 @@ const isForwardedName = compileNameTest([
   "x-original-forwarded-for",
 ]);
 
-/** Fields by which a hop tells of those before it: whatever an untrusted peer sends under them is removed. */
+/** Whether a hop describes earlier hops in this field. When an untrusted peer sends one, it is removed. */
 export function isForwardedField(lowerName: string): boolean {
   return lowerName.startsWith("x-forwarded-") || isForwardedName(lowerName);
 }
 
-/** By which services know callers, whatever `auth` knows: no log shows them, and no shared cache overlooks them. */
+/**
+ * Fields by which services recognise callers, whether or not `auth` knows them. No log shows them, and shared caches
+ * take them into account.
+ */
 export const credentialFields: readonly string[] = [
   "authorization",
   "x-access-token",
@@ -116,13 +122,16 @@ const isClientsName = compileNameTest([
 ]);
 const clientsPrefix = /^(?:accept|access-control|content|grpc|if|sec)-/;
 
-/** Fields that requests have a meaning of their own for, whatever a policy says: who calls, and what the message is. */
+/**
+ * Whether requests give this field a meaning that no policy may replace: who the caller is, and what the message is.
+ */
 export const isClientsField = (lowerName: string): boolean =>
   isClientsName(lowerName) || clientsPrefix.test(lowerName);
 
 /**
- * By which frameworks let a request name another method, path or host than the one it came with (Rails and Express method
- * overrides, IIS and Symfony URL rewrites): where a policy guards anything, what is checked must be what is served.
+ * Fields by which frameworks let a request name another method, path or host than its own (Rails and Express method
+ * overrides, IIS and Symfony URL rewrites). Where a policy guards anything, the request that is checked must be the
+ * request that is served.
  */
 export const overrideFields: ReadonlySet<string> = new Set([
   "x-http-method",
@@ -145,7 +154,7 @@ export const overrideFields: ReadonlySet<string> = new Set([
 
 export const isOverrideField = compileNameTest(overrideFields);
 
-/** @returns the test for those that stop where a policy guards anything, all but the kept ones */
+/** @returns a test for the override fields that are removed where a policy guards anything: all except the kept ones */
 export function stoppedOverrides(kept: readonly string[]): (lowerName: string) => boolean {
   if (kept.length === 0) return isOverrideField;
   return (lowerName) => isOverrideField(lowerName) && !kept.includes(lowerName);

@@ -1,24 +1,31 @@
-// JSON of others (RFC 8259) whose values are kept as they are. What walks nested values recurses, JSON.stringify too, and
-// a text of brackets would exhaust the stack: depth is bounded here, where it comes in (RFC 8259 section 9 allows it).
+// Parses untrusted JSON (RFC 8259) whose values are kept unchanged. Code that walks nested values recurses, including
+// JSON.stringify, and a text full of brackets would exhaust the stack. So depth is bounded here, where the text comes
+// in (RFC 8259 section 9 allows it).
 
-/** Levels of arrays and objects that are taken: of policies, tokens, key sets, records. */
+/** Most levels of arrays and objects that are accepted, in policies, tokens, key sets and records. */
 export const deepestNesting = 32;
 
 const quote = 0x22;
 const backslash = 0x5c;
 
-/** @throws SyntaxError that quotes nothing of the text when it is not JSON, or nested deeper than `deepestNesting` */
+/**
+ * @throws SyntaxError when the text is not JSON, or nested deeper than `deepestNesting`. Its message quotes nothing of
+ * the text
+ */
 export function parseJson(text: string): unknown {
   if (isNestedDeeper(text)) throw new SyntaxError(`nested deeper than ${deepestNesting} levels`);
   try {
-    // V8's parser keeps its own stack: it does not recurse.
+    // V8's parser does not recurse: it keeps its own stack.
     return JSON.parse(text);
   } catch {
     throw new SyntaxError("not JSON");
   }
 }
 
-/** Whether it has more than so many opening brackets, those within strings counted: most texts have not. */
+/**
+ * Whether the text has more than `most` opening brackets, including those in strings. Most texts do not, so this cheap
+ * test saves the exact one.
+ */
 function opensMoreThan(most: number, text: string): boolean {
   let count = 0;
   for (const bracket of ["{", "["]) {
@@ -30,7 +37,7 @@ function opensMoreThan(most: number, text: string): boolean {
   return false;
 }
 
-/** Counts brackets outside strings; for a text that is not JSON, any answer. */
+/** Counts nesting outside strings. For a text that is not JSON the answer does not matter. */
 function isNestedDeeper(text: string): boolean {
   if (!opensMoreThan(deepestNesting, text)) return false;
   let depth = 0;
@@ -46,12 +53,14 @@ function isNestedDeeper(text: string): boolean {
   return false;
 }
 
-/** @returns where the string that begins at `opening` has its closing quote; the text's end when it has none */
+/**
+ * @returns position of the closing quote of the string that begins at `opening`; the text's length when there is none
+ */
 export function endOfString(text: string, opening: number): number {
   for (let at = text.indexOf('"', opening + 1); at !== -1; at = text.indexOf('"', at + 1)) {
     let before = at - 1;
     while (text.charCodeAt(before) === backslash) before -= 1;
-    // An even number of backslashes escape each other and not the quote.
+    // An even number of backslashes escape each other, not the quote.
     if ((at - before) % 2 === 1) return at;
   }
   return text.length;

@@ -1,6 +1,9 @@
-// The nearest known name to a mistyped one, for error messages.
+// Finds the known name nearest to a mistyped one, for error messages.
 
-/** Edits (insert, delete, replace, swap of neighbours) between two short texts: optimal string alignment distance. */
+/**
+ * Number of edits (insert, delete, replace, swap of neighbours) between two short texts: the optimal string alignment
+ * distance.
+ */
 function distance(a: string, b: string): number {
   let before: number[] = [];
   let above = Array.from({ length: b.length + 1 }, (_, j) => j);
@@ -21,8 +24,9 @@ function distance(a: string, b: string): number {
 }
 
 /**
- * @param name what was written; names over 100 characters have no neighbour
- * @returns the known name with the fewest edits, undefined when even that is more than a third of it away
+ * @param name the name as typed; a name over 100 characters has no match
+ * @returns the known name with the fewest edits; undefined when it needs more edits than a third of its length (at
+ * least one is allowed)
  */
 export function nearestName(name: string, known: Iterable<string>): string | undefined {
   if (name.length > 100) return undefined;

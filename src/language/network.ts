@@ -1,6 +1,6 @@
-// Networks as policies and settings write them (`10.0.0.0/8`, `fd00::/8`, single addresses), and whom an address stands for
-// where callers are told apart by theirs: an IPv4 address itself, an IPv6 one its network, since whoever has one address
-// of a /64 has them all.
+// Reads networks in policies and settings (`10.0.0.0/8`, `fd00::/8`, single addresses). It also decides which caller an
+// address stands for: an IPv4 address for itself, an IPv6 address for its network, because whoever has one address of a
+// /64 has them all.
 import { BlockList, isIP } from "node:net";
 import ipaddr from "ipaddr.js";
 import { LRUCache } from "lru-cache";
@@ -14,9 +14,9 @@ export interface Network {
 }
 
 /**
- * One grammar for all: addresses as `isIP` knows them (ipaddr.js alone also reads octal and hexadecimal ones), no zone,
- * which is about a link and no list of networks.
- * @returns undefined for what is no network
+ * Parses an address or CIDR range. One grammar for all: addresses as `isIP` knows them (ipaddr.js alone also reads
+ * octal and hexadecimal ones). A zone is refused: it names a link, which has no place in a list of networks.
+ * @returns undefined when the text is no network
  */
 export function parseNetwork(text: string): Network | undefined {
   const slash = text.indexOf("/");
@@ -27,7 +27,7 @@ export function parseNetwork(text: string): Network | undefined {
   const prefix = /^(?:0|[1-9]\d{0,2})$/.test(digits) ? Number(digits) : Infinity;
   if (family === 0 || address.includes("%") || prefix > bits) return undefined;
   const parsed = ipaddr.parse(address);
-  // Callers show as plain IPv4, so a mapped network is the IPv4 network that it maps; a wider one is none.
+  // Callers appear as plain IPv4, so a mapped network becomes its IPv4 network. A wider one is refused.
   if (parsed instanceof ipaddr.IPv6 && parsed.isIPv4MappedAddress()) {
     if (prefix < 96) return undefined;
     return { address: parsed.toIPv4Address().toString(), prefix: prefix - 96, family: "ipv4" };
@@ -42,7 +42,10 @@ export const network = term(
   }),
 );
 
-/** @param texts that the schema takes. @returns whether an address is in one of them; an IPv4 address also mapped into IPv6 */
+/**
+ * @param texts networks that the schema accepts.
+ * @returns a test whether an address is in one of them; IPv4 addresses may also be mapped into IPv6
+ */
 export function compileNetworks(texts: readonly string[]): (address: string) => boolean {
   const list = new BlockList();
   for (const text of texts) {
@@ -50,16 +53,19 @@ export function compileNetworks(texts: readonly string[]): (address: string) => 
     if (parsed !== undefined) list.addSubnet(parsed.address, parsed.prefix, parsed.family);
   }
   return (address) => {
-    // BlockList throws at a zone: whoever still has one is in no network.
+    // BlockList throws for an address with a zone: such an address is in no network.
     const family = address.includes("%") ? 0 : isIP(address);
     return family !== 0 && list.check(address, family === 4 ? "ipv4" : "ipv6");
   };
 }
 
-/** By length of their prefix, for all that ask: lru-cache makes its arrays in advance. */
+/** One cache per prefix length, shared by all callers, because lru-cache allocates its arrays in advance. */
 const networksByPrefix = new Map<number, LRUCache<string, string>>();
 
-/** @returns reads an address to `2001:db8::/64` and the like; what is no IPv6 address is itself, one mapped from IPv4 that */
+/**
+ * @returns a function that maps an IPv6 address to its network (`2001:db8::/64`). An IPv4-mapped address becomes IPv4,
+ * and other text stays as it is
+ */
 export function networkReader(prefixBits: number): (address: string) => string {
   const networks = networksByPrefix.get(prefixBits) ?? new LRUCache<string, string>({ max: 4096 });
   networksByPrefix.set(prefixBits, networks);

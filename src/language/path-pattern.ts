@@ -1,5 +1,6 @@
-// Path patterns, the one grammar of every option that means a path: exact, or a prefix of whole segments that ends in
-// `/*` and takes the path without it too. Written in normalised form, or they would match nothing.
+// Parses and matches path patterns. Every option that means a path has this one grammar: an exact path, or a prefix of
+// whole segments that ends in `/*` and also takes the path without the `/*`. Patterns must be in normalised form, or
+// they would match nothing.
 import { z } from "zod";
 import { term } from "./terms.ts";
 import { comparablePath, foldCase, pathHazard } from "./path-reading.ts";
@@ -7,7 +8,7 @@ import { comparablePath, foldCase, pathHazard } from "./path-reading.ts";
 /** RFC 3986 section 3.3 pchar; escapes in upper case (section 6.2.2.1). */
 const segment = /^(?:[A-Za-z0-9\-._~!$&'()*+,;=:@]|%[0-9A-F]{2})+$/;
 
-/** @returns what is wrong with a pattern; undefined when it can be matched as it stands */
+/** @returns what is wrong with a pattern; undefined when it can be matched as written */
 function patternFlaw(pattern: string): string | undefined {
   if (!pattern.startsWith("/")) return "must start with /";
   const base = pattern.endsWith("/*") ? pattern.slice(0, -2) : pattern.replace(/(?<=.)\/$/, "");
@@ -45,10 +46,10 @@ export const pathPattern = text.describe(
   "Exact path, or whole-segment prefix ending in /*, in normalised form",
 );
 
-/** Leading segments of a pattern that is written beside it: `leadingFlaw` holds them against that. */
+/** Leading segments of a pattern in a neighbouring option: `leadingFlaw` compares the two. */
 export const leadingSegments = term("path", z.string());
 
-/** @returns what is wrong with leading segments of that pattern */
+/** @returns what is wrong, when `leading` is not the first whole segments of the pattern */
 export function leadingFlaw(leading: string, pattern: string): string | undefined {
   const base = pattern.endsWith("/*") ? pattern.slice(0, -2) : pattern;
   if (/^\/./.test(leading) && (base === leading || base.startsWith(`${leading}/`))) return undefined;
@@ -56,8 +57,8 @@ export function leadingFlaw(leading: string, pattern: string): string | undefine
 }
 
 /**
- * The paths of one request: as the client sent it, without `stripPrefix`, and as the service gets it, behind its
- * upstream's base path.
+ * The paths of one request: as the client sent it, without `stripPrefix`, and as the service gets it (after its
+ * upstream's base path).
  */
 export interface RequestPaths {
   readonly path: string;
@@ -67,15 +68,15 @@ export interface RequestPaths {
 
 export interface PathSet {
   /**
-   * Whether a service could read one of the request's paths as one of these: for what refuses, counts or limits.
+   * Whether a service could read one of the request's paths as one of this set. Use it to refuse, count or limit.
    * @param slash see comparablePath
    */
   couldBe(paths: RequestPaths, slash?: "divides" | "kept"): boolean;
-  /** Whether a normalised path, as it is spelled, is one of these: for what lets pass. */
+  /** Whether a normalised path, exactly as spelled, is one of this set. Use it to let requests pass. */
   spells(path: string): boolean;
 }
 
-/** @param foldsCase whether the service takes paths that differ in case alone for the same one */
+/** @param foldsCase whether the service treats paths that differ only in case as the same path */
 export function compilePaths(patterns: readonly string[], foldsCase: boolean): PathSet {
   const spelled = new Matcher(foldsCase ? patterns.map(foldCase) : patterns);
   const comparable = new Matcher(patterns.map((pattern) => comparablePattern(pattern, foldsCase)));
@@ -93,20 +94,20 @@ export function compilePaths(patterns: readonly string[], foldsCase: boolean): P
   };
 }
 
-/** A pattern in the form that comparablePath gives paths. */
+/** Converts a pattern to the form into which comparablePath converts paths. */
 export function comparablePattern(pattern: string, foldsCase: boolean): string {
   if (!pattern.endsWith("/*")) return comparablePath(pattern, foldsCase);
   const base = comparablePath(pattern.slice(0, -2) || "/", foldsCase);
   return base === "/" ? "/*" : `${base}/*`;
 }
 
-/** Whether a pattern takes every path that the other takes; both in one form. */
+/** Whether a pattern takes every path that the other takes. Both must be in the same form. */
 export function patternTakes(pattern: string, other: string): boolean {
   if (pattern === other) return true;
   return pattern.endsWith("/*") && (other.startsWith(pattern.slice(0, -1)) || other === pattern.slice(0, -2));
 }
 
-/** Whether some path is one of both patterns; both in one form. */
+/** Whether some path matches both patterns. Both must be in the same form. */
 export function patternsMeet(one: string, other: string): boolean {
   return patternTakes(one, other) || patternTakes(other, one);
 }
@@ -114,7 +115,7 @@ export function patternsMeet(one: string, other: string): boolean {
 class Matcher {
   readonly #exact = new Set<string>();
   readonly #prefixes: string[] = [];
-  // `/*` takes whatever there is, `*` of `OPTIONS *` too.
+  // `/*` takes every path, including the `*` of `OPTIONS *`.
   readonly #takesAll: boolean;
 
   constructor(patterns: readonly string[]) {

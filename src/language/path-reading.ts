@@ -1,23 +1,25 @@
-// How services read a path, and the one form that all these readings have in common. Services differ: they decode
-// once or twice, before or after they split into segments; take parameters (`;a=1`), blanks or a slash at the end off;
-// fold full-width letters or case. A rule compared in the common form cannot be passed by any of these spellings.
+// Converts a path to the one form that all readings by services have in common. Services differ: they decode once or
+// twice, before or after they split into segments; remove parameters (`;a=1`), blanks or a slash at the end; fold
+// full-width letters or case. None of these spellings gets around a rule that is compared in the common form.
 
-// Decoding this often has to come to an end: each pass costs the length of the path.
+// Decoding must be bounded: each pass costs the length of the path.
 const deepestEscapes = 4;
 const needsReading = /[%;\\]/;
-// Found by decoding a second time, these would turn one segment into others, end the path, or start parameters.
+// Characters that must not appear from the second decoding on: they would split or merge segments, end the path, or
+// start parameters.
 // oxlint-disable-next-line no-control-regex -- control characters are among them
 const structural = /[\0-\x1f\x7f/\\.;?#]/;
-// UTF-8 in more bytes than it takes, which lenient decoders read as a dot or a slash (RFC 3629 section 3).
+// Overlong UTF-8: more bytes than the character needs. Lenient decoders read it as a dot or a slash (RFC 3629 section
+// 3).
 const overlong = /[\xc0\xc1][\x80-\xbf]|\xe0[\x80-\x9f]|\xf0[\x80-\x8f]/;
 const escapes = /%([0-9A-Fa-f]{2})/g;
-// Stands for an encoded slash that stays part of its segment; no path can hold it, NFKC leaves it alone.
+// Stands for an encoded slash that stays part of its segment. No path can contain it, and NFKC leaves it unchanged.
 const keptSlash = "\ue000";
 
 const tooDeep = "is encoded too many times over";
 const twice = "holds an escape of an escape that some services decode to another path";
 
-/** @returns bytes of the path, one a character, decoded until nothing is left to decode; or what is wrong with it */
+/** @returns the bytes of the path, one per character, fully decoded; or what is wrong with the path */
 function decodeBytes(path: string): { bytes: string } | { flaw: string } {
   let bytes = path;
   for (let depth = 0; bytes.includes("%"); depth += 1) {
@@ -38,22 +40,22 @@ function decodeBytes(path: string): { bytes: string } | { flaw: string } {
   return { bytes };
 }
 
-// Sequence by sequence, so that a stray byte behind a segment does not change how the segment reads.
+// Matches one sequence at a time, so that a stray byte after a segment does not change how the segment is read.
 const utf8 = /[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}/g;
 
-/** Characters of those bytes, in their compatibility form (full-width `／` is `/` to services that normalise). */
+/** Decodes those bytes to characters in compatibility form (full-width `／` is `/` to services that normalise). */
 function characters(bytes: string): string {
   if (!/[\x80-\xff]/.test(bytes)) return bytes;
   return bytes.replace(utf8, (run) => Buffer.from(run, "latin1").toString("utf8")).normalize("NFKC");
 }
 
-// Control characters, and whatever some language takes for a blank at the ends of a text: \s of JavaScript holds Unicode's
-// White_Space but U+0085; older tables have U+180E and U+200B. NFKC has made a plain space of most of them.
+// Control characters, and everything that some language trims as a blank. JavaScript's \s is Unicode's White_Space
+// without U+0085; older tables include U+180E and U+200B. NFKC has already turned most of them into a plain space.
 // oxlint-disable-next-line no-control-regex, no-irregular-whitespace -- they are what is looked for
 const blank = /[\0-\x20\x7f\x85\u180e\u200b\s]/;
 const isBlank = (text: string, at: number): boolean => blank.test(text.charAt(at));
 
-/** A segment as services see it that take parameters and blanks off. */
+/** A segment as seen by services that remove parameters and blanks. */
 function bareSegment(segment: string): string {
   const mark = segment.indexOf(";");
   let end = mark === -1 ? segment.length : mark;
@@ -64,8 +66,9 @@ function bareSegment(segment: string): string {
 }
 
 /**
- * @param path normalised but for what is looked for here
- * @returns why no route may take it: a service could read it as a path that cannot be compared with it
+ * Finds readings that comparablePath cannot cover.
+ * @param path normalised, except for what this looks for
+ * @returns why no route may take the path: a service could read it as a path that cannot be compared with it
  */
 export function pathHazard(path: string): string | undefined {
   if (!needsReading.test(path)) return undefined;
@@ -78,7 +81,7 @@ export function pathHazard(path: string): string | undefined {
     const text = characters(decoded.bytes);
     if (text.includes("\\")) return "holds a backslash";
     if (text !== decoded.bytes && /%[0-9A-Fa-f]{2}/.test(text)) return twice;
-    // Whoever takes parameters off before decoding does not see what stands in them, others do.
+    // A service that removes parameters before decoding does not see a delimiter inside them; other services do.
     const parameters = text.indexOf(";");
     if (parameters !== -1 && /[/?#]/.test(text.slice(parameters)))
       return "holds an encoded delimiter within parameters";
@@ -90,10 +93,10 @@ export function pathHazard(path: string): string | undefined {
 }
 
 /**
- * The form of a path that all its readings have in common: two paths of which a service could take one for the other
- * have the same. For comparing only; never forward it.
+ * Converts a path to the form that all its readings share: if a service could take one path for another, both have the
+ * same form. Use it only to compare; never forward it.
  * @param path normalised, without hazard
- * @param slash whether `%2F` divides segments, or is part of its own
+ * @param slash whether `%2F` divides segments or is part of its segment
  */
 export function comparablePath(
   path: string,
@@ -115,12 +118,15 @@ export function comparablePath(
   return foldsCase ? fold(text) : text;
 }
 
-/** Upper case first: some letters have a capital that belongs to another letter (`ſ` and `S`). */
+/** Converts to upper case first: some letters share their capital with another letter (`ſ` and `s`). */
 function fold(text: string): string {
   return text.toUpperCase().toLowerCase();
 }
 
-/** A path in the spelling that a case-insensitive service takes for the same; escapes are left as they are. */
+/**
+ * A path in the spelling that a case-insensitive service treats as the same path. Escapes of non-ASCII characters are
+ * decoded; other escapes stay encoded.
+ */
 export function foldCase(path: string): string {
   if (!path.includes("%")) return path.toLowerCase();
   return fold(
@@ -134,7 +140,7 @@ export function foldCase(path: string): string {
   );
 }
 
-/** Whether a normalised path may have other readings than itself: false for nearly all. */
+/** Whether a normalised path may be read in other ways than as itself: false for nearly all paths. */
 export function hasReadings(path: string): boolean {
   return needsReading.test(path) || (path.endsWith("/") && path.length > 1);
 }

@@ -1,10 +1,13 @@
-// What is taken out of requests that are shown to people: values under names by which secrets commonly travel.
+// Redacts requests that are shown to people: it removes values under names by which secrets commonly travel.
 import { fieldKey } from "./field-name.ts";
 import { credentialFields } from "./field-sets.ts";
 
 export const redacted = "[redacted]";
 
-/** Proofs and signatures (RFC 9449, RFC 9421) of a request that was not served are good until they are too old. */
+/**
+ * Proofs and signatures (RFC 9449, RFC 9421) are secret as well: those of a request that was not served stay valid
+ * until they are too old.
+ */
 const secretFields = [
   ...credentialFields,
   "proxy-authorization",
@@ -45,14 +48,14 @@ const secretParameters = [
 ];
 
 /**
- * The names of fields and parameters (lower case, and as fields are looked up) that may never show.
- * @param more those that the policy adds, by this plugin's options or as credentials of callers
+ * Collects the names of fields and parameters that must never show, in lower case and in lookup form.
+ * @param more names that the policy adds, by this plugin's options or as credentials of callers
  */
 export function secretNames(more: Iterable<string>): ReadonlySet<string> {
   return new Set([...secretFields, ...[...more].flatMap((name) => [name.toLowerCase(), fieldKey(name)])]);
 }
 
-/** Fields with URLs, whose queries and fragments have parameters. */
+/** Fields that hold URLs, whose queries and fragments have parameters. */
 export const urlFields: ReadonlySet<string> = new Set([
   "content-location",
   "link",
@@ -66,19 +69,24 @@ export const urlFields: ReadonlySet<string> = new Set([
   "x-rewrite-url",
 ]);
 
-/** What the names of others end in, once they are but letters and digits: `reset_token`, `user[password]`, `PHPSESSID`. */
+/**
+ * How the names of other secrets end, once reduced to letters and digits: `reset_token`, `user[password]`, `PHPSESSID`.
+ */
 const secretEnd =
   /(?:token|secret|password|passwd|passphrase|pwd|otp|jwt|assertion|signature|credentials?|sess(?:ion)?id|samlresponse|(?:api|access|private)key)$/;
 
-/** What parts names and values; as it stands within the value of another parameter, too, encoded again and again. */
+/**
+ * Separators between names and values. They may also be encoded, several times over, inside the value of another
+ * parameter.
+ */
 const separators = /[?&;=#]|%(?:25)*(?:3[fbd]|26|23)/gi;
 const isEquals = (separator: string): boolean => /(?:=|3d)$/i.test(separator);
 const endsValue = (separator: string): boolean => /(?:[&;]|26|3b)$/i.test(separator);
 
 /**
- * Compiles the redaction of a query (with its `?`), or of a text with URLs. A name that cannot be decoded counts as secret.
- * The value of another one may be a URL with a query of its own.
- * @param sounds further names, in lower case
+ * Compiles the redaction of a query (with its `?`), or of a text with URLs. A name that cannot be decoded counts as
+ * secret. The value of a parameter that is not secret may be a URL with a query of its own.
+ * @param sounds pattern of further secret names, in lower case
  */
 export function compileQueryRedaction(
   secrets: ReadonlySet<string>,
@@ -94,11 +102,12 @@ export function compileQueryRedaction(
     let shown = "";
     let from = 0;
     let nameFrom = 0;
-    /** The one before the secret at hand. */
+    /** The equals sign before the current secret; undefined = not inside a secret. */
     let equals: string | undefined;
     for (const { 0: separator, index } of query.matchAll(separators)) {
       const end = index + separator.length;
-      // A value goes on to what ends it where it stands: within another value to what is encoded as often.
+      // A value ends at the next separator of its own level: inside another value, at one that is encoded as often as
+      // its equals sign.
       if (equals !== undefined) {
         if (!endsValue(separator) || separator.length > equals.length) continue;
         equals = undefined;
@@ -114,7 +123,7 @@ export function compileQueryRedaction(
   };
 }
 
-/** @returns undefined for what cannot be decoded */
+/** @returns undefined when the text cannot be decoded */
 function decoded(written: string): string | undefined {
   try {
     let name = written.replaceAll("+", " ");

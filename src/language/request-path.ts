@@ -1,23 +1,24 @@
-// The one form of a request path: what this returns is matched, guarded, cached and forwarded.
+// Normalises request paths. The result is the one form that is matched, guarded, cached and forwarded.
 import { pathHazard } from "../language/path-reading.ts";
 
-/** What is wrong with a path; the text is fit for the client. */
+/** A path that is refused. The message is fit for the client. */
 export class PathError extends Error {
   override readonly name = "PathError";
 }
 
-// Nothing to do for these: no escape, no dot segment, no empty segment, no parameter trick. Covers nearly all requests.
+// A path that is already normal: no escape, no dot segment, no empty segment, no parameter trick. Nearly all requests
+// match.
 const plain = /^(?:\/(?!\.{1,2}(?:[/;]|$))[A-Za-z0-9\-._~!$&'()*+,;=:@]+)*\/?$/;
 const unreserved = /[A-Za-z0-9\-._~]/;
-// Printable ASCII without "#" and space; everything else has to come percent-encoded.
+// Printable ASCII without "#" and space. Everything else must be percent-encoded.
 const permitted = /^[\x21\x22\x24-\x7e]*$/;
 
 /**
- * Normalises an absolute path (RFC 3986 section 6.2.2): escapes of unreserved characters decoded, other escapes in
- * upper case, dot segments removed, runs of slashes made one (services differ on them, so a rule for `/admin` must
- * not be passed by `//admin`).
- * Throws PathError for malformed escapes, bytes that do not belong there, paths that leave the root, and those that
- * a service could read as any other (`..%2F`, backslashes, escapes of escapes).
+ * Normalises an absolute path (RFC 3986 section 6.2.2): decodes escapes of unreserved characters, writes other escapes
+ * in upper case, removes dot segments, and merges runs of slashes (services differ on them, so `//admin` must not get
+ * around a rule for `/admin`).
+ * @throws PathError for malformed escapes, bytes that are not allowed, paths that leave the root, and paths that a
+ * service could read as another one (`..%2F`, backslashes, escapes of escapes)
  */
 export function normalisePath(path: string): string {
   if (path !== "" && plain.test(path)) return path;

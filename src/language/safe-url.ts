@@ -1,17 +1,21 @@
-// URLs of others that a policy has the sidecar ask: issuers, introspection, decisions about requests.
+// Checks URLs of other systems that the sidecar calls because a policy says so: issuers, introspection, decisions about
+// requests.
 import { z } from "zod";
 import { isClosedAddress } from "./closed-addresses.ts";
 
 const loopbackHosts = new Set(["localhost", "127.0.0.1", "[::1]"]);
 
-/** Without user info, which would be a secret in a policy, and of no link-local or metadata address. */
+/** Refuses URLs with user info, which would be a secret in a policy, and those of a link-local or metadata address. */
 function readUrl(text: string): URL | undefined {
   const url = URL.parse(text);
   if (url === null || url.username !== "" || url.password !== "" || url.hash !== "") return undefined;
   return isClosedAddress(url.hostname) ? undefined : url;
 }
 
-/** Whether a URL may carry keys and tokens: https, or plain http to this very machine; no link-local or metadata address. */
+/**
+ * Whether a URL may carry keys and tokens: https, or plain http to this machine. Never a link-local or metadata
+ * address.
+ */
 export function isSafeUrl(text: string): boolean {
   const url = readUrl(text);
   if (url === undefined) return false;
@@ -23,7 +27,7 @@ export const safeUrl = z.string().refine(isSafeUrl, {
     "must be an https URL without user info or fragment, of no link-local address; plain http only to loopback",
 });
 
-/** Likewise, plain http to any host: for options beside which it is allowed or refused. */
+/** As `safeUrl`, but plain http may go to any host: for options where another option allows or refuses plain http. */
 export const httpUrl = z.string().refine((text) => /^https?:$/.test(readUrl(text)?.protocol ?? ""), {
   error: "must be an http or https URL without user info or fragment, of no link-local address",
 });

@@ -1,7 +1,7 @@
-// SPIFFE ids as certificates and policies have them, by the letter of the specification (SPIFFE-ID section 2).
+// Parses SPIFFE ids in certificates and policies strictly by the specification (SPIFFE-ID section 2).
 
 export interface SpiffeId {
-  /** The whole, as written. */
+  /** The whole id, as written. */
   readonly text: string;
   readonly trustDomain: string;
 }
@@ -9,10 +9,13 @@ export interface SpiffeId {
 const trustDomainText = /^[a-z0-9._-]{1,255}$/;
 const segmentText = /^[A-Za-z0-9._-]+$/;
 const scheme = "spiffe://";
-/** SPIFFE-ID section 2.3. */
+/** Limit of SPIFFE-ID section 2.3. */
 const maxLength = 2_048;
 
-/** @returns the id of a workload; undefined = it is none: no path, an encoded, empty or dotted segment, capitals in the domain */
+/**
+ * @returns the id of a workload; undefined when it has no path, an encoded, empty or dot segment, or capitals in the
+ * domain
+ */
 export function parseSpiffeId(text: string): SpiffeId | undefined {
   if (text.length > maxLength || !text.startsWith(scheme)) return undefined;
   const [trustDomain = "", ...segments] = text.slice(scheme.length).split("/");
@@ -28,13 +31,13 @@ export function isTrustDomain(text: string): boolean {
   return trustDomainText.test(text);
 }
 
-/** An id, or with `/*` at its end all that are below. */
+/** Whether the text is an id, or one that ends in `/*` and takes all ids below. */
 export function isSpiffePattern(text: string): boolean {
   if (!text.endsWith("/*")) return parseSpiffeId(text) !== undefined;
   return parseSpiffeId(`${text.slice(0, -1)}x`) !== undefined;
 }
 
-/** @param patterns known to be well-formed */
+/** @param patterns must be well-formed. @returns a test for an id */
 export function compileSpiffePatterns(patterns: readonly string[]): (id: string) => boolean {
   const exact = new Set(patterns.filter((pattern) => !pattern.endsWith("/*")));
   const folders = patterns.filter((pattern) => pattern.endsWith("/*")).map((pattern) => pattern.slice(0, -1));

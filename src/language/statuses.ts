@@ -1,8 +1,11 @@
-// Which statuses somebody wants to see.
+// Parses a selection of HTTP statuses.
 
 const part = /^([1-5])xx$|^([1-5]\d\d)(?:-([1-5]\d\d))?$/;
 
-/** @param text `5xx`, `404`, `400-499`, or several with commas. @returns undefined when it is none of these */
+/**
+ * @param text `5xx`, `404`, `400-499`, or several with commas.
+ * @returns a test for a status; undefined when the text is malformed
+ */
 export function parseStatuses(text: string): ((status: unknown) => boolean) | undefined {
   const ranges: (readonly [number, number])[] = [];
   for (const each of text.split(",")) {

@@ -1,5 +1,5 @@
-// What a value of a policy means: each schema of this folder says it of itself, and whatever is made of such a schema
-// (a default, a description, a narrower rule) goes on saying it. A test holds every option to it by its name.
+// Records what the values of a policy mean. Each schema of this folder declares its meaning, and schemas derived from
+// it (with a default, a description, a narrower rule) keep it. A test checks every option's meaning against its name.
 import { z } from "zod";
 
 export type Meaning =
@@ -21,7 +21,7 @@ export function term<Schema extends z.ZodType>(meaning: Meaning, schema: Schema)
   return schema;
 }
 
-/** @returns undefined for a schema that is not of this language */
+/** @returns undefined for a schema without a declared meaning */
 export function meaningOf(schema: z.core.$ZodType): Meaning | undefined {
   return meanings.get(schema as z.ZodType)?.meaning;
 }

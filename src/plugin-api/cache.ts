@@ -1,42 +1,48 @@
-// A plugin's cache: in memory, and below its own keys in Redis where there is one.
+// Defines a plugin's own cache: in memory, and under the plugin's own keys in Redis where there is a Redis.
 
 export interface CacheLifetime {
-  /** How long it is good. */
+  /** How long the value may be used (TTL). */
   readonly ttlMs: number;
   /**
-   * How long this sidecar's memory answers without Redis, where there is one: as long may what another sidecar deleted or
-   * replaced be seen here. Default: 30 seconds, or `ttlMs` where that is less.
+   * How long this sidecar answers from its memory without asking Redis. For that long it may still show a value that
+   * another sidecar deleted or replaced. Without effect when there is no Redis. Default: 30 seconds, or `ttlMs` where
+   * that is less.
    */
   readonly memoryTtlMs?: number;
 }
 
 export interface CacheLoadOptions<Value> extends CacheLifetime {
-  /** How long it is remembered that there is none (`load` gave undefined). Default: not at all. */
+  /** How long to remember that there is no value (`load` returned undefined). Default: not at all. */
   readonly negativeTtlMs?: number;
-  /** Longest time of `load`; default: 5 seconds. */
+  /** Time limit for `load`. Default: 5 seconds. */
   readonly limitMs?: number;
-  /** Reads what is kept, which an earlier version of the plugin may have put there; what it throws at is loaded anew. */
+  /**
+   * Parses a cached value, which an earlier version of the plugin may have written. When it throws, the value is loaded
+   * again.
+   */
   readonly read?: (data: unknown) => Value;
-  /** Ends this caller's wait. Once nobody waits any more, the signal that `load` was given is aborted. */
+  /** Ends this caller's wait. Once no caller waits any more, the signal that `load` was given is aborted. */
   readonly signal?: AbortSignal;
 }
 
 /**
- * Values are JSON data (no `undefined`); whoever gets one gets a copy. Keys are of at most 512 characters and the
- * plugin's own. A Redis that is away or slow is left out: nothing waits for it for more than 50 ms, nothing fails by it.
+ * A plugin's cache. Values are JSON data (no `undefined`), and each caller gets its own copy. Keys have at most 512
+ * characters and belong to this plugin alone. When Redis is down or slow, the cache works without it: no call waits for
+ * Redis longer than 50 ms, and none fails because of it.
  */
 export interface PluginCache {
-  /** @returns undefined = there is none */
+  /** @returns the value; undefined when there is none */
   get(key: string): Promise<unknown>;
-  /** Rejects with a `QuotaExceeded` when it is too large. */
+  /** Rejects with a `QuotaExceeded` when the value is too large. */
   set(key: string, value: unknown, lifetime: CacheLifetime): Promise<void>;
-  /** In this sidecar's memory and in Redis. */
+  /** Deletes the value from this sidecar's memory and from Redis. */
   delete(key: string): Promise<void>;
   /**
-   * What is kept; else what `load` gives, which is kept. However many ask, `load` runs once at a time for a key, and
-   * shortly before the end of a lifetime once in the background. Rejects as `load` does, with an `OverLimit` when
-   * it takes too long, with a `QuotaExceeded` where too many keys are being loaded; nothing is kept then.
-   * @returns undefined = there is none
+   * Returns the cached value, or calls `load` and caches what it returns. However many callers ask, `load` runs once at
+   * a time for a key. Shortly before the end of a lifetime it runs once in the background. Rejects as `load` does, with
+   * an `OverLimit` when `load` takes too long, or with a `QuotaExceeded` when too many keys are being loaded. Nothing
+   * is cached then.
+   * @returns the value; undefined when there is none
    */
   getOrLoad<Value>(
     key: string,

@@ -1,12 +1,16 @@
-// What a plugin looks at for `outrigger check`: whether what it needs is there, and will still be there in two weeks.
+// Defines a plugin's part of `outrigger check`: it tells whether what the plugin needs is there, and whether it will
+// still be there in two weeks.
 import type { Store } from "./store.ts";
 
 export interface CheckFinding {
-  /** What was looked at, in the words of settings and commands; a plugin's are shown behind its name and a slash. */
+  /**
+   * What was checked, in the words of settings and commands. The output shows a plugin's name and a slash in front of
+   * it.
+   */
   readonly name: string;
   readonly state: "ok" | "warn" | "fail";
   readonly message: string;
-  /** What to do about it; absent = nothing. */
+  /** What the operator should do; absent = nothing. */
   readonly advice?: string;
 }
 
@@ -17,6 +21,9 @@ export interface CheckContext {
   readonly nowMs: number;
   /** A secret that the definition declares. */
   secret(name: string): string | undefined;
-  /** The keys that the definition declares; absent without `REDIS_URL`, or while Redis cannot be used, which is told elsewhere. */
+  /**
+   * Store limited to the keys that the definition declares. Absent without `REDIS_URL`, and while Redis cannot be used;
+   * another check reports that.
+   */
   readonly store: Store | undefined;
 }

@@ -1,5 +1,6 @@
-// The plugin contract, `outrigger/plugin`: everything a plugin may import. A plugin is a definition (`definePlugin`) whose `setup` runs
-// once per route and snapshot and returns the hooks it has. See plugins/README.md.
+// Defines the plugin contract, `outrigger/plugin`: everything that a plugin may import. A plugin is a definition
+// (`definePlugin`) whose `setup` runs once per route and snapshot and returns the hooks of the plugin. See
+// plugins/README.md.
 import type { z } from "zod";
 import type { CheckContext, CheckFinding } from "./checks.ts";
 import type { CommandGroup } from "./commands.ts";
@@ -9,7 +10,7 @@ import type { PluginLint } from "./lint.ts";
 import type { PluginSecrets } from "./secrets.ts";
 import type { Clock, PluginNeeds, Services } from "./services.ts";
 
-/** The zod that options are read with. */
+/** The zod with which a plugin writes its options schema. */
 export { z } from "zod";
 export { boundedCache } from "./bounded-cache.ts";
 export * from "./checks.ts";
@@ -31,72 +32,104 @@ export { pairsOf } from "./pairs.ts";
 export type * from "./secrets.ts";
 export * from "./services.ts";
 
-/** A cookie that a plugin keeps for itself. */
+/** A cookie that belongs to a plugin. */
 export interface OwnedCookie {
   readonly name: string;
-  /** `Set-Cookie` value that ends it, sent along where a client's head is too large (431); absent = it stays. */
+  /**
+   * `Set-Cookie` value that deletes the cookie. It is sent when a client's head is too large (431). Absent = the cookie
+   * stays.
+   */
   readonly expiry?: string;
-  /** A service may set it; only what clients send is taken. */
+  /** The service may set this cookie as well; only what clients send is withheld from the service. */
   readonly fromService?: true;
 }
 
 export type MaybePromise<T> = T | Promise<T>;
 
-/** The hooks a plugin has on one route. A plain return costs no microtask; a promise ends within the hook's time limit. */
+/**
+ * The hooks of a plugin on one route. A hook that returns a plain value costs no microtask. A hook that returns a
+ * promise must settle within the hook's time limit.
+ */
 export interface Hooks {
-  /** Before the upstream is asked, by priority. The first answer ends the phase. */
+  /** Runs before the request goes to the upstream, in order of priority. The first answer ends the phase. */
   onRequest?(exchange: Exchange): MaybePromise<Verdict>;
-  /** Before the first byte to the client, in reverse; for the plugins whose request phase ran, also on answers of our own. */
+  /**
+   * Runs before the first byte goes to the client, in reverse order of priority, for the plugins whose request phase
+   * ran. Runs also for responses that the sidecar makes itself.
+   */
   onResponse?(exchange: Exchange, response: ExchangeResponse): MaybePromise<void>;
-  /** May turn a failure into an answer (stale content). Asked in reverse; the first answer counts. */
+  /**
+   * May turn a failure into an answer (such as stale content). Runs in reverse order of priority; the first answer
+   * counts.
+   */
   onError?(exchange: Exchange, error: GatewayError): MaybePromise<Verdict>;
   /**
-   * Whether an exchange that goes on (a stream, an upgrade) may go on: its request is shown anew, as it came, every few
-   * seconds, to the plugins of the policy in force. A verdict ends it, unless its error is of status 503; counts and
-   * changes nothing.
+   * Decides whether a long exchange (a stream, an upgrade) may continue. Every few seconds the plugins of the policy in
+   * force get its original request again. A verdict ends the exchange, unless its error has status 503. The hook must
+   * not count the request or change anything.
    */
   recheck?(exchange: Exchange): MaybePromise<Verdict>;
-  /** After the last byte, the abort or the failure; looks, never changes. Runs for every exchange whose request phase ran. */
+  /**
+   * Runs after the last byte, the abort or the failure, for every exchange whose request phase ran. It must not change
+   * anything.
+   */
   onComplete?(exchange: Exchange, outcome: Outcome): void;
-  /** Time limits in milliseconds that replace the common one, per hook. */
+  /** Time limits per hook, in milliseconds. They replace the common limit. */
   readonly timeLimitMs?: {
     readonly onRequest?: number;
     readonly onResponse?: number;
     readonly onError?: number;
     readonly recheck?: number;
   };
-  /** Lower-case names (`-` for `_`) of request fields that this plugin sets: whatever a client sends under them is removed on every route. */
+  /**
+   * Request fields that this plugin sets: lower-case names, `-` for `_`. On every route, a field of such a name that a
+   * client sends is removed.
+   */
   readonly ownedRequestFields?: readonly string[];
-  /** Query parameters with a credential: on this plugin's routes they reach `request.ownedQuery`, and no log, cache or service. */
+  /**
+   * Names of query parameters that carry a credential. On this plugin's routes they reach `request.ownedQuery`, and no
+   * log, cache or service.
+   */
   readonly ownedQuery?: readonly string[];
-  /** WebSocket subprotocols likewise (`request.ownedSubprotocols`): these names, and those that begin with one and a dot. */
+  /**
+   * WebSocket subprotocols that carry a credential: these names, and those that begin with one of them and a dot. On
+   * this plugin's routes they reach `request.ownedSubprotocols` alone.
+   */
   readonly ownedSubprotocols?: readonly string[];
-  /** Cookies that this plugin sets: on every route they reach `request.ownedCookies` and no service, and no service sets them (unless `fromService`). */
+  /**
+   * Cookies that this plugin sets. On every route they reach `request.ownedCookies` and no service, and no service can
+   * set them (unless `fromService`).
+   */
   readonly ownedCookies?: readonly OwnedCookie[];
-  /** Names of fields that this plugin reads, sets or removes in heads: none comes as a trailer, either way. */
+  /**
+   * Names of fields that this plugin reads, sets or removes in heads. Such a field is dropped from trailers, in both
+   * directions.
+   */
   readonly headOnlyFields?: readonly string[];
-  /** JSON documents for everybody, by name: the admin listener serves them at `/plugins/<plugin>/<name>` (a key set). */
+  /**
+   * Public JSON documents by name (such as a key set). The admin listener serves them at `/plugins/<plugin>/<name>`.
+   */
   readonly documents?: Readonly<Record<string, () => string>>;
-  /** undefined = well; text = what is wrong. */
+  /** @returns undefined when the plugin is healthy, else what is wrong */
   health?(): string | undefined;
-  /** Once, after the last exchange of the snapshot. */
+  /** Runs once, after the last exchange of the snapshot. */
   close?(): MaybePromise<void>;
 }
 
-/** A field towards the service that a plugin's options set. */
+/** A request field that a plugin sets because its options say so. */
 export interface RequestField {
   readonly name: string;
-  /** Where in the options it stands. */
+  /** Where the field stands in the options. */
   readonly path: readonly (string | number)[];
-  /** Whether it tells the service who calls. */
+  /** Whether the field tells the service who the caller is. */
   readonly tellsWho: boolean;
 }
 
-/** An option that other services hear of than the one whose policy it is. */
+/** An option whose value becomes known to other services than the one whose policy sets it. */
 export interface FleetOption {
-  /** Where in the options it stands. */
+  /** Where the option stands in the options. */
   readonly path: readonly string[];
-  /** What of it they hear of. */
+  /** The values in it that other services get to know. */
   readonly values: readonly unknown[];
 }
 
@@ -120,68 +153,89 @@ export interface PluginDefinition<Schema extends z.ZodType = z.ZodType, State = 
   readonly version: string;
   /** Version of this contract. */
   readonly apiVersion: 1;
-  /** Lowest first on the request, reverse on the response; unique. */
+  /** Position in the chain: lowest first on the request, reverse on the response. Unique among plugins. */
   readonly priority: number;
-  /** Decides who gets in: always fails closed, and its routes refuse paths that a service might read differently. */
+  /**
+   * Whether the plugin decides who gets in. Such a plugin always fails closed, and its routes refuse paths that a
+   * service might read differently.
+   */
   readonly security: boolean;
   /**
-   * Refuses requests by rules of the policy, without deciding who gets in (limits): a path that could be read as one of
-   * its routes' is refused on the others.
+   * Whether the plugin refuses requests by rules of the policy without deciding who gets in (limits). Other routes then
+   * refuse a path that a service could read as the path of one of this plugin's routes.
    */
   readonly refuses?: boolean;
-  /** When a hook throws or takes too long: `open` = go on without it, `closed` = 503. The policy may override it, not for `security`. */
+  /**
+   * What happens when a hook throws or takes too long: `open` = go on without the plugin, `closed` = answer 503. The
+   * policy may override it, but not for a `security` plugin.
+   */
   readonly failMode: FailMode;
-  /** Strict zod object; every field has a description and a default. */
+  /** Strict zod object. Every field has a description and a default. */
   readonly options: Schema;
-  /** What it uses of what is shared; absent = nothing but what is its own. */
+  /** Shared resources that the plugin uses; absent = only its own. */
   readonly needs?: PluginNeeds;
-  /** Settings of its own that are secret: it may read them. */
+  /** Secret settings that this plugin adds to the sidecar. It may read them. */
   readonly secrets?: PluginSecrets;
   /**
-   * The request fields that options set, as they are written in a policy and not yet checked: a service's layer may not
-   * set those that tell the service who calls, and no client may send them.
+   * Lists the request fields that the options set. No client may send them, and a service's layer may not set those
+   * that tell the service who the caller is. The options come as the policy writes them, not yet checked.
    */
   readonly requestFields?: (options: unknown) => readonly RequestField[];
-  /** Names of request fields and query parameters that carry credentials by such options: no plugin may log their values. */
+  /**
+   * Lists the request fields and query parameters that carry credentials by these options (unchecked). No plugin may
+   * log their values.
+   */
   readonly secretNames?: (options: unknown) => readonly string[];
-  /** Options, as they are written, that other services hear of: a service's layer may say no more there than the shared policy. */
+  /**
+   * Lists the options whose values other services get to know. A service's layer may set such an option only to values
+   * that the shared policy sets, too. The options come unchecked.
+   */
   readonly fleetOptions?: (options: unknown) => readonly FleetOption[];
-  /** The cookies that such options make its own, likewise unchecked: kept from every service, also on other services' routes. */
+  /**
+   * Lists the cookies that belong to the plugin by these options (unchecked). They are kept from every service, also on
+   * other services' routes.
+   */
   readonly cookies?: (options: unknown) => readonly OwnedCookie[];
-  /** What `policy lint` says of its options, loaded there alone. */
+  /** Rules for `policy lint` about the options. Only that command loads them. */
   lint?(): Promise<PluginLint<z.output<Schema>>>;
-  /** What it brings for the command line, loaded there alone. */
+  /** Commands that the plugin adds to the command line. Only the command line loads them. */
   commands?(): Promise<readonly CommandGroup[]>;
-  /** What `outrigger check` looks at for it; changes nothing. */
+  /** The plugin's part of `outrigger check`. It must not change anything. */
   check?(context: CheckContext): Promise<readonly CheckFinding[]>;
-  /** Once per process and version, when a policy first names the plugin: what outlives a policy change (caches, counters). */
+  /**
+   * Makes the state that outlives a change of policy (caches, counters). Runs once per process and version, when a
+   * policy first names the plugin.
+   */
   init?(services: Services): State;
   /**
-   * Ends what `init` began: at the process's close, or once another version has taken this one's place and the last
-   * policy that had this one is closed.
+   * Disposes of the state that `init` made: when the process closes, or once another version has replaced this one and
+   * the last policy with this one is closed.
    */
   dispose?(state: State): MaybePromise<void>;
   /**
-   * What another version of this plugin takes over of the state: asked when that one is put in force, in each process,
-   * while this one may still have requests under way. Plain data: the other version need not know this one's classes.
+   * Exports state for another version of this plugin. Runs in each process when that version comes into force, while
+   * this one may still have requests under way. Return plain data: the other version need not know the classes of this
+   * one.
    */
   exportState?(state: State): MaybePromise<unknown>;
   /**
-   * Adds what the version before exported to the state. Before the first request has it where both hooks return plainly,
-   * else as soon as it is there. One that throws is told in the log, and the state stays as `init` made it.
-   * @param exported of any version: check it
+   * Adds to the state what the previous version exported. When both hooks return plainly, this happens before the first
+   * request sees the state; otherwise as soon as the export is ready. If a hook throws, the error is logged and the
+   * state stays as `init` made it.
+   * @param exported data of any other version: check it
    */
   importState?(state: State, exported: unknown): MaybePromise<void>;
   /**
-   * What all workers of a sidecar share while there is no Redis; made once, in their primary, at the first
-   * `services.workers.call`. @returns what handles requests; what it throws is the caller's rejection
+   * Makes the state that all workers of a sidecar share while there is no Redis. Runs once, in their primary, at the
+   * first `services.workers.call`.
+   * @returns a function that handles each request; what it throws rejects the caller's promise
    */
   sharedState?(clock: Clock): (request: unknown) => unknown;
-  /** Once per route and snapshot. Rejecting refuses the whole policy. */
+  /** Runs once per route and snapshot. If it rejects, the whole policy is refused. */
   setup(input: SetupInput<z.output<Schema>, State>): MaybePromise<Hooks>;
 }
 
-/** Types a plugin definition; checks nothing at run time that the registry's test does not. */
+/** Types a plugin definition. It checks nothing at run time. */
 export function definePlugin<Schema extends z.ZodType, State>(
   definition: PluginDefinition<Schema, State>,
 ): PluginDefinition<Schema, State> {

@@ -1,6 +1,6 @@
-// A plugin's database: PostgreSQL, at the URL in the secret that `needs.database` names.
+// Defines a plugin's access to PostgreSQL, at the URL in the secret that `needs.database` names.
 
-/** What may stand for $1, $2 … in a query; JSON goes as its text. */
+/** Types of values for $1, $2 … in a query. Pass JSON as its text. */
 export type DatabaseValue =
   | string
   | number
@@ -12,25 +12,31 @@ export type DatabaseValue =
   | readonly DatabaseValue[];
 
 export interface QueryOptions {
-  /** Over all: the wait for a connection, the query, its rows. The server ends it a little earlier. Default: 5,000. */
+  /**
+   * Time limit in milliseconds for everything: the wait for a connection, the query, its rows. The server ends the
+   * query a little earlier. Default: 5,000.
+   */
   readonly timeoutMs?: number;
-  /** More rows are an error (default: 1,000), and so are more than 8 MiB. */
+  /** A result with more rows is an error (default: 1,000), and so is one over 8 MiB. */
   readonly maxRows?: number;
-  /** Whether the server refuses it when it would change something. */
+  /** Whether the server refuses a query that would change something. */
   readonly readOnly?: boolean;
-  /** Ends the wait, and the query with it. */
+  /** Ends the wait and cancels the query. */
   readonly signal?: AbortSignal;
 }
 
 export interface QueryResult {
-  /** A row by the names of its columns. As `pg` gives types: int8 and numeric as text, json parsed, timestamps as Date. */
+  /**
+   * Each row as an object by column name. Types are those of `pg`: int8 and numeric as text, json parsed, timestamps as
+   * Date.
+   */
   readonly rows: readonly Readonly<Record<string, unknown>>[];
-  /** Rows that were given or changed. */
+  /** Number of rows returned or changed. */
   readonly rowCount: number;
 }
 
 export interface Transaction {
-  /** As `Database.query`, within the time of the transaction. One at a time. */
+  /** Works like `Database.query`, within the time limit of the transaction. Run one query at a time. */
   query(
     text: string,
     values?: readonly DatabaseValue[],
@@ -39,15 +45,15 @@ export interface Transaction {
 }
 
 /**
- * Rejects with a `DatabaseError`, with a `NotDeclared` without `needs.database`, with a `QuotaExceeded` where too many
- * wait for a connection.
+ * A plugin's database. Every call may reject with a `DatabaseError`, with a `NotDeclared` without `needs.database`, or
+ * with a `QuotaExceeded` when too many calls wait for a connection.
  */
 export interface Database {
-  /** One statement, with `values` for $1, $2 …: never put a value into the text. */
+  /** Runs one statement, with `values` for $1, $2 …: never put a value into the text. */
   query(text: string, values?: readonly DatabaseValue[], options?: QueryOptions): Promise<QueryResult>;
   /**
-   * What `work` does by `transaction` is done whole when it resolves, and not at all when it rejects, takes longer
-   * than `timeoutMs` (default: 5,000), or a query in it failed.
+   * Runs the queries of `work` in one transaction. It commits when `work` resolves. It rolls back when `work` rejects,
+   * takes longer than `timeoutMs` (default: 5,000), or a query in it failed.
    */
   transaction<Result>(
     work: (transaction: Transaction) => Promise<Result>,
@@ -56,8 +62,9 @@ export interface Database {
 }
 
 /**
- * `refused` = the server answered an error, whose SQLSTATE is `code`; `breaker_open` = not asked, because the last calls
- * all failed; `too_large` = more rows or bytes than asked for; `not_usable` = the secret holds no URL that can be used.
+ * `refused` = the server answered with an error, whose SQLSTATE is in `code`; `breaker_open` = the database was not
+ * asked, because the last calls all failed; `too_large` = more rows or bytes than allowed; `not_usable` = the secret
+ * holds no URL that can be used.
  */
 export type DatabaseErrorReason =
   | "timeout"
@@ -68,13 +75,13 @@ export type DatabaseErrorReason =
   | "too_large"
   | "not_usable";
 
-/** A query that has no result. Its message holds no address, no credentials, no values. */
+/** A query that failed. Its message holds no address, no credentials, no values. */
 export class DatabaseError extends Error {
   override readonly name = "DatabaseError";
   readonly reason: DatabaseErrorReason;
-  /** SQLSTATE: `23505` = a unique constraint is violated. */
+  /** SQLSTATE, such as `23505` for a violated unique constraint. */
   readonly code: string | undefined;
-  /** The constraint that is violated. */
+  /** Name of the violated constraint. */
   readonly constraint: string | undefined;
 
   constructor(reason: DatabaseErrorReason, why: string, code?: string, constraint?: string) {

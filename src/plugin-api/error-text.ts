@@ -1,12 +1,12 @@
-// What was thrown, as text: anything at all may be.
+// Turns a thrown value of any type into text.
 
-/** The message of an error, else the text of the value. Never throws. */
+/** Never throws. @returns the message of an error, else the value as text */
 export function textOf(error: unknown): string {
   if (error instanceof Error) return error.message;
   try {
     return String(error);
   } catch {
-    // An object without a prototype, or whose own toString throws.
+    // The object has no prototype, or its own toString throws.
     return "an error without text";
   }
 }

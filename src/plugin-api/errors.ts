@@ -1,5 +1,5 @@
-// Every way in which the sidecar itself refuses or fails a request: one closed table, code -> answer. The README's
-// table is held against this one by a test.
+// Lists every way in which the sidecar itself refuses or fails a request: one closed table, code -> answer. A test
+// compares the README's table with this one.
 
 /** What an error answer looks like: status, `error` text, `title`, and the error type of RFC 9209 section 2.3. */
 export interface ErrorKind {
@@ -61,10 +61,13 @@ export interface GatewayErrorOptions {
   readonly members?: Readonly<Record<string, unknown>>;
 }
 
-/** Shared by all copies of this module in the process. */
+/** `Symbol.for`, so that all copies of this module in the process share the brand. */
 const brand: unique symbol = Symbol.for("outrigger.error");
 
-/** A refusal or failure with a code of the table above. `detail` goes to the client: no secrets, no internals. */
+/**
+ * A refusal or failure with a code of the table above. The client gets `detail`: put no secrets and no internals into
+ * it.
+ */
 export class GatewayError extends Error {
   override readonly name = "GatewayError";
   readonly code: ErrorCode;
@@ -86,15 +89,15 @@ export class GatewayError extends Error {
     return errorKinds[this.code];
   }
 
-  /** What an error of another copy of this module (a plugin packaged with one) is known by. */
+  /** Marks the error, so that another copy of this module (a plugin packaged with one) is recognised. */
   get [brand](): true {
     return true;
   }
 }
 
 /**
- * What a plugin threw or answered with, as an error of this very class.
- * @returns undefined when it is none, or one with parts that no answer can be made of
+ * Turns what a plugin threw or answered with into an error of this very class.
+ * @returns undefined when it is not a gateway error, or has parts from which no answer can be made
  */
 export function gatewayErrorOf(value: unknown): GatewayError | undefined {
   if (!(value instanceof Error)) return undefined;
@@ -105,7 +108,7 @@ export function gatewayErrorOf(value: unknown): GatewayError | undefined {
     if (typeof detail !== "string" || typeof type !== "string" || !isFlat(fields)) return undefined;
     if (typeof members !== "object" || members === null) return undefined;
     if (value instanceof GatewayError) return value;
-    // Taken apart once: later it might say something else.
+    // Read and copied once: the plugin's object might return something else later.
     const plain = JSON.parse(JSON.stringify(members)) as Record<string, unknown>;
     return new GatewayError(code, detail, { fields: [...fields], type, members: plain, cause: value.cause });
   } catch {
@@ -113,7 +116,7 @@ export function gatewayErrorOf(value: unknown): GatewayError | undefined {
   }
 }
 
-/** Whether that is a list of name, value, name, value … */
+/** Whether the value is a list of name, value, name, value … */
 export function isFlat(fields: unknown): fields is readonly string[] {
   return Array.isArray(fields) && fields.length % 2 === 0 && fields.every((text) => typeof text === "string");
 }

@@ -1,48 +1,63 @@
-// What plugins see of one exchange: request, client, route, response, and what became of it.
+// Defines what plugins see of one exchange: request, client, route, response and outcome.
 import type { Duplex } from "node:stream";
 import type { GatewayError } from "./errors.ts";
 import type { Fields } from "./fields.ts";
 
-/** Who is calling, as the auth plugin established it. */
+/** The caller, as the `auth` or `ext-auth` plugin established it. */
 export interface Identity {
   readonly userId: string;
-  /** Who vouches for `userId`, where that is not the policy or our own keys: two issuers' users of one id are two. */
+  /**
+   * Who vouches for `userId`, unless it is the policy or the sidecar's own keys. The same id from two issuers means two
+   * users.
+   */
   readonly issuer?: string | undefined;
   readonly plan: string | undefined;
   readonly scopes: readonly string[];
   readonly roles: readonly string[];
-  /** How it was shown: `api-key`, `jwt`, `introspection`, `session`, `certificate`, `ext-auth`. */
+  /** How the caller authenticated: `api-key`, `jwt`, `introspection`, `session`, `certificate`, `ext-auth`. */
   readonly method: string;
-  /** Id of the API key, certificate or token's issuer; for logs and limits, never the credential. */
+  /** Id of the API key, the certificate or the token's issuer; for logs and limits. Never the credential itself. */
   readonly credentialId: string | undefined;
   /** Verified claims, for rules, limits and cache keys. */
   readonly claims: Readonly<Record<string, unknown>>;
-  /** Epoch milliseconds at which the credential ends: an exchange that still goes on then is ended. */
+  /** When the credential expires, in epoch milliseconds. An exchange that is still running then is ended. */
   readonly expiresAt?: number | undefined;
 }
 
-/** The request as it will be forwarded. Plugins read it and change `fields`; the rest is settled before the chain runs. */
+/**
+ * The request as it will be forwarded. Plugins read it and may change `fields`; everything else is final before the
+ * chain runs.
+ */
 export interface ExchangeRequest {
   readonly method: string;
   /** Normalised path (RFC 3986 section 6.2.2), the form that was matched and is forwarded. */
   readonly path: string;
   /** The path without the route's `stripPrefix`. */
   readonly strippedPath: string;
-  /** The path as the service gets it: the stripped one behind the upstream's base path. Rules look at all three. */
+  /** The path that the service gets: `strippedPath` after the upstream's base path. Rules look at all three paths. */
   readonly upstreamPath: string;
   /** Query with its `?`, or "". */
   readonly query: string;
-  /** Parameters that plugins of this route declared their own (`Hooks.ownedQuery`), joined by `&`: they are not in `query`. */
+  /**
+   * Query parameters that plugins of this route declared as their own (`Hooks.ownedQuery`), joined by `&`. They are not
+   * in `query`.
+   */
   readonly ownedQuery?: string | undefined;
-  /** Subprotocols likewise (`Hooks.ownedSubprotocols`): they are not in `fields`. */
+  /**
+   * Subprotocols that plugins of this route declared as their own (`Hooks.ownedSubprotocols`). They are not in
+   * `fields`.
+   */
   readonly ownedSubprotocols?: readonly string[] | undefined;
   /** Authority the client asked for (the Host field), lower case. */
   readonly host: string;
   readonly scheme: "http" | "https";
   readonly httpVersion: "1.0" | "1.1" | "2.0";
-  /** Fields towards the service; hop-by-hop and client-sent identity fields are gone already. */
+  /** Fields that go to the service. Hop-by-hop fields and identity fields sent by the client are already removed. */
   readonly fields: Fields;
-  /** Cookies that plugins declared their own (`Hooks.ownedCookies`), as `name=value; name=value`: they are not in `fields`. */
+  /**
+   * Cookies that plugins declared as their own (`Hooks.ownedCookies`), as `name=value; name=value`. They are not in
+   * `fields`.
+   */
   readonly ownedCookies?: string | undefined;
   /** Protocol of an `Upgrade` request, lower case; undefined for a plain request. */
   readonly upgrade: string | undefined;
@@ -52,45 +67,51 @@ export interface ExchangeRequest {
 
 /** TLS facts of the client's connection, when the listener terminates TLS. */
 export interface ClientTls {
-  /** The verified client certificate in DER; undefined when none was shown. */
+  /** The verified client certificate in DER; undefined when the client sent none. */
   readonly certificate: Buffer | undefined;
-  /** With OUTRIGGER_SPIFFE_CERT: the SPIFFE id that this certificate proves, of the sidecar's own trust domain. */
+  /** With OUTRIGGER_SPIFFE_CERT: the SPIFFE id that this certificate proves, within the sidecar's own trust domain. */
   readonly svid?: { readonly id: string; readonly endsMs: number } | undefined;
 }
 
 export interface ExchangeClient {
-  /** The client's address by the trusted-proxy rule: without a zone, IPv4 where it is mapped into IPv6; `unix` for a unix peer. */
+  /**
+   * The client's address by the trusted-proxy rule: without a zone; as IPv4 when it is an IPv4-mapped IPv6 address;
+   * `unix` for a peer on a Unix socket.
+   */
   readonly address: string;
-  /** The peer of the connection itself. */
+  /** Address of the connection's direct peer. */
   readonly peer: string;
   /** Whether that peer is a trusted proxy. */
   readonly viaTrustedProxy: boolean;
   readonly tls: ClientTls | undefined;
 }
 
-/** The route an exchange was matched to, as far as plugins care. */
+/** What plugins see of the route that matched the exchange. */
 export interface RouteInfo {
   /** The route's path as the policy has it: use it for labels, never the raw path. */
   readonly pattern: string;
   /** `host:port` or socket path of its upstream. */
   readonly upstream: string;
-  /** Whether the service takes paths that differ in case alone for the same one. */
+  /** Whether the service treats paths that differ only in case as the same path. */
   readonly caseInsensitive: boolean;
-  /** Fields and query parameters that carry credentials by the policy's options, as it writes them: not to be logged. */
+  /**
+   * Names of fields and query parameters that carry credentials by the policy's options, spelled as in the policy. Do
+   * not log their values.
+   */
   readonly secretNames: ReadonlySet<string>;
-  /** Request fields that plugins of the policy set, by `fieldKey`; complete once all routes are set up. */
+  /** Request fields that plugins of the policy set, as `fieldKey` writes them. Complete once all routes are set up. */
   readonly ownedRequestFields?: ReadonlySet<string> | undefined;
-  /** What is taken off the path before it is forwarded. */
+  /** The prefix that is removed from the path before the request is forwarded. */
   readonly stripPrefix: string | undefined;
-  /** Plugins that the shared policy locks, where it was a service's layer that wrote the `stripPrefix`. */
+  /** Plugins that the shared policy locks, when a service's layer wrote the `stripPrefix`; else empty. */
   readonly strippedOver: readonly string[];
 }
 
-/** Where an exchange is in its trace (W3C Trace Context). */
+/** The exchange's ids in its trace (W3C Trace Context). */
 export interface TraceIds {
   /** 32 hex digits. */
   readonly traceId: string;
-  /** Of the exchange's own span: 16 hex digits. */
+  /** Id of the exchange's own span: 16 hex digits. */
   readonly spanId: string;
   readonly sampled: boolean;
 }
@@ -108,52 +129,62 @@ export interface Exchange {
   readonly request: ExchangeRequest;
   readonly client: ExchangeClient;
   readonly route: RouteInfo;
-  /** When the head had been read: epoch milliseconds. */
+  /** When the head had been read, in epoch milliseconds. */
   readonly startedAt: number;
   /** The same moment on the monotonic clock, milliseconds. */
   readonly startedMono: number;
-  /** Aborts when the client leaves or the running hook's time limit passes. Made when first read; read it inside the hook. */
+  /**
+   * Aborts when the client leaves or the running hook's time limit passes. Created on first access; read it inside the
+   * hook.
+   */
   readonly signal: AbortSignal;
-  /** Absent where nothing is traced (`OTEL_SDK_DISABLED`). */
+  /** Absent when tracing is off (`OTEL_SDK_DISABLED`). */
   readonly trace?: TraceIds | undefined;
   /** Set by `auth` and `ext-auth`. */
   identity: Identity | undefined;
-  /** Set by `auth` and `ext-auth`: names of the fields that carry credentials of this route's; those that are still there go to the service. */
+  /**
+   * Set by `auth` and `ext-auth`: names of the fields that carry this route's credentials. Those that are still in
+   * `request.fields` go to the service.
+   */
   credentialFields: readonly string[];
   /** Set by `cache`: HIT, MISS, STALE or BYPASS. */
   cacheStatus: string | undefined;
   /**
-   * Which of the plugins behind the running one run for this caller, where the policy gives them a part of the callers,
-   * and which policy, where a candidate is tried; "" or absent = that of everybody. Answers may differ by it: who keeps
-   * answers keeps them apart.
+   * Differs between callers for whom different plugins or policies apply: it covers the plugins behind the running one
+   * that the policy gives to some callers only, and the candidate policy, if one is on trial. "" or absent = the same
+   * as for everybody. Answers may differ by it, so a plugin that caches answers must put it into the cache key.
    */
   readonly variant?: string;
-  /** Set by `score`: what the model made of the request. */
+  /** Set by `score`: the model's score for the request. */
   score?: number | undefined;
-  /** Set by a plugin that put something of this caller or request into the response: no cache may keep it. */
+  /** Set by a plugin that put data of this caller or request into the response: no cache may keep it. */
   responseIsPersonal: boolean;
-  /** Why an exchange was refused, for the access log and metrics only (e.g. the first failed condition). */
+  /** Why the exchange was refused (such as the first failed condition). Only for the access log and metrics. */
   refusedBecause: string | undefined;
   /**
-   * Says what a hook decided by, for `outrigger explain`: name, value, name, value … Operators read it: nothing secret,
-   * nothing that is not about this request. Costs next to nothing; a few short ones each hook.
+   * Records what a hook based its decision on, for `outrigger explain`: name, value, name, value … Operators read it:
+   * record no secrets, and only facts about this request. A call costs next to nothing; record a few short facts in
+   * each hook.
    */
   explain(...facts: readonly (string | number)[]): void;
-  /** The hooks that have run, in their order, and how long; absent where nobody keeps that. Made when called. */
+  /**
+   * The hooks that have run, in order, with their durations; absent when they are not recorded. The list is built on
+   * each call.
+   */
   hookTimes?(): readonly HookTime[];
-  /** What plugins keep about it, by way of `note`. Made when first read. */
+  /** Data that plugins keep about the exchange, through `note`. Created on first access. */
   readonly notes: Map<symbol, unknown>;
   /**
-   * Reads the whole request body; it is then forwarded from memory. Rejects with `payload_too_large` past the limit.
-   * Never call it without need: everything else streams.
+   * Reads the whole request body, which is then forwarded from memory. Rejects with `payload_too_large` past the limit.
+   * Call it only when needed: without it the body streams.
    */
   readBody(maxBytes: number): Promise<Buffer>;
-  /** Sends that in place of the body that `readBody` gave. */
+  /** Sends this body in place of the one that `readBody` returned. */
   replaceBody(body: Buffer): void;
   /**
-   * One more request to this route's upstream outside the exchange itself (a background refresh). Ends on its own
-   * time limits; never takes fields of the client by itself. Of a hook that answers, or did, in place of the plugins behind
-   * it, the answer is as these leave it by their `onResponse`.
+   * Sends one more request to this route's upstream, outside the exchange itself (a background refresh). It has its own
+   * time limits and sends only the fields that it is given, none of the client's. When the calling hook answers, or has
+   * answered, in place of the plugins behind it, their `onResponse` hooks run over the answer.
    */
   fetchUpstream(request: {
     method: string;
@@ -164,50 +195,50 @@ export interface Exchange {
   }): Promise<UpstreamAnswer>;
 }
 
-/** Answer of `fetchUpstream`; the body must be consumed or destroyed. */
+/** Answer of `fetchUpstream`. The caller must consume or destroy the body. */
 export interface UpstreamAnswer {
   readonly status: number;
   readonly fields: Fields;
-  /** Rejects or throws when the upstream breaks off. */
+  /** Iterating rejects when the upstream breaks off. */
   readonly body: AsyncIterable<Buffer> & { destroy(): void };
 }
 
-/** Watches the body on its way to the client; may not hold it up. Exactly one of `end` and `abort` is called. */
+/** Watches the body on its way to the client and cannot delay it. Either `end` or `abort` is called, once. */
 export interface BodyTap {
   chunk(bytes: Buffer): void;
   end(): void;
   abort(): void;
 }
 
-/** A response on its way to the client, before its first byte is out. */
+/** A response on its way to the client, before its first byte is sent. */
 export interface ExchangeResponse {
   status: number;
   readonly fields: Fields;
   /**
-   * Fields that follow the body (RFC 9110 section 6.5), where its framing has room for any. The service's come with the
-   * end of its body: a tap's `end` is the first to see them, and the last to change what the client gets. What must not
-   * come so late (section 6.5.1) is left out.
+   * Fields that follow the body (RFC 9110 section 6.5), when the framing allows trailers. The service's trailers arrive
+   * with the end of its body: a tap's `end` is the first to see them, and the last that can change what the client
+   * gets. Fields that must not be trailers (section 6.5.1) are left out.
    */
   readonly trailers: Fields;
-  /** Whether the service or the sidecar (a plugin, an error) made it. */
+  /** Whether the service or the sidecar (a plugin, an error) made the response. */
   readonly origin: "upstream" | "sidecar";
-  /** The error that this answer reports, when the sidecar made it for one. */
+  /** The error that this response reports, when the sidecar made it for an error. */
   readonly error: GatewayError | undefined;
   /**
-   * Reads the whole body, before the head is out; unless it is replaced it is then sent as it came. Never call it without
-   * need: everything else streams.
-   * @returns undefined when it is longer, breaks off, or goes through a transform
+   * Reads the whole body before the head is sent. Unless it is replaced, it is then sent unchanged. Call it only when
+   * needed: without it the body streams.
+   * @returns undefined when the body is longer than `maxBytes`, breaks off, or goes through a transform
    */
   readBody(maxBytes: number): Promise<Buffer | undefined>;
-  /** Replaces the body; an upstream's body is then discarded. `Content-Length` is set to fit. */
+  /** Replaces the body; an upstream's body is then discarded. `Content-Length` is set to the new length. */
   replaceBody(body: string | Buffer): void;
   /** Watches the body as the client gets it. */
   tap(tap: BodyTap): void;
-  /** Sends the body through a transform; validators, and trailers, that no longer hold are the caller's to fix. */
+  /** Sends the body through a transform. The caller must fix validators and trailers that no longer hold. */
   through(transform: Duplex): void;
 }
 
-/** An answer a hook gives in place of the upstream. */
+/** An answer that a hook gives in place of the upstream. */
 export interface RespondVerdict {
   readonly action: "respond";
   readonly status: number;
@@ -219,29 +250,29 @@ export interface RejectVerdict {
   readonly action: "reject";
   readonly error: GatewayError;
 }
-/** Nothing = go on. */
+/** What a hook decides; nothing = continue. */
 export type Verdict = RespondVerdict | RejectVerdict | undefined | void;
 
-/** What became of an exchange. */
+/** How an exchange ended. */
 export interface Outcome {
-  /** Status sent to the client; 0 when it left before any was. */
+  /** Status sent to the client; 0 when the client left before any was sent. */
   readonly status: number;
   readonly end: "complete" | "client-aborted" | "upstream-aborted" | "failed" | "revoked" | "shutdown";
   readonly durationMs: number;
-  /** Wait for the upstream's response head; undefined when it was not asked. */
+  /** Wait for the upstream's response head, in milliseconds; undefined when the upstream was not asked. */
   readonly upstreamMs: number | undefined;
   readonly requestBytes: number;
   readonly responseBytes: number;
-  /** What a call of gRPC ended with; absent where none was, or where it was not told. */
+  /** Status of a gRPC call; absent for other requests, or when the service did not send it. */
   readonly grpcStatus?: number | undefined;
-  /** How often the service was asked again; absent = not at all. */
+  /** How often the request was retried; absent = never. */
   readonly retries?: number | undefined;
-  /** Messages of gRPC, or frames of a WebSocket, from the client; absent where there are none to count. */
+  /** gRPC messages, or WebSocket frames, from the client; absent when the exchange has neither. */
   readonly requestMessages?: number | undefined;
   readonly responseMessages?: number | undefined;
-  /** What a WebSocket was closed with (RFC 6455 section 7.4); 1005 = a close frame without a code, 1006 = none at all. */
+  /** Close code of a WebSocket (RFC 6455 section 7.4); 1005 = a close frame without a code, 1006 = no close frame. */
   readonly closeCode?: number | undefined;
-  /** Who sent that close frame first. */
+  /** Who sent the close frame first. */
   readonly closedBy?: "client" | "service" | "sidecar" | undefined;
   /** The plugin that answered in place of the upstream. */
   readonly answeredBy: string | undefined;

@@ -1,6 +1,6 @@
-// Names of fields in the form in which they are looked up, remembered. Messages come with the same few names again and
-// again, but as new strings each time: lower-casing those, and looking them up in a Set (V8 then searches its table of all
-// names for them), was two thirds of what reading a head cost.
+// Caches field names in the form in which they are looked up. Messages carry the same few names again and again, but as
+// new strings each time. Lower-casing those, and looking them up in a Set (V8 then searches its table of all names for
+// them), was two thirds of the cost of reading a head.
 import { fieldKey, isToken } from "../language/field-name.ts";
 
 export interface FieldName {
@@ -9,11 +9,14 @@ export interface FieldName {
   readonly lower: string;
   /** Whether it was written with `_`. */
   readonly underscored: boolean;
-  /** How its line begins behind another; undefined = it is no token, and cannot be sent (RFC 9110 section 5.1). */
+  /**
+   * Start of the field's line after a previous line (CRLF, name, colon); undefined = the name is no token and cannot be
+   * sent (RFC 9110 section 5.1).
+   */
   readonly start: string | undefined;
 }
 
-/** One that was seen. */
+/** A cached name. */
 class Known implements FieldName {
   readonly name: string;
   readonly lower: string;
@@ -30,8 +33,9 @@ class Known implements FieldName {
 }
 
 /**
- * A property's name is unique in V8: it compares by its address, its hash is known, and it is no part of a head. It is one
- * of a table: any other object would leave V8 a shape for each name, dear to make and to collect where names are a flood.
+ * Returns V8's unique copy of a string, which it makes for the name of a property. A unique string compares by address,
+ * has its hash computed, and keeps no head alive. The object is a dictionary (no prototype): any other object would
+ * leave V8 a hidden class for each name, which is costly to make and to collect when many names arrive.
  */
 function unique(text: string): string {
   const named = Object.create(null) as Record<string, number>;
@@ -45,7 +49,7 @@ const places = 1_024;
 const longest = 64;
 const known = Array.from<Known | undefined>({ length: places });
 
-/** Four characters and the length, by factors with which none of a hundred common names share a place. */
+/** Hashes four characters and the length. With these factors, none of a hundred common names share a place. */
 function placeOf(name: string, length: number): number {
   const sum =
     name.charCodeAt(0) * 27 +
@@ -56,7 +60,7 @@ function placeOf(name: string, length: number): number {
   return sum & (places - 1);
 }
 
-/** @returns the name as it is written and as it is looked up: the same two strings each time where the name is a common one */
+/** @returns the name as written and as looked up. For a common name, these are the same two strings each time */
 export function knownName(name: string): FieldName {
   const { length } = name;
   if (length === 0 || length > longest) {
@@ -65,7 +69,7 @@ export function knownName(name: string): FieldName {
   const place = placeOf(name, length);
   const entry = known[place];
   if (entry?.name === name) return entry;
-  // Two names of one place would else drive each other out for ever.
+  // Each name has a second place: two names with the same hash would otherwise evict each other all the time.
   const other = known[place ^ 1];
   if (other?.name === name) return other;
   known[place ^ 1] = entry;

@@ -1,17 +1,18 @@
-// Header fields of one message, in the order they came (RFC 9110 section 5). Names keep their spelling on the
-// wire and are looked up in lower case with `-` for `_`; nothing is merged until somebody asks for the combined value.
+// Holds the header fields of one message, in the order they came (RFC 9110 section 5). Names keep their spelling on the
+// wire and are looked up in lower case with `-` for `_`. Lines of the same name are merged only when the combined value
+// is asked for.
 
 import { fieldKey } from "../language/field-name.ts";
 import { knownName } from "./field-names.ts";
 
 export type FieldChange = "set" | "added" | "removed";
 
-/** Is told of changes, by names in lower case. */
+/** Hears of each change, with the name in lower case. */
 export interface FieldWatcher {
   fieldChanged(change: FieldChange, lowerName: string): void;
 }
 
-/** Whether a line is left out. @param underscored whether its name was written with `_` */
+/** Whether to leave out a line. @param underscored whether its name was written with `_` */
 export type DropsField = (lowerName: string, underscored: boolean) => boolean;
 
 /** A line that is the same for many messages: made once, by `fieldLine`. */
@@ -25,28 +26,31 @@ export function fieldLine(name: string, value: string): FieldLine {
   return { name, value, lower: knownName(name).lower };
 }
 
-/** A name's first letter says how it is spelled: as it is looked up, or as on the wire (`Content-Type`). */
+/**
+ * Tells the spelling by the first letter: a capital means as on the wire (`Content-Type`), else the name is in lookup
+ * form.
+ */
 function isAsOnTheWire(name: string): boolean {
   const first = name.charCodeAt(0);
   return first >= 65 && first <= 90;
 }
 
 /**
- * An ordered, mutable list of header fields. A `lowerName` is in lower case with `-` for `_`, as `fieldKey` makes it; one
- * that begins with a capital letter is made so here. Any other spelling finds nothing.
+ * An ordered, mutable list of header fields. A `lowerName` is in lower case with `-` for `_`, as `fieldKey` makes it. A
+ * name that begins with a capital letter is converted here. Any other spelling finds nothing.
  */
 export class Fields {
   /** name, value, name, value … as `node:http` gives and takes them. */
   readonly #flat: string[];
   readonly #lower: string[];
-  /** Absent = nobody wants to know. */
+  /** Absent = changes are not watched. */
   watcher: FieldWatcher | undefined = undefined;
-  /** Names of lines that were left out at the beginning. */
+  /** Names of the lines that the constructor left out. */
   dropped: string[] | undefined = undefined;
 
   /**
-   * @param flat name, value, name, value …; the list is copied, later changes to it do not show here
-   * @param drops lines that it says yes to are left out
+   * @param flat name, value, name, value …; copied, so later changes to the list have no effect here
+   * @param drops lines for which it returns true are left out
    */
   constructor(flat: readonly string[] = [], drops?: DropsField) {
     this.#flat = [];
@@ -71,7 +75,10 @@ export class Fields {
     return this.#lower.includes(lowerName);
   }
 
-  /** The value; several lines of one field are joined as RFC 9110 section 5.3 says ("; " for Cookie, RFC 9113 8.2.3). */
+  /**
+   * The field's value. Several lines of one name are joined as RFC 9110 section 5.3 says ("; " for Cookie, RFC 9113
+   * 8.2.3).
+   */
   get(lowerName: string): string | undefined {
     const first = this.#lower.indexOf(lowerName);
     if (first === -1) return isAsOnTheWire(lowerName) ? this.get(fieldKey(lowerName)) : undefined;
@@ -80,7 +87,7 @@ export class Fields {
     return this.getAll(lowerName).join(lowerName === "cookie" ? "; " : ", ");
   }
 
-  /** One value per field line, in order. */
+  /** The values of all lines of the name, in order. */
   getAll(lowerName: string): string[] {
     if (isAsOnTheWire(lowerName)) return this.getAll(fieldKey(lowerName));
     const values: string[] = [];
@@ -90,7 +97,7 @@ export class Fields {
     return values;
   }
 
-  /** Replaces every line of that field by one; its place is that of the first, or the end. */
+  /** Replaces all lines of that name by one, in the place of the first; appends it when there is none. */
   set(name: string, value: string): void {
     const { lower } = knownName(name);
     this.watcher?.fieldChanged("set", lower);
@@ -107,7 +114,7 @@ export class Fields {
     }
   }
 
-  /** Adds one more line at the end, whatever is there already. */
+  /** Appends one more line, whether or not the name is there already. */
   append(name: string, value: string): void {
     const { lower } = knownName(name);
     this.watcher?.fieldChanged("added", lower);
@@ -115,7 +122,7 @@ export class Fields {
     this.#lower.push(lower);
   }
 
-  /** Adds those lines at the end whose fields are not there yet. */
+  /** Appends those of the lines whose names are not there yet. */
   appendMissing(lines: readonly FieldLine[]): void {
     for (const { name, value, lower } of lines) {
       if (this.#lower.includes(lower)) continue;
@@ -134,7 +141,7 @@ export class Fields {
     }
   }
 
-  /** Deletes each line whose lower-case name the test says yes to. */
+  /** Deletes each line for whose lower-case name `matches` returns true. */
   deleteWhere(matches: (lowerName: string) => boolean): void {
     for (let i = this.#lower.length - 1; i >= 0; i -= 1) {
       const name = this.#lower[i] as string;
@@ -151,7 +158,7 @@ export class Fields {
     }
   }
 
-  /** The live flat list, for handing to `node:http`; callers must not change it. */
+  /** The live flat list, to hand to `node:http`; callers must not change it. */
   toFlat(): string[] {
     return this.#flat;
   }
@@ -160,7 +167,7 @@ export class Fields {
     return new Fields(this.#flat);
   }
 
-  // By hand: `splice` makes an array of what it takes out.
+  // A loop, because `splice` allocates an array for what it removes.
   #removeAt(index: number): void {
     const flat = this.#flat;
     const lower = this.#lower;

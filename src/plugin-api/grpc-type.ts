@@ -1,4 +1,5 @@
-// Who speaks gRPC. `application/grpc-web` is another protocol, for browsers: whoever serves it translates it first.
+// Decides whether a message is gRPC. `application/grpc-web` is another protocol, for browsers: a plugin that serves it
+// translates it first.
 
 /** @param contentType value of Content-Type */
 export function isGrpcType(contentType: string | undefined): boolean {

@@ -1,10 +1,10 @@
-// Which hooks there are, and what set-up returned that looks like one and is none.
+// Lists the hooks and checks what a plugin's `setup` returned: a member that looks like a hook but is none is an error.
 import { nearestName } from "../language/nearest.ts";
 import type { Hooks } from "./contract.ts";
 
 export const hookNames = ["onRequest", "onResponse", "onError", "recheck", "onComplete"] as const;
 
-/** Without which something is not guarded. */
+/** Members that guard something: misspelt, they would leave it unguarded. */
 const guards: readonly string[] = [
   ...hookNames,
   "ownedRequestFields",
@@ -15,9 +15,10 @@ const guards: readonly string[] = [
 ] satisfies readonly (keyof Hooks)[];
 
 /**
- * @param returned by a plugin's set-up
- * @param declared the hooks that its manifest names; default: all
- * @throws Error when it is none, or has a hook that nobody would call: misspelt or not declared, it would guard nothing
+ * Checks what a plugin's `setup` returned.
+ * @param declared the hooks that the plugin's manifest names; default: all
+ * @throws Error when it is no object, or has a hook that would never be called (misspelt or not declared) and so guard
+ * nothing
  */
 export function hooksReturned(returned: unknown, declared: readonly string[] = hookNames): Hooks {
   if (typeof returned !== "object" || returned === null) throw new Error("set-up returned no hooks");
@@ -35,7 +36,10 @@ export function hooksReturned(returned: unknown, declared: readonly string[] = h
   return hooks;
 }
 
-/** Those of its classes, too, whose methods are not enumerable; not what every object has. */
+/**
+ * All members of the object, including methods of its classes, which are not enumerable, but without those that every
+ * object inherits.
+ */
 function namesIn(hooks: object): string[] {
   const names: string[] = [];
   for (let at = hooks; ;) {

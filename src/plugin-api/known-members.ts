@@ -1,5 +1,5 @@
-// Members that a plugin's definition may have, and those of its hooks: what stands in the wrong place does nothing, and
-// its author takes fields for guarded that are not.
+// Lists the members that a plugin's definition and its hooks may have. A member in the wrong place does nothing, and
+// the plugin's author would believe that it guards something.
 import { nearestName } from "../language/nearest.ts";
 import type { Hooks, PluginDefinition } from "./contract.ts";
 
@@ -46,14 +46,14 @@ const ofHooks: Record<keyof Hooks, true> = {
   close: true,
 };
 
-/** @returns members of hooks that a definition has, one line each: they belong into what `setup` returns */
+/** @returns one line for each hook member found in the definition: it belongs in what `setup` returns */
 export function misplacedMembers(definition: object): string[] {
   return Object.keys(definition)
     .filter((name) => Object.hasOwn(ofHooks, name))
     .map((name) => `${name}: belongs in what setup returns; in the definition it does nothing`);
 }
 
-/** @returns those that nobody knows, one line each */
+/** @returns one line for each member that neither a definition nor hooks can have */
 export function unknownMembers(definition: object): string[] {
   return Object.keys(definition)
     .filter((name) => !Object.hasOwn(ofDefinition, name) && !Object.hasOwn(ofHooks, name))

@@ -1,5 +1,5 @@
-// What policies are written in, for the options of plugins: a path, a claim or a length of time is read the same way
-// wherever it stands.
+// Exports the policy language to plugins, so that their options read a path, a claim or a duration the same way as
+// everywhere else.
 export { byteSize } from "../language/byte-size.ts";
 export { claimAt, claimPath, type Claims, claimText } from "../language/claim-path.ts";
 export { isClosedAddress } from "../language/closed-addresses.ts";

@@ -1,4 +1,5 @@
-// What a plugin keeps about an exchange from hook to hook: `const asked = note<Asked>("asked")`, once, beside its hooks.
+// Lets a plugin keep data about an exchange from hook to hook. Write `const asked = note<Asked>("asked")` once, beside
+// the hooks.
 import type { Exchange } from "./exchange.ts";
 
 type Noted = Pick<Exchange, "notes">;
@@ -8,7 +9,7 @@ export interface Note<T> {
   set(exchange: Noted, value: T): void;
 }
 
-/** @param name for whoever debugs; two notes of one name are two */
+/** @param name for debugging only: two notes of the same name stay separate */
 export function note<T>(name: string): Note<T> {
   const key = Symbol(name);
   return {

@@ -1,8 +1,8 @@
-// Flat lists of names and values, as heads and Redis replies come.
+// Reads flat lists of names and values, the form of heads and Redis replies.
 
 /**
- * For where a list for each pair costs nothing that counts; loops over whole heads go by index.
- * @returns each name with its value; a name at the end without one is left out
+ * Splits a flat list into pairs. It allocates an array per pair: loops over whole heads use an index instead.
+ * @returns each name with its value; a last name without a value is left out
  */
 export function pairsOf<Member>(flat: readonly Member[]): [name: Member, value: Member][] {
   const pairs: [Member, Member][] = [];

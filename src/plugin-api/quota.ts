@@ -1,6 +1,6 @@
-// What a plugin may take of what it shares with others, and the refusal of more.
+// Defines the error for a plugin that exceeds its share of a resource that plugins share.
 
-/** By the names that `outrigger_plugin_quota_refusals_total` counts them under. */
+/** Each name is a value of the label in `outrigger_plugin_quota_refusals_total`. */
 export type QuotaName =
   | "http_in_flight"
   | "http_calls"
@@ -11,7 +11,7 @@ export type QuotaName =
   | "log_lines"
   | "metric_series";
 
-/** More than a plugin may take at once. */
+/** The plugin asked for more than it may have. */
 export class QuotaExceeded extends Error {
   override readonly name = "QuotaExceeded";
   readonly quota: QuotaName;

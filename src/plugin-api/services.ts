@@ -1,5 +1,5 @@
-// What a plugin is given to work with: small interfaces of our own, injected at set-up. Plugins know these and
-// nothing behind them; the sidecar hands in the real parts.
+// Defines the services that a plugin gets at set-up: small interfaces, so that plugins depend on nothing behind them.
+// The sidecar passes in the implementations.
 
 import type { Identity } from "./exchange.ts";
 import type { PluginCache } from "./cache.ts";
@@ -42,23 +42,23 @@ export type {
 
 /** Secrets that are set by `OUTRIGGER_<NAME>` or `OUTRIGGER_<NAME>_FILE`. */
 export interface Secrets {
-  /** Another one when any secret may have changed: what was made with secrets is made anew then. */
+  /** Changes whenever any secret may have changed. When it changes, rebuild whatever was made with secrets. */
   readonly generation?: number | undefined;
   /** @param name e.g. `API_KEY_PEPPER` */
   get(name: string): string | undefined;
   /**
-   * A secret that is about to be sent. Throws unless `OUTRIGGER_SECRET_HOSTS` binds it to the URL's host and port: ask
-   * for every URL, at set-up where it is known by then.
+   * Returns a secret that is about to be sent. Throws unless `OUTRIGGER_SECRET_HOSTS` binds it to the URL's host and
+   * port. Call it for every URL, at set-up if the URL is known by then.
    * @param name e.g. `SECRET_IDP`
    */
   sentTo(name: string, url: string): string;
 }
 
-/** Lines on this machine's disk that outlive the process; workers of a sidecar share them. */
+/** Lines on this machine's disk that outlive the process. The workers of a sidecar share them. */
 export interface KeptLines {
-  /** Resolves when it is on the disk. @param untilMs epoch milliseconds until which it is needed */
+  /** Resolves when the line is on disk. @param untilMs until when the line is needed, in epoch milliseconds */
   append(line: string, untilMs: number): Promise<void>;
-  /** What was appended since the last call, by any worker and before a restart. Rejects when it cannot be read. */
+  /** The lines appended since the last call, by any worker and before a restart. Rejects when they cannot be read. */
   fresh(): Promise<readonly string[]>;
 }
 
@@ -69,22 +69,22 @@ export interface Clock {
   mono(): number;
 }
 
-/** Who this process is, and how many of its kind were seen alive lately. */
+/** Identifies this process, and tells how many like it were alive recently. */
 export interface Fleet {
   readonly service: string;
   readonly instance: string;
-  /** Where it runs, when the fleet is in several regions with a Redis each (`OUTRIGGER_REGION`). */
+  /** The region of this sidecar (`OUTRIGGER_REGION`), when the fleet spans several regions with a Redis each. */
   readonly region?: string | undefined;
   /**
-   * Live sidecars of this service by their heartbeats, this one included; 1 without Redis. Where a sidecar has several
-   * workers, each counts: whoever holds something for itself holds one part of so many.
+   * Number of live sidecars of this service by their heartbeats, including this one; 1 without Redis. Each worker of a
+   * sidecar counts: a process that takes its share of a common budget divides the budget by this number.
    */
   size(): number;
-  /** Processes that serve for this sidecar; absent = 1. What is bounded per sidecar is divided among them. */
+  /** Number of processes that serve for this sidecar; absent = 1. Limits per sidecar are divided among them. */
   readonly workers?: number | undefined;
 }
 
-/** What a worker can call in the process above it. */
+/** Lets a worker call its primary process. */
 export interface Workers {
   /**
    * Calls the plugin's own `sharedState`. Request and response are plain data.
@@ -94,48 +94,49 @@ export interface Workers {
 }
 
 /**
- * What a plugin uses of what it shares with others, by the names these have. The rest is refused, with an error that
- * says what is not declared. What is its own needs no declaration: keys `p:<service>:<plugin>:…`, metrics
- * `outrigger_<plugin>_…` (`_` for `-`), seals for a purpose and kept lines by a name that is the plugin's or begins
- * with it and `:` or `.`; and the secrets that its definition brings or its options name (`SECRET_…`).
+ * What a plugin uses of the resources that it shares with others. Anything not declared is refused, with an error that
+ * says what is missing. The plugin's own resources need no declaration: keys `p:<service>:<plugin>:…`; metrics
+ * `outrigger_<plugin>_…` (`_` for `-`); seals and kept lines whose purpose or name is the plugin's name, or begins with
+ * it and `:` or `.`; the secrets that its definition declares or its options name (`SECRET_…`).
  */
 export interface PluginNeeds {
-  /** Keys of the store: whole ones, or prefixes, which end in `:`. `<service>` stands for the service's name. */
+  /** Keys of the store: whole keys, or prefixes, which end in `:`. `<service>` stands for the service's name. */
   readonly keys?: readonly string[];
-  /** Those that another plugin brings, or `SECRET_…` that no option names. */
+  /** Secrets that another plugin declares, or `SECRET_…` that no option names. */
   readonly secrets?: readonly string[];
   /** Purposes of `seals`. */
   readonly seals?: readonly string[];
   /** Names of `keptLines`. */
   readonly lines?: readonly string[];
-  /** What names of further metrics begin with. */
+  /** Prefixes of the names of further metrics. */
   readonly metrics?: readonly string[];
   /**
-   * Where `http` may go: `host` (at the scheme's own port), `host:port`, `*.suffix` or `*.suffix:port` for every name
-   * below that; `*` = wherever its options say. Private addresses are for hosts that are named in full, and for `*`.
+   * Where `http` may connect to: `host` (at the scheme's default port), `host:port`, `*.suffix` or `*.suffix:port` for
+   * every name below that suffix; `*` = wherever its options say. Private addresses are allowed only for hosts named in
+   * full, and with `*`.
    */
   readonly hosts?: readonly string[];
-  /** Secret that holds the URL of `db`: `SECRET_…`. It is not to be read by the plugin, unless `secrets` names it. */
+  /** Secret that holds the URL of `db`: `SECRET_…`. The plugin cannot read it, unless `secrets` names it. */
   readonly database?: string | undefined;
 }
 
-/** A test that a policy carries, or requests of the past. */
+/** A test that a policy carries, or a run of past requests (replay, shadow). */
 export interface TestRun {
   /**
-   * Who the request at hand is from, for whoever establishes that; undefined = what the request shows is judged as ever.
-   * To be read anew for each request.
+   * The caller of the current request, for plugins that establish the caller; undefined = judge the request's
+   * credentials as usual. Read it again for each request.
    */
   readonly identity: Identity | undefined;
 }
 
-/** Each plugin has its own: see `PluginNeeds`. */
+/** The services of a plugin. Each plugin has its own: see `PluginNeeds`. */
 export interface Services {
   readonly logger: Logger;
   readonly accessLog: LineSink;
   readonly metrics: Metrics;
   /** Absent when there is no `REDIS_URL` (embedded mode). */
   readonly store: Store | undefined;
-  /** Absent without `OUTRIGGER_STORE_KEYS`: then whoever can write to the store can put anything there. */
+  /** Absent without `OUTRIGGER_STORE_KEYS`: then anyone who can write to the store can put any value there. */
   readonly seals?: StoreSeals | undefined;
   /** Absent without `OUTRIGGER_POLICY_KEYS`. */
   readonly signatures?: StoreSignatures | undefined;
@@ -145,10 +146,13 @@ export interface Services {
   readonly db: Database;
   readonly clock: Clock;
   readonly fleet: Fleet;
-  /** Lines of that name; absent without `OUTRIGGER_STATE_DIR`. */
+  /** Opens the lines of that name; absent without `OUTRIGGER_STATE_DIR`. */
   readonly keptLines?: ((name: string) => KeptLines) | undefined;
-  /** In a worker of a sidecar that has several and no Redis. */
+  /** Present in a worker of a sidecar that has several workers and no Redis. */
   readonly workers?: Workers | undefined;
-  /** Where a test of the policy is run, and nowhere else: what serves clients has none. There is no store then, and nobody to ask. */
+  /**
+   * Present only in a test run (see `TestRun`), never in services for clients. There is no store then, and no other
+   * system to ask.
+   */
   readonly testRun?: TestRun | undefined;
 }

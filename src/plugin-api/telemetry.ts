@@ -1,5 +1,5 @@
-// What telemetry offers to the rest: log, sink of finished lines, metrics. Interfaces only; plugins get them through
-// src/plugin-api/services.ts.
+// Defines the interfaces of telemetry for the rest of the code: log, sink of finished lines, metrics. Plugins get them
+// through src/plugin-api/services.ts.
 
 /** Structured log of the sidecar itself (not the access log). Never pass a secret. */
 export interface Logger {
@@ -13,9 +13,12 @@ export interface Logger {
 export const logFormats = ["json", "ecs", "otel", "clf"] as const;
 export type LogFormat = (typeof logFormats)[number];
 
-/** Sink for finished lines, written off the request's path; what does not fit its bounded buffer is dropped and counted. */
+/**
+ * Sink for finished lines. It writes them off the request's path; lines that do not fit its bounded buffer are dropped
+ * and counted.
+ */
 export interface LineSink {
-  /** The operator's choice for lines that are written here; absent = `json`. */
+  /** The operator's choice of format for the lines; absent = `json`. */
   readonly format?: LogFormat | undefined;
   /** @param line without the line end */
   write(line: string): void;
@@ -30,7 +33,7 @@ export interface Gauge {
 export interface Histogram {
   /**
    * @param seconds observed value, in the metric's unit
-   * @param traceId of a sampled trace that shows it: the metrics page names the last one of each bucket
+   * @param traceId id of a sampled trace that shows the value: the metrics page names the last one of each bucket
    */
   observe(seconds: number, traceId?: string): void;
 }
@@ -38,13 +41,14 @@ export interface Histogram {
 export type Aggregation = "sum" | "max" | "min";
 
 /**
- * Metric families of the Prometheus registry. Asking twice for one name gives the same family. Resolve the labelled child
- * once at set-up (`family(...values)`) and keep it: the child's own calls cost about 0.1 µs. `service` is added to all.
- * Children per family are bounded; past the bound the last one, with every label `other`, takes the rest.
+ * Metric families of the Prometheus registry. Asking twice for one name gives the same family. Resolve the labelled
+ * child once at set-up (`family(...values)`) and keep it: a call on the child costs about 0.1 µs. The label `service`
+ * is added to all. The number of children per family is bounded: past the bound, one last child with the value `other`
+ * in every label takes the rest.
  */
 export interface Metrics {
   counter(name: string, help: string, labels?: readonly string[]): (...values: string[]) => Counter;
-  /** @param aggregation how the values of several workers become one; `sum` when not given */
+  /** @param aggregation how the values of several workers are combined; default: `sum` */
   gauge(
     name: string,
     help: string,

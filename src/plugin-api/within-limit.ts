@@ -1,4 +1,4 @@
-// A bounded wait for work that cannot be ended.
+// Bounds the wait for work that cannot be cancelled.
 
 /** The work took longer than its limit. */
 export class OverLimit extends Error {
@@ -6,9 +6,9 @@ export class OverLimit extends Error {
 }
 
 /**
- * Settles as the work does, or rejects with an `OverLimit` after the limit.
- * @param lateText its message
- * @param onLate gets what the work comes to after all; its failure is nobody's
+ * Settles as the work does, or rejects with an `OverLimit` after `limitMs` milliseconds.
+ * @param lateText message of that error
+ * @param onLate gets the result if the work resolves after the limit; a later failure is ignored
  */
 export function withinLimit<Result>(
   work: Promise<Result>,
@@ -19,7 +19,7 @@ export function withinLimit<Result>(
   return new Promise((resolve, reject) => {
     let late = false;
     const timer = setTimeout(() => {
-      // After a stall of our own process the answer may lie in a socket already: it is read first.
+      // After a stall of this process the answer may already be in a socket: let the event loop read it first.
       setImmediate(() => {
         late = true;
         reject(new OverLimit(lateText));
@@ -40,8 +40,8 @@ export function withinLimit<Result>(
 }
 
 /**
- * Settles as the work does, or rejects with the signal's reason.
- * @param onLate gets what the work comes to after all; its failure is nobody's
+ * Settles as the work does, or rejects with the signal's reason when it aborts.
+ * @param onLate gets the result if the work resolves after the abort; a later failure is ignored
  */
 export function unlessAborted<Result>(
   work: Promise<Result>,
@@ -68,7 +68,8 @@ export function unlessAborted<Result>(
 }
 
 /**
- * Waits for work that one can go on without: until the limit at most. Rejects as the work does until then.
+ * Waits at most `limitMs` milliseconds for work that the caller can go on without. Rejects if the work rejects within
+ * the limit.
  * @returns whether the work is done
  */
 export async function untilLimit(work: Promise<unknown>, limitMs: number): Promise<boolean> {

@@ -1,7 +1,7 @@
-// Time for tests.
+// Provides a clock that tests move by hand.
 import type { Clock } from "../plugin-api/contract.ts";
 
-/** A clock that the test moves; starts at 2026-03-10 12:00:00.250 UTC. */
+/** Starts at 2026-03-10 12:00:00.250 UTC. */
 export class TestClock implements Clock {
   epochMs = Date.UTC(2026, 2, 10, 12, 0, 0, 250);
   monoMs = 1_000_000;
@@ -19,7 +19,7 @@ export class TestClock implements Clock {
     this.monoMs += ms;
   }
 
-  /** Sets the wall clock, as an operator or NTP would. */
+  /** Moves the wall clock alone, as an operator or NTP would. */
   jump(ms: number): void {
     this.epochMs += ms;
   }

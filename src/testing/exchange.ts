@@ -1,4 +1,5 @@
-// One exchange outside a listener, to call a plugin's hooks on: the real classes, filled with what the test names.
+// Makes an exchange without a listener, for tests that call a plugin's hooks. It uses the real classes, filled with
+// what the test names.
 import { Fields, type Identity, type Outcome } from "../plugin-api/contract.ts";
 import { LiveExchange } from "../runtime/exchange.ts";
 import { anyRoute } from "./route.ts";
@@ -73,7 +74,7 @@ export function outcomeOf(facts: Partial<Outcome> = {}): Outcome {
   };
 }
 
-/** `"Name: value"` lines as a flat list: name, value, name, value … */
+/** Turns `"Name: value"` lines into a flat list: name, value, name, value … */
 export function flat(...lines: string[]): string[] {
   return lines.flatMap((line) => {
     const colon = line.indexOf(":");

@@ -1,4 +1,4 @@
-// One plugin set up on one route, without a sidecar around it, to call its hooks by hand.
+// Sets up one plugin on one route without a sidecar, for tests that call its hooks by hand.
 import { Writable } from "node:stream";
 import type { Clock, Hooks, PluginDefinition, RouteInfo, Services, Store } from "../plugin-api/contract.ts";
 import { parseRedisAddress } from "../redis/address.ts";
@@ -12,32 +12,32 @@ import { TestClock } from "./clock.ts";
 import { anyRoute } from "./route.ts";
 
 export interface SetupFacts {
-  /** As a policy writes them. */
+  /** Options as a policy writes them. */
   readonly options?: unknown;
   readonly clock?: Clock;
-  /** By name, without `OUTRIGGER_`. */
+  /** Secrets by name, without `OUTRIGGER_`. */
   readonly secrets?: Readonly<Record<string, string>>;
   readonly route?: Partial<RouteInfo>;
-  /** A Redis for `services.store` and the cache, as a sidecar's `REDIS_URL`; absent = there is none. */
+  /** URL of a Redis for `services.store` and the cache, like a sidecar's `REDIS_URL`; absent = no Redis. */
   readonly redisUrl?: string;
-  /** A store of the test's own in place of a Redis. */
+  /** A store that the test provides, in place of Redis. */
   readonly store?: Store;
 }
 
 export interface SetUpPlugin extends AsyncDisposable {
   readonly hooks: Hooks;
-  /** As `setup` got them: to put there what the plugin is to find, and to look at what it left. */
+  /** The services that `setup` got: prepare there what the plugin is to find, and check what it left. */
   readonly services: Services;
-  /** In the Prometheus text format. */
+  /** The metrics in the Prometheus text format. */
   metrics(): Promise<string>;
-  /** What it logged: JSON, a line each. */
+  /** What the plugin logged: one JSON object per line. */
   log(): Promise<string>;
 }
 
 /**
- * Runs `init` and `setup` with services within what the definition declares, all of them the sidecar's own: `http` calls,
- * `db` asks the PostgreSQL whose URL is in `secrets`, `store` and `cache` are in the Redis at `redisUrl`. Throws when
- * the options are refused, or Redis does not answer.
+ * Runs `init` and `setup` with the sidecar's real services, limited to what the definition declares: `http` sends
+ * calls, `db` connects to the PostgreSQL whose URL is in `secrets`, `store` and `cache` use the Redis at `redisUrl`.
+ * Rejects when the options are refused or Redis does not answer.
  */
 export async function setUpPlugin(plugin: PluginDefinition, facts: SetupFacts = {}): Promise<SetUpPlugin> {
   const { options = {}, route } = facts;

@@ -1,7 +1,7 @@
-// The options of a plugin as rows of a table, from its schema: READMEs are held against it.
+// Makes a table of a plugin's options from their schema. Tests compare READMEs with it.
 import { z } from "zod";
 
-/** As much of JSON Schema as zod writes. */
+/** The part of JSON Schema that zod writes. */
 interface Node {
   type?: string | readonly string[];
   description?: string;
@@ -30,11 +30,11 @@ export interface OptionRow {
 
 export interface OptionsOutline {
   readonly rows: readonly OptionRow[];
-  /** Paths of objects that take names they do not know; must be empty. */
+  /** Paths of objects that accept unknown names; must be empty. */
   readonly lax: readonly string[];
 }
 
-/** Every option at every depth. */
+/** Lists every option at every depth. */
 export function outlineOptions(schema: z.ZodType): OptionsOutline {
   const root = z.toJSONSchema(schema, { io: "input", unrepresentable: "any" }) as Node;
   const rows: OptionRow[] = [];
@@ -54,7 +54,7 @@ export function outlineOptions(schema: z.ZodType): OptionsOutline {
         default: defaultText(child, required),
         description: child.description ?? "",
       };
-      // Branches of a union share options.
+      // The branches of a union share options: list each once.
       if (!rows.some((other) => JSON.stringify(other) === JSON.stringify(row))) rows.push(row);
       visit(child, childPath);
     }
@@ -65,7 +65,7 @@ export function outlineOptions(schema: z.ZodType): OptionsOutline {
 
 const cell = (text: string): string => text.replaceAll("|", "\\|");
 
-/** The table of the section "Options" of a plugin's README. */
+/** Makes the table for the section "Options" of a plugin's README. */
 export function optionsTable(schema: z.ZodType): string {
   const lines = outlineOptions(schema).rows.map(
     (row) => `| \`${row.path}\` | ${cell(row.type)} | ${cell(row.default)} | ${cell(row.description)} |`,

@@ -1,9 +1,9 @@
-// What every plugin keeps to, whoever wrote it.
+// Checks the rules that every plugin must follow, whoever wrote it.
 import type { PluginDefinition } from "../plugin-api/contract.ts";
 import { misplacedMembers, unknownMembers } from "../plugin-api/known-members.ts";
 import { outlineOptions } from "./options-table.ts";
 
-/** @returns what is wrong with it, one line each: empty for a plugin that follows the contract */
+/** @returns one line for each broken rule: empty for a plugin that follows the contract */
 export function problemsOf(plugin: PluginDefinition): string[] {
   const { name, version, apiVersion, priority, security, failMode, secrets = {} } = plugin;
   const problems: string[] = [];

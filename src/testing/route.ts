@@ -1,4 +1,4 @@
-// What plugins get to know of a route, for tests that set one up by hand.
+// Provides a `RouteInfo` for tests that set up a route by hand.
 import type { RouteInfo } from "../plugin-api/contract.ts";
 
 export const anyRoute: RouteInfo = {

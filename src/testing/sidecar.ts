@@ -1,4 +1,5 @@
-// A real sidecar in this process, on free loopback ports, in front of a real upstream: `await startSidecar({...})`.
+// Starts a real sidecar in this process, on free loopback ports, in front of a real upstream: `await
+// startSidecar({...})`.
 import http from "node:http";
 import type { AddressInfo } from "node:net";
 import { Writable } from "node:stream";
@@ -8,18 +9,18 @@ import type { Environment } from "../config/config.ts";
 import type { Clock, PluginDefinition } from "../plugin-api/contract.ts";
 
 export interface TestSidecarOptions {
-  /** What is tested: plugins beside the built-in ones, for policies to name. */
+  /** The plugins under test. Policies can name them beside the built-in ones. */
   readonly plugins?: readonly PluginDefinition[];
   /** Policy document; `apiVersion` is filled in. Absent with `redisUrl`: the policy comes from Redis alone. */
   readonly policy?: Readonly<Record<string, unknown>>;
-  /** The service: a handler for a server made here, or the URL of one that stands already. */
+  /** The service: a handler, for which a server is started here, or the URL of a running server. */
   readonly upstream: http.RequestListener | string;
   readonly redisUrl?: string;
-  /** By name, without `OUTRIGGER_`, as for `setUpPlugin`: `SECRET_GEO_DB` with a database's URL. */
+  /** Secrets by name, without `OUTRIGGER_`, as for `setUpPlugin`: for example `SECRET_GEO_DB` with a database's URL. */
   readonly secrets?: Readonly<Record<string, string>>;
   /** Further settings. */
   readonly env?: Readonly<Record<string, string>>;
-  /** In place of the built-in plugins. */
+  /** Replaces the built-in plugins. */
   readonly registry?: readonly PluginDefinition[];
   readonly clock?: Clock;
   readonly middleware?: SidecarOverrides["middleware"];
@@ -30,20 +31,26 @@ export interface TestSidecar extends AsyncDisposable {
   /** `http://127.0.0.1:port` */
   readonly url: string;
   readonly adminUrl: string;
-  /** The service's server, when it was made here. */
+  /** The service's server, when it was started here. */
   readonly service: http.Server | undefined;
-  /** All log lines so far, parsed: access lines have `msg: "request"`. Those that are no JSON (`clf`) as `{ text }`. */
+  /**
+   * All log lines so far, parsed: access lines have `msg: "request"`. Lines that are not JSON (`clf`) appear as `{ text
+   * }`.
+   */
   readonly lines: Record<string, unknown>[];
-  /** Resolves with the first line, past or future, that the test says yes to. */
+  /** Resolves with the first line, past or future, for which `matches` returns true. */
   line(matches: (line: Record<string, unknown>) => boolean): Promise<Record<string, unknown>>;
-  /** Writes the policy file anew, as an editor would. */
+  /** Rewrites the policy file, as an editor would. */
   setPolicy(policy: Readonly<Record<string, unknown>>): void;
   /** The text of /metrics. */
   metrics(): Promise<string>;
   stop(): Promise<void>;
 }
 
-/** Rejects, with nothing left behind, when the settings are refused. A policy that is refused is told in `lines`, and requests are 503. */
+/**
+ * Starts the sidecar. Rejects when the settings are refused, and then leaves nothing running. A refused policy does not
+ * reject: `lines` reports it, and requests get 503.
+ */
 export async function startSidecar(options: TestSidecarOptions): Promise<TestSidecar> {
   const { url: upstream, service } = await upstreamOf(options.upstream);
   const close = (): void => {
@@ -102,7 +109,7 @@ function secretSettings({ secrets = {} }: TestSidecarOptions): Record<string, st
   return Object.fromEntries(Object.entries(secrets).map(([name, value]) => [`OUTRIGGER_${name}`, value]));
 }
 
-/** Binds every secret to every loopback host that the policy names: what tests are about is something else, mostly. */
+/** Binds every secret to every loopback host that the policy names, because most tests are not about bindings. */
 function boundSecrets(options: TestSidecarOptions): Record<string, string> {
   const { policy } = options;
   const env = { ...secretSettings(options), ...options.env };
@@ -122,7 +129,7 @@ async function upstreamOf(
   return { url: `http://127.0.0.1:${(service.address() as AddressInfo).port}`, service };
 }
 
-/** Collects NDJSON. */
+/** Collects NDJSON lines. */
 class LogLines extends Writable {
   readonly lines: Record<string, unknown>[] = [];
   #rest = "";

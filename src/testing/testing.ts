@@ -1,5 +1,5 @@
-// The test kit of plugins, `outrigger/plugin/testing`: one hook on one exchange, one plugin on one route, a whole
-// sidecar. Nothing that serves may import it.
+// The test kit for plugins, `outrigger/plugin/testing`: call one hook on one exchange, set up one plugin on one route,
+// or start a whole sidecar. Code that serves must not import it.
 export { TestClock } from "./clock.ts";
 export { exchangeOf, type ExchangeFacts, flat, identityOf, outcomeOf } from "./exchange.ts";
 export { type SetupFacts, type SetUpPlugin, setUpPlugin } from "./hooks.ts";

@@ -1,4 +1,5 @@
-// When the certificates end that the settings name: those shown to others, and those that others' are checked against.
+// Checks when the certificates of the settings end: those that the sidecar shows, and those against which it checks
+// others.
 import { X509Certificate } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -32,7 +33,7 @@ function federatedFiles(folder: string | undefined): (readonly [string, string])
     const names = readdirSync(folder).filter((name) => name.endsWith(".pem"));
     return names.map((name) => [setting, join(folder, name)] as const);
   } catch {
-    return [[setting, folder]]; // Which then cannot be read.
+    return [[setting, folder]]; // Reading it will fail and report why.
   }
 }
 
@@ -40,7 +41,8 @@ function checkFile(name: string, path: string, nowMs: number): CheckFinding {
   const check = checkOf("certificate");
   try {
     const blocks = certificatesIn(readFileSync(path, "utf8"));
-    // Of a chain the first to end ends it; of authorities each stands for itself, and the last to end is left.
+    // A chain ends with its first certificate to end. Authorities are independent of each other: one is left until the
+    // last ends.
     const ends = blocks.map((block) => new X509Certificate(block)).map(({ validTo }) => Date.parse(validTo));
     const end = /_(?:CA|BUNDLES?)$/.test(name) ? Math.max(...ends) : Math.min(...ends);
     return expiryOf(`${name}: ${path}`, end, nowMs);
@@ -52,7 +54,7 @@ function checkFile(name: string, path: string, nowMs: number): CheckFinding {
   }
 }
 
-/** @param end epoch ms */
+/** @param end epoch milliseconds */
 export function expiryOf(what: string, end: number, nowMs: number): CheckFinding {
   const check = checkOf("certificate");
   const when = new Date(end).toISOString().slice(0, 10);

@@ -1,14 +1,14 @@
-// What `outrigger check` says of one thing.
+// Makes the findings of `outrigger check`.
 import type { CheckFinding } from "../../plugin-api/checks.ts";
 
-/** What is said of one thing; several where several things are wrong with it. */
+/** Makes findings about one thing: several when several things are wrong with it. */
 export interface Check {
   ok(message: string): CheckFinding;
   warn(message: string, advice: string): CheckFinding;
   fail(message: string, advice: string): CheckFinding;
 }
 
-/** @param name for ever the same: programs look for it */
+/** @param name must never change: programs look for it */
 export function checkOf(name: string): Check {
   return {
     ok: (message) => ({ name, state: "ok", message }),

@@ -1,4 +1,4 @@
-// What plugins look at themselves.
+// Runs the checks that plugins bring.
 import { pluginsByName } from "../../app/registry.ts";
 import type { Config } from "../../config/config.ts";
 import type { CheckFinding } from "../../plugin-api/checks.ts";
@@ -9,7 +9,7 @@ import { checkOf } from "./finding.ts";
 
 const connectMs = 3_000;
 
-/** Never rejects: a plugin that fails at it is a line. */
+/** Never rejects: a check that throws becomes a finding. */
 export async function checkPlugins(
   config: Config,
   nowMs: number,

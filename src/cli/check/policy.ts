@@ -1,4 +1,4 @@
-// The policy: whether there is one that this sidecar would take, and who may sign it.
+// Checks the policy: whether there is one that this sidecar would accept, and who may sign it.
 import { pluginsByName } from "../../app/registry.ts";
 import type { Config } from "../../config/config.ts";
 import { PolicyRefused, problemText } from "../../policy/document/problems.ts";
@@ -25,7 +25,7 @@ const limitMs = 3_000;
 
 export async function checkPolicy(config: Config): Promise<CheckFinding[]> {
   const keys = await checkKeys(config);
-  // What nothing can be verified by refuses every policy.
+  // Keys that cannot be used make every policy refused.
   if (keys.some(({ state }) => state === "fail")) return keys;
   return [...keys, ...(config.redis === undefined ? await checkFile(config) : await checkStored(config))];
 }
@@ -82,7 +82,7 @@ async function checkStored(config: Config): Promise<CheckFinding[]> {
 
 const short = (digest: string): string => `${digest.slice(0, 12)}…`;
 
-/** Of the documents, by which history and heartbeats name them, and of what becomes of them. */
+/** The digests of the documents, by which history and heartbeats name them, and of the effective policy. */
 function digestsText(raw: RawPolicy, effective: string): string {
   const { shared, layer } = digestsOf(raw);
   const documents = layer === null ? short(shared) : `${short(shared)} and ${short(layer)}`;
@@ -125,7 +125,7 @@ async function judged(config: Config, raw: RawPolicy, name: string): Promise<Che
   }
 }
 
-/** What a policy does not pin is refused. */
+/** Reads as a sidecar does: an extension that is not pinned is refused. */
 async function readAsSidecar(config: Config, raw: RawPolicy): Promise<EffectivePolicy> {
   const {
     service,

@@ -1,4 +1,4 @@
-// The process itself: its Node, what it may have open, where it keeps the last good policy.
+// Checks the process itself: its Node, its limit of open files, the folder that keeps the last good policy.
 import { constants } from "node:fs";
 import { access, stat } from "node:fs/promises";
 import { maxOpenFiles } from "../../app/descriptors.ts";

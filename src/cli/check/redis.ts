@@ -1,4 +1,5 @@
-// Redis: whether it is there, what it is, how far its clock is from ours, and what we may do there.
+// Checks Redis: whether it can be reached, what it is, how far its clock differs from this machine's, and which rights
+// this user has.
 import type { Config } from "../../config/config.ts";
 import { nodesText } from "../../redis/address.ts";
 import { type Inspection, inspectRedis } from "../../redis/inspection.ts";
@@ -10,7 +11,7 @@ import { checkRights } from "./rights.ts";
 const clockWarnMs = 1_000;
 const clockFailMs = 5_000;
 
-/** @param now epoch ms */
+/** @param now returns epoch milliseconds */
 export async function checkRedis(config: Config, now: () => number): Promise<CheckFinding[]> {
   const { redis: address, keyPrefix, service, policyFile } = config;
   const check = checkOf("redis");
@@ -72,7 +73,7 @@ async function checkClock(redis: Inspection, now: () => number): Promise<CheckFi
     return check.warn(`Redis does not tell its clock: ${answer.refused}`, "grant +time");
   const [seconds, micros] = answer.reply as [string, string];
   const theirs = Number(seconds) * 1_000 + Number(micros) / 1_000;
-  // The answer was given somewhere in between.
+  // The clock was read at some moment between the two.
   const apart = Math.round(Math.max(0, before - theirs, theirs - after));
   const message = `${apart} ms from that of Redis`;
   if (apart > clockFailMs)

@@ -1,5 +1,5 @@
-// What a sidecar's user must be allowed to in Redis (`outrigger redis-acl` prints such a user), each right tried: on scratch
-// keys, and on keys that others need by commands that leave them as they are.
+// Checks the rights that a sidecar's user needs in Redis (`outrigger redis-acl` prints such a user) by trying each: on
+// scratch keys, and on keys in use by commands that change nothing.
 import { createHash } from "node:crypto";
 import type { Inspection } from "../../redis/inspection.ts";
 import { canaryKey, canaryStateKey } from "../../canary/order.ts";
@@ -12,25 +12,25 @@ import type { CheckFinding } from "../../plugin-api/checks.ts";
 import { checkOf } from "./finding.ts";
 
 export interface Try {
-  /** As an ACL names it. */
+  /** The right, as an ACL names it. */
   readonly right: string;
   readonly command: string;
   readonly args: readonly (string | number)[];
-  /** What is lost without it; absent = the sidecar cannot do its work. */
+  /** What does not work without the right; absent = the sidecar cannot work at all. */
   readonly loses?: string;
 }
 
 const revisions = "a policy that was SET by hand has no revision in the history";
 const canaries = "it takes no part in canaries of policies";
 const nothing = "return 1";
-/** What reads kill switches (src/redis/bounded-hash.ts), on a key where nothing is read. */
+/** Commands that read kill switches (src/redis/bounded-hash.ts), on a key that nothing reads. */
 const switchReads = [["eval_ro"], ["hlen"], ["hkeys"], ["hstrlen", "check"], ["hget", "check"]] as const;
 const script = "return redis.call('get', KEYS[1])";
 const sha1 = createHash("sha1").update(script).digest("hex");
 
 /**
- * @param scratch a key below `scratch` that nobody else uses
- * @param key with the prefix
+ * @param scratch a key below `scratch` that nothing else uses
+ * @param key adds the prefix to a name
  */
 export function rightsToTry(service: string, scratch: string, key: (name: string) => string): readonly Try[] {
   const [own, stream, sorted] = [key(scratch), key(`${scratch}:x`), key(`${scratch}:z`)];
@@ -64,7 +64,7 @@ export function rightsToTry(service: string, scratch: string, key: (name: string
     ["client|setname", ["outrigger-check"]],
     ["client|id", [], told],
     ["client|tracking", ["off"], told],
-    // Last, and ended at once: in between nothing else may be asked.
+    // Last, and ended at once: a connection that is subscribed takes no other commands.
     ["subscribe", ["__redis__:invalidate", channel], told],
     ["unsubscribe", [], told],
   ];
@@ -79,7 +79,7 @@ export function rightsToTry(service: string, scratch: string, key: (name: string
   });
 }
 
-/** Keys as the sidecar needs them: nothing is changed there. */
+/** Rights on the keys that a sidecar uses. The commands change nothing there. */
 export function keysToTry(service: string, spread: Spread): readonly Try[] {
   const key = (pattern: string): string => spread.keyPrefix + pattern.replace("*", "check");
   const read = [...readKeys(service, spread), ...readPatterns].map(key);
@@ -164,7 +164,9 @@ const adviceFor = (code: string): string =>
     MISCONF: "it cannot write to its disk: see its log",
   })[code] ?? "look at Redis";
 
-/** A script that does nothing is refused where the user may not write its key. */
+/**
+ * Finds rights that a sidecar should not have: Redis refuses even an empty script if the user may not write its key.
+ */
 async function checkExcess(
   redis: Inspection,
   service: string,

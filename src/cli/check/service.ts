@@ -1,4 +1,4 @@
-// The service: whether the sidecar reaches it, and whether others do past the sidecar.
+// Checks the service: whether the sidecar reaches it, and whether others can reach it without the sidecar.
 import { connect, type Socket } from "node:net";
 import { connect as connectTls, type TLSSocket } from "node:tls";
 import type { UpstreamAddress } from "../../config/formats.ts";

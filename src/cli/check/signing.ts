@@ -1,4 +1,4 @@
-// Who may sign policies here, and until when the signatures count.
+// Checks who may sign policies here, and until when the signatures are valid.
 import type { Config } from "../../config/config.ts";
 import type { PublicKeySet } from "../../config/formats.ts";
 import { problemText } from "../../policy/document/problems.ts";
@@ -23,7 +23,7 @@ export async function checkKeys({ policyKeys, redis }: Config): Promise<CheckFin
   }
 }
 
-/** @param document of keys that came later, from Redis */
+/** @param document the key set document in Redis, which adds later keys */
 export async function checkKeySet(policyKeys: PublicKeySet, document: Uint8Array): Promise<CheckFinding[]> {
   const check = checkOf("policy-keys");
   const { keys, problems } = await (await createTrust(policyKeys))([document]);

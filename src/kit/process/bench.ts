@@ -1,4 +1,5 @@
-// What a plugin costs a request: its hooks, called as the chain calls them, against the same without them.
+// Measures what a plugin costs per request: it calls the hooks as the chain does and subtracts the cost of the same
+// loop without hooks.
 import { cpus } from "node:os";
 import { getHeapStatistics } from "node:v8";
 import type { Hooks } from "../../plugin-api/contract.ts";
@@ -11,7 +12,7 @@ import type { LoadedPlugin } from "./loaded.ts";
 
 const roundMs = 40;
 const rounds = 9;
-/** Requests between two looks at the clock. */
+/** Requests between two reads of the clock. */
 const batch = 50;
 
 interface Measured {
@@ -19,7 +20,7 @@ interface Measured {
   readonly bytes: number;
 }
 
-/** Rejects when a hook does: what fails costs nothing that is worth knowing. */
+/** Rejects when a hook fails: the cost of a failing plugin means nothing. */
 export async function costOf(
   { definition, extension, secrets }: LoadedPlugin,
   example: Example,
@@ -30,7 +31,7 @@ export async function costOf(
   const idle = runner({}, example);
   const clock = extension.entry.runtime === "process" ? wallMicros : cpuMicros;
   const found: Measured[] = [];
-  // Turn by turn, so that a machine that is busy for a while is so for both. The first one warms up.
+  // The two alternate, so that a machine that is busy for a while slows both. The first round warms up.
   for (let round = 0; round <= rounds; round++) {
     const [without, within] = [await measured(idle, clock), await measured(run, clock)];
     if (round === 0) continue;
@@ -43,7 +44,7 @@ export async function costOf(
   };
 }
 
-/** One request through the hooks. A hook that returns plainly is not waited for. */
+/** Sends one request through the hooks. A hook that returns plainly is not awaited. */
 function runner(hooks: Hooks, { request: { method, path, headers } }: Example): () => Promise<void> {
   const fields = Object.entries(headers).flat();
   return async () => {
@@ -71,19 +72,19 @@ async function measured(run: () => Promise<void>, clock: () => number): Promise<
 
 const allocatedBytes = (): number => getHeapStatistics().total_allocated_bytes;
 
-/** CPU of this process, so that a busy machine makes no plugin slow. */
+/** CPU time of this process, so that a busy machine does not make the plugin look slow. */
 function cpuMicros(): number {
   const { user, system } = process.cpuUsage();
   return user + system;
 }
-/** Of a plugin in a process of its own, what a request waits for is all that is seen here. */
+/** Wall-clock time. For a plugin in a process of its own, only the wait of a request can be measured here. */
 const wallMicros = (): number => performance.now() * 1_000;
 
 function median(values: readonly number[]): number {
   return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
 }
 
-/** Less than nothing is what noise makes of very little. */
+/** Clamps at zero: noise can make a tiny cost negative. */
 const rounded = (value: number, parts: number): number => Math.max(0, Math.round(value * parts) / parts);
 
 function machineText(runtime: string): string {

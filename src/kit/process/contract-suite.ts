@@ -1,4 +1,4 @@
-// The rules that every plugin keeps to, whoever wrote it (plugins/README.md).
+// Checks the rules that every plugin must follow, whoever wrote it (plugins/README.md).
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { registry } from "../../app/registry.ts";
@@ -12,7 +12,7 @@ export async function contractFindings({ folder, extension, definition }: Loaded
   const { manifest, kind, bytes, sha256 } = extension.package;
   const { name, version } = manifest;
   const size = `${name}@${version}, ${kind}, ${bytes.length} bytes, sha256 ${sha256.slice(0, 12)}…`;
-  // Of the runtime, not of the plugin.
+  // The runtime added these members, not the plugin.
   const own = { ...definition, version };
   for (const name of ["hookLimitMs", "status"]) Reflect.deleteProperty(own, name);
   const problems = [...problemsOf(own), ...clashes(definition)];
@@ -24,7 +24,7 @@ export async function contractFindings({ folder, extension, definition }: Loaded
   ];
 }
 
-/** What a policy would refuse, whatever else it says. */
+/** Finds clashes with built-in plugins, for which every policy with the plugin would be refused. */
 function clashes({ name, priority }: PluginDefinition): string[] {
   const same = registry.find((plugin) => plugin.priority === priority);
   return [
@@ -49,6 +49,6 @@ async function readmeFinding(folder: string, table: string): Promise<Finding> {
   );
 }
 
-/** Whatever a formatter makes of the widths. */
+/** Normalises the rows, because formatters change the widths of columns. */
 const rowsIn = (lines: readonly string[]): string[] =>
   lines.map((line) => line.replaceAll(/ +/g, " ").replaceAll(/-{3,}/g, "---").trim());

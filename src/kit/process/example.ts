@@ -1,4 +1,4 @@
-// `example.json` of a plugin's folder: options and a request that faults and the benchmark are tried with.
+// Reads `example.json` from a plugin's folder: the options and the request for fault tests and the benchmark.
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
@@ -16,7 +16,7 @@ const shape = z.strictObject({
 
 export type Example = z.output<typeof shape>;
 
-/** @throws Error that says what is wrong with the file; without one there are defaults */
+/** Uses defaults when there is no file. @throws Error that says what is wrong with the file */
 export async function readExample(folder: string): Promise<Example> {
   const path = join(folder, "example.json");
   let text: string;

@@ -1,4 +1,4 @@
-// Faults of what a plugin has around it: clients that go away, a store and a service that are down or say nothing.
+// Injects faults around a plugin: clients that disconnect, a store and a service that are down or silent.
 import { once } from "node:events";
 import type http from "node:http";
 import net from "node:net";
@@ -7,10 +7,10 @@ import type { Example } from "./example.ts";
 import type { LoadedPlugin } from "./loaded.ts";
 import { Scene, type Status } from "./scene.ts";
 
-/** What becomes of the example's request when nothing is wrong. */
+/** How the example's request is answered when nothing is wrong. */
 export interface Usual {
   readonly usual: Status;
-  /** Whether the service is asked: else the plugin answers by itself. */
+  /** Whether the request reaches the service; false = the plugin answers it. */
   readonly isServed: boolean;
 }
 
@@ -39,7 +39,7 @@ export async function* faultsAround(
   yield await service("service silent", `http://127.0.0.1:${silent.port}`, 504);
 }
 
-/** Clients that go away while the service thinks. */
+/** Clients disconnect while the service has not answered yet. */
 async function clientsGone(loaded: LoadedPlugin, example: Example, { usual }: Usual): Promise<Finding> {
   const what = `${gone} clients gone`;
   const waiting: http.ServerResponse[] = [];
@@ -75,7 +75,7 @@ function send(port: number, { request: { method, path, headers } }: Example): ne
 
 type StoreFault = (what: string, redisUrl: string) => Promise<Finding>;
 
-/** There is a store, and none of its commands comes to anything. */
+/** Makes a test with a configured store of which every command fails. */
 function storeFault(loaded: LoadedPlugin, example: Example, { usual }: Usual): StoreFault {
   return async (what, redisUrl) => {
     await using scene = await Scene.of(loaded, example, { upstream: answer, redisUrl });
@@ -96,7 +96,7 @@ function serviceFault(loaded: LoadedPlugin, example: Example, { usual, isServed 
     const during = await scene.ask();
     const again = await scene.ask();
     const right = isServed ? wanted : usual;
-    // A plugin may turn the failure into an answer.
+    // The plugin's onError may turn the failure into an answer.
     const isRight = during === right || (scene.hooks.has("onError") && typeof during === "number");
     const isSound = (await scene.status("livez")) === 200 && again === during;
     const text = `${during}, then ${again}`;
@@ -113,7 +113,7 @@ async function closedPort(): Promise<number> {
   return port;
 }
 
-/** Takes connections, and says nothing. */
+/** Accepts connections and never answers. */
 class SilentServer implements AsyncDisposable {
   readonly #server = net.createServer((socket) => {
     this.#sockets.add(socket);

@@ -1,4 +1,5 @@
-// Fault injection on the real chain: whatever happens to a plugin, or by it, the sidecar goes on and the fail mode holds.
+// Injects faults into a plugin on the real chain. Whatever the plugin does or suffers, the sidecar must go on serving
+// and the fail mode must hold.
 import type { Example } from "./example.ts";
 import { bad, type Finding, good } from "../finding.ts";
 import { answer, faultsAround, isClosed, type Usual } from "./faults-around.ts";
@@ -7,13 +8,13 @@ import { type BrokenHook, type HookName, Scene, type Status } from "./scene.ts";
 
 const swaps = 10;
 
-/** Yields findings as they come. Rejects when the plugin cannot be set up at all. */
+/** Yields findings as they are made. Rejects when the plugin cannot be set up at all. */
 export async function* faultFindings(loaded: LoadedPlugin, example: Example): AsyncGenerator<Finding> {
   const usually = yield* chainFaults(loaded, example);
   yield* faultsAround(loaded, example, usually);
 }
 
-/** Faults of the plugin itself. @returns what becomes of the example's request without one */
+/** Tests faults of the plugin itself. @returns how the example's request is answered without a fault */
 export async function* chainFaults(loaded: LoadedPlugin, example: Example): AsyncGenerator<Finding, Usual> {
   let served = 0;
   const scene = await Scene.of(loaded, example, {
@@ -36,7 +37,9 @@ export async function* chainFaults(loaded: LoadedPlugin, example: Example): Asyn
   return usually;
 }
 
-/** Nothing is wrong yet: whatever fails now, fails by the plugin, and its fail mode would only hide it. */
+/**
+ * Checks the example before any fault. If a hook fails here, the plugin is at fault, and its fail mode would hide that.
+ */
 async function exampleFinding(scene: Scene, { request }: Example, usual: Status): Promise<Finding> {
   const text = `${request.method} ${request.path} is answered ${usual}`;
   const failed = await scene.failedHooks();
@@ -44,14 +47,14 @@ async function exampleFinding(scene: Scene, { request }: Example, usual: Status)
   return typeof usual === "number" ? good("example", text) : bad("example", text);
 }
 
-/** One request with a hook out of order, then one as before. */
+/** Sends one request with a broken hook, then one with the hook working again. */
 async function* hookFaults(
   scene: Scene,
   loaded: LoadedPlugin,
   hook: HookName,
   usual: Status,
 ): AsyncGenerator<Finding> {
-  // Whether an upstream's failure becomes an answer is asked only where one fails: see "service down".
+  // `onError` runs only when an upstream fails: "service down" tests it.
   if (hook === "onError") return;
   const ways: readonly BrokenHook["how"][] = hook === "onComplete" ? ["throws"] : ["throws", "hangs"];
   for (const how of ways) {
@@ -69,15 +72,15 @@ async function* hookFaults(
   }
 }
 
-/** What clients get while that hook is out of order. */
+/** @returns the status that clients must get while that hook is broken */
 function wantedWith(loaded: LoadedPlugin, hook: HookName, usual: Status): Status {
   if (hook === "onComplete") return usual;
   if (isClosed(loaded)) return 503;
-  // Without its word the request goes to the service.
+  // Without the plugin's answer the request goes to the service.
   return hook === "onRequest" ? 200 : usual;
 }
 
-/** Policies come and go while requests run: each of them gets its answer. */
+/** Replaces the policy many times while requests run: every request must get its answer. */
 async function manyPolicies(scene: Scene): Promise<Finding> {
   const what = `${swaps} policies in a row`;
   const answers: Status[] = [];

@@ -1,4 +1,4 @@
-// A plugin of an author's folder as a sidecar would have it: packed, then made by its runtime.
+// Loads a plugin from its author's folder the way a sidecar does: packs it, then creates it in its runtime.
 import { stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import { type Extension, extensionEntry } from "../../extensions/entry.ts";
@@ -11,13 +11,16 @@ export interface LoadedPlugin {
   readonly folder: string;
   readonly extension: Extension;
   readonly definition: PluginDefinition;
-  /** Settings with a value for each secret that it asks for. */
+  /** Settings with a placeholder value for each secret that the plugin needs. */
   readonly env: Readonly<Record<string, string>>;
-  /** The same by name, without `OUTRIGGER_`. */
+  /** The same secrets by name, without `OUTRIGGER_`. */
   readonly secrets: Readonly<Record<string, string>>;
 }
 
-/** Rejects with an Error for the author. @param runtime default: what its kind runs in */
+/**
+ * Rejects with an Error whose message is for the author.
+ * @param runtime default: the usual runtime of the plugin's kind
+ */
 export async function loadPlugin(path: string, runtime: RuntimeName | undefined): Promise<LoadedPlugin> {
   const packed = await pack(path);
   const { manifest, sha256, kind } = packed;

@@ -1,4 +1,5 @@
-// A process of its own for an author's code: tries the plugin, or measures it, and sends what it finds. Started by ../ask.ts.
+// Runs an author's code in a process of its own: it tests or measures the plugin and sends the findings to its parent.
+// Started by ../ask.ts.
 import { parseArgs } from "node:util";
 import type { RuntimeName } from "../../extensions/manifest.ts";
 import { textOf } from "../../plugin-api/error-text.ts";
@@ -45,11 +46,11 @@ async function main(): Promise<void> {
   tell({ done: true });
 }
 
-// A plugin's own waits may keep nothing alive, those for its process for one.
+// Keeps the event loop alive, because a plugin's own waits may all be unreferenced (such as those for its process).
 const alive = setInterval(() => {}, 60_000);
 main()
   .catch((error: unknown) => tell({ problem: textOf(error) }))
-  // What the plugin left running is not waited for.
+  // Disconnects without waiting for what the plugin left running.
   .finally(() => {
     clearInterval(alive);
     process.disconnect?.();

@@ -1,5 +1,5 @@
-// A real sidecar with the plugin in its chain, for faults to be tried on: the definition is the plugin's own, but a hook
-// may be put out of order, and set-ups are counted.
+// Runs a real sidecar with the plugin in its chain, for fault tests. It wraps the plugin's definition, so that a hook
+// can be broken and set-ups are counted.
 import { setTimeout as wait } from "node:timers/promises";
 import type { Hooks, PluginDefinition } from "../../plugin-api/contract.ts";
 import { startSidecar, type TestSidecar, type TestSidecarOptions } from "../../testing/sidecar.ts";
@@ -12,22 +12,22 @@ export interface BrokenHook {
   readonly how: "throws" | "hangs";
 }
 
-/** A text says why there is none. */
+/** The status; a text says why there is none. */
 export type Status = number | string;
 
 const hangLimitMs = 50;
-/** Of the service's answer: one that says nothing is given up soon. */
+/** How long to wait for the service: a silent one is given up soon. */
 const serviceLimitMs = 500;
-/** Nobody waits longer for an answer that should come at once. */
+/** Longest wait for an answer that should come at once. */
 const answerLimitMs = 8_000;
 
 export class Scene implements AsyncDisposable {
   readonly #example: Example;
   readonly #name: string;
   sidecar!: TestSidecar;
-  /** Put out of order from now on. */
+  /** The hook that is broken now; undefined = none. */
   broken: BrokenHook | undefined;
-  /** Hooks that it has. */
+  /** The hooks that the plugin has. */
   readonly hooks = new Set<HookName>();
   setups = 0;
   closes = 0;
@@ -60,7 +60,7 @@ export class Scene implements AsyncDisposable {
     return { plugins: ["logging", name], pluginConfig: { [name]: this.#example.options }, ...more };
   }
 
-  /** The status of the example's request. */
+  /** Sends the example's request. @returns its status */
   async ask(): Promise<Status> {
     const { method, path, headers } = this.#example.request;
     try {
@@ -78,7 +78,7 @@ export class Scene implements AsyncDisposable {
     }
   }
 
-  /** Hooks that have failed so far. */
+  /** Hooks of the plugin that have failed so far. */
   async failedHooks(): Promise<string[]> {
     const lines = (await this.sidecar.metrics()).split("\n");
     const errors = lines.filter(
@@ -92,12 +92,12 @@ export class Scene implements AsyncDisposable {
     return (await fetch(`${this.sidecar.adminUrl}/${endpoint}`)).status;
   }
 
-  /** Requests that are over, whatever became of them. */
+  /** Number of requests that have ended, in whatever way. */
   get ended(): number {
     return this.sidecar.lines.filter(({ msg }) => msg === "request").length;
   }
 
-  /** @returns whether it came to that in time */
+  /** @returns whether the check came true within the limit (milliseconds) */
   async until(check: () => boolean | Promise<boolean>, limitMs = 5_000): Promise<boolean> {
     const endsMono = performance.now() + limitMs;
     while (!(await check())) {
