@@ -1,10 +1,10 @@
-// A body changed as the policy says: bytes in, bytes out.
+// Applies the policy's changes to one body: bytes in, bytes out.
 import type { Place } from "./changes.ts";
 import { CannotChange, editJson } from "./edit.ts";
 
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-/** @returns undefined when nothing changes. Throws CannotChange */
+/** @returns undefined when nothing changes @throws CannotChange */
 export function changeBody(body: Buffer, changes: Place): Buffer | undefined {
   let text: string;
   try {

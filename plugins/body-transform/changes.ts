@@ -1,7 +1,8 @@
-// The changes of one direction as a tree of names, so that a body is walked once. All pointers are of the body as it came.
+// Compiles the changes of one direction into a tree of names, so that a body is walked once. All pointers refer to the
+// body before any change.
 import { isPolluting, pollutes, tokensOf } from "./pointer.ts";
 
-/** As policies write it. */
+/** The changes as policies write them. */
 export interface Change {
   readonly add: Readonly<Record<string, unknown>>;
   readonly remove: readonly string[];
@@ -10,12 +11,12 @@ export interface Change {
 
 export interface Place {
   readonly children: Map<string, Place>;
-  /** JSON text to be there. */
+  /** JSON text to put here. */
   value: string | undefined;
   isRemoved: boolean;
-  /** Name to be there under. */
+  /** The new name of this member. */
   renamed: string | undefined;
-  /** Whether something is added below. */
+  /** Whether something is added below this place. */
   adds: boolean;
 }
 
@@ -46,7 +47,7 @@ function enter(root: Place, pointer: string, adds: boolean): Place | string {
   return at;
 }
 
-/** Names that are there afterwards by what is added or renamed, each once. */
+/** Finds a name that an object would have twice after the changes that add or rename members. */
 function clash(at: Place): string | undefined {
   const made = new Set<string>();
   for (const [name, child] of at.children) {
@@ -86,7 +87,7 @@ const rename =
     return undefined;
   };
 
-/** @returns the tree, or what is wrong with the options */
+/** @returns the tree, or the problems with the options */
 export function compileChanges(change: Change): Place | readonly Problem[] {
   const root = place();
   const problems: Problem[] = [];

@@ -1,9 +1,9 @@
-// Changes JSON as text: whatever is not addressed stays byte for byte (numbers of any length, spaces, order, names that are
-// there twice), which a parser that reads and writes values would not keep.
+// Edits JSON as text. Everything that is not addressed stays byte for byte (numbers of any length, spaces, order,
+// duplicate names): parsing and writing values would not preserve it.
 import { endOfString } from "../../src/language/json.ts";
 import type { Place } from "./changes.ts";
 
-/** What keeps a body from being changed; told to whoever sent it. */
+/** Says why a body cannot be changed. The message goes to the sender of the body. */
 export class CannotChange extends Error {}
 
 const quote = 0x22;
@@ -11,7 +11,7 @@ const space = 0x20;
 const comma = 0x2c;
 const colon = 0x3a;
 
-/** @param text JSON that a parser has taken: what is read here is not checked again. Recurses as deep as pointers go */
+/** @param text valid JSON, already parsed once: it is not checked again here. Recurses as deep as the pointers */
 export function editJson(text: string, root: Place): string {
   const start = skipSpace(text, 0);
   const end = skipValue(text, start);
@@ -27,9 +27,9 @@ function edit(json: string, at: Place): string {
 }
 
 interface Item {
-  /** Undefined in lists. */
+  /** Undefined for items of a list. */
   readonly name: string | undefined;
-  /** Space, and the name as it is written. */
+  /** Space, and the name with its colon, as written. */
   readonly before: string;
   readonly value: string;
   readonly after: string;
@@ -61,7 +61,7 @@ function editObject(json: string, at: Place): string {
   return `{${kept.join("")}}`;
 }
 
-/** Names that others get. */
+/** Names that renamed members take over: their old holders are removed. */
 function namesGone(items: readonly Item[], at: Place): ReadonlySet<string> {
   const gone = new Set<string>();
   for (const { name = "" } of items) {
@@ -71,7 +71,7 @@ function namesGone(items: readonly Item[], at: Place): ReadonlySet<string> {
   return gone;
 }
 
-/** What is added where nothing is. */
+/** The JSON to add at a place where the body has nothing; undefined = nothing. */
 function madeOf({ value, adds, children }: Place): string | undefined {
   if (value !== undefined || !adds) return value;
   const members: string[] = [];
@@ -83,7 +83,7 @@ function madeOf({ value, adds, children }: Place): string | undefined {
   return `{${members.join(",")}}`;
 }
 
-/** Section 4 of RFC 6901: by number, and `-` behind the last. */
+/** RFC 6901 section 4: items are addressed by number, and `-` is the place after the last one. */
 function editArray(json: string, at: Place): string {
   const items = itemsOf(json);
   const kept: string[] = [];
@@ -141,7 +141,7 @@ function skipSpace(json: string, from: number): number {
   return at;
 }
 
-/** @returns where the text goes on after the value that begins at `from` */
+/** @returns the position after the value that begins at `from` */
 function skipValue(json: string, from: number): number {
   let depth = 0;
   for (let at = from; at < json.length; at += 1) {
@@ -153,7 +153,7 @@ function skipValue(json: string, from: number): number {
     // "[" and "{", "]" and "}" differ in one bit.
     else if ((unit | 0x20) === 0x7b) depth += 1;
     else if ((unit | 0x20) === 0x7d) {
-      // The end of what a number or word is in.
+      // The end of the surrounding list or object, which also ends a number or word.
       if (depth === 0) return at;
       depth -= 1;
       if (depth === 0) return at + 1;

@@ -1,11 +1,11 @@
-// The body-transform plugin: members of JSON bodies added, removed and renamed by JSON Pointer (RFC 6901).
+// The body-transform plugin: adds, removes and renames members of JSON bodies by JSON Pointer (RFC 6901).
 import { definePlugin, type Hooks } from "../../src/plugin-api/contract.ts";
 import { type Change, changesNothing, compileChanges, type Place } from "./changes.ts";
 import { bodyTransformOptions } from "./options.ts";
 import { onRequest } from "./request.ts";
 import { onResponse } from "./response.ts";
 
-/** A client or service may be slow with a body: the sidecar's own limits end that. */
+/** Long, because a slow client or service is stopped by the sidecar's own limits. */
 const timeLimitMs = 300_000;
 
 function compiled(change: Change): Place | undefined {
@@ -18,7 +18,7 @@ export const bodyTransform = definePlugin({
   name: "body-transform",
   version: "1.0.0",
   apiVersion: 1,
-  // On a response before compress (51) and the cache, which take what it made.
+  // On a response it runs before compress (51) and the cache, which work on its result.
   priority: 52,
   security: false,
   refuses: true,
@@ -36,7 +36,7 @@ export const bodyTransform = definePlugin({
         : {
             onRequest(exchange) {
               if (response !== undefined) {
-                // A part of the service's bytes is none of the changed ones.
+                // A range of the service's bytes is no range of the changed body.
                 exchange.request.fields.delete("range");
                 exchange.request.fields.delete("if-range");
               }

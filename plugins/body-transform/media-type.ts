@@ -1,17 +1,17 @@
-// Which bodies are JSON in UTF-8 (RFC 8259 section 8.1), by their Content-Type.
+// Decides by Content-Type which bodies are JSON in UTF-8 (RFC 8259 section 8.1).
 import { tokenCharacter } from "../../src/language/field-name.ts";
 
-/** With `,` also where a service says its type twice. */
+/** `,` is accepted after the type, because some services send it twice. */
 const jsonType = new RegExp(
   `^application/(?:(?:(?!\\+)${tokenCharacter})+\\+)?json(?:[ \\t]*[;,]|[ \\t]*$)`,
   "i",
 );
 const otherCharset = /[;,][ \t]*charset[ \t]*=(?!"?utf-8"?[ \t]*(?:[;,]|$))/i;
 
-/** Whoever wrote it says that it is JSON. A charset that it names has no meaning there (RFC 8259 section 11). */
+/** Whether the type is JSON. Any charset parameter is ignored, since JSON defines none (RFC 8259 section 11). */
 export const saysJson = (contentType: string): boolean => jsonType.test(contentType);
 
-/** Also by its charset, which some services read by all the same: a client's body in UTF-7 is another to them. */
+/** For requests, the charset must be UTF-8: services that use another one, such as UTF-7, would read another body. */
 export const isJson = (contentType: string): boolean =>
   saysJson(contentType) && !contentType.includes(",") && !otherCharset.test(contentType);
 

@@ -1,4 +1,4 @@
-// The metrics of the body-transform plugin, each declared here alone: name, help, labels.
+// Declares the metrics of the body-transform plugin: name, help, labels. No other file declares them.
 import type { Counter, Metrics } from "../../src/plugin-api/contract.ts";
 
 type Direction = "request" | "response";

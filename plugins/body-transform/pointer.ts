@@ -1,22 +1,24 @@
-// JSON Pointer (RFC 6901).
+// Parses JSON Pointers (RFC 6901), and finds member names that are dangerous in JavaScript.
 
 const maxTokens = 32;
 
-/** @returns the reference tokens; undefined when it is none, or points at the whole */
+/**
+ * @returns the reference tokens; undefined for invalid text, for the whole document, and for over `maxTokens` tokens
+ */
 export function tokensOf(pointer: string): readonly string[] | undefined {
   if (!/^(?:\/(?:[^/~]|~[01])*)+$/u.test(pointer)) return undefined;
   const tokens = pointer.slice(1).split("/");
   if (tokens.length > maxTokens) return undefined;
-  // Section 4: in this order, so that ~01 is ~1.
+  // Section 4 requires this order: ~01 must become ~1.
   return tokens.map((token) => token.replaceAll("~1", "/").replaceAll("~0", "~"));
 }
 
-/** Members by which a service in JavaScript that copies them changes what all its objects have. */
+/** A service in JavaScript that copies these members changes the prototype of its objects. */
 const polluting = new Set(["__proto__", "constructor", "prototype"]);
 
 export const isPolluting = (name: string): boolean => polluting.has(name);
 
-/** @returns whether JSON has such a member at any depth */
+/** @returns whether the value has such a member at any depth */
 export function pollutes(value: unknown): boolean {
   if (typeof value !== "object" || value === null) return false;
   return Object.entries(value).some(([name, member]) => isPolluting(name) || pollutes(member));

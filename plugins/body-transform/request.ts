@@ -1,4 +1,4 @@
-// The request's way: to change its body, or to refuse it.
+// Handles requests: changes the body, or refuses the request.
 import {
   type Exchange,
   type ErrorCode,
@@ -15,7 +15,7 @@ import { isJson, isPlain } from "./media-type.ts";
 import { type Counters, countersOf } from "./metrics.ts";
 import type { BodyTransformOptions } from "./options.ts";
 
-/** They are of the bytes that were sent (RFC 9530). */
+/** Digests of the original bytes (RFC 9530); they no longer hold after a change. */
 export const digests = ["content-digest", "repr-digest", "digest", "content-md5"];
 
 const reject = (code: ErrorCode, detail: string): Verdict => ({
@@ -70,7 +70,7 @@ export function onRequest(
     return exchange.readBody(maxBodyBytes).then(
       (body) => change(exchange, body),
       (error: unknown) => {
-        // It is gone by then: whatever the policy says of failures, nothing could go on.
+        // The body has been consumed: whatever `onFailure` says, the request cannot go on.
         if (!(error instanceof GatewayError)) throw error;
         counters.refused.inc();
         return { action: "reject", error };

@@ -1,5 +1,5 @@
-// The response's way: its body is taken in before the head goes out, so that what cannot be changed is a 502 and no half
-// answer.
+// Handles responses: reads the body before the head goes out, so that a body that cannot be changed becomes a 502
+// instead of half an answer.
 import { promisify } from "node:util";
 import zlib from "node:zlib";
 import {
@@ -28,7 +28,7 @@ const decoders: ReadonlyMap<string, Decode> = new Map<string, Decode>([
   ["zstd", promisify<Buffer, zlib.ZstdOptions, Buffer>(zlib.zstdDecompress)],
 ]);
 
-/** Bodies that are taken in on all routes, by their longest. */
+/** Bound on bodies held at one time over all routes; each counts with its route's `maxBodyBytes`. */
 const maxHeldBytes = 134_217_728;
 let heldBytes = 0;
 
@@ -46,7 +46,7 @@ async function plainBody(response: ExchangeResponse, maxBytes: number): Promise<
   }
 }
 
-/** The bytes are no longer those that the service has a tag for (RFC 9110 section 8.8.1). */
+/** The bytes are no longer those that the service's strong tag stands for (RFC 9110 section 8.8.1). */
 function weaken(fields: Fields): void {
   const tag = fields.get("etag");
   if (tag !== undefined && !tag.startsWith("W/")) fields.set("ETag", `W/${tag}`);
@@ -57,13 +57,13 @@ function describeChanged(fields: Fields): void {
   weaken(fields);
 }
 
-/** A 304 says the tag that the client asked by, and its 200 had. */
+/** A 304 must carry the tag that the client asked with, which its 200 had in weak form. */
 function describeUnchanged({ request }: Exchange, { fields }: ExchangeResponse): void {
   const tag = fields.get("etag");
   if (tag !== undefined && request.fields.get("if-none-match")?.includes(`W/${tag}`) === true) weaken(fields);
 }
 
-/** A part of a body cannot be changed, and shows what would be taken out. */
+/** A part of a body cannot be changed, and could show what would be removed. */
 const isPart = ({ status, fields }: ExchangeResponse): boolean =>
   status === 206 || fields.has("content-range");
 

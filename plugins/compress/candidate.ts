@@ -1,23 +1,23 @@
-// Which responses have a body that may be compressed at all, whoever asks.
+// Decides which responses have a body that may be compressed, whoever asks.
 import type { Exchange, ExchangeResponse, Fields } from "../../src/plugin-api/contract.ts";
 import { compileTypes } from "./media-types.ts";
 import type { CompressOptions } from "./options.ts";
 
 export type Candidate =
-  /** Never. */
+  /** Never compressed. */
   | "no"
-  /** Too short to be worth it. */
+  /** Too short to be worth compressing. */
   | "small"
   | "yes";
 
 /**
- * Digests and signatures are of the bytes as they are (RFC 9530 sections 2 and 3, RFC 9421): whoever sends one wants it to
- * hold at the client.
+ * Digests and signatures cover the bytes as they are (RFC 9530 sections 2 and 3, RFC 9421). A service that sends one
+ * wants it to hold at the client.
  */
 const overBytes = ["content-digest", "repr-digest", "digest", "content-md5", "signature-input"];
 const digestTrailer = /digest|content-md5|signature/i;
 
-/** RFC 9111 sections 5.2.1.6 and 5.2.2.6. Within a quoted string it is none, and holds all the same. */
+/** RFC 9111 sections 5.2.1.6 and 5.2.2.6. In a quoted string it is no directive, but it is obeyed all the same. */
 const noTransform = /(?:^|[\s,])no-transform(?:$|[\s,;=])/i;
 
 const forbids = (fields: Fields): boolean => noTransform.test(fields.get("cache-control") ?? "");

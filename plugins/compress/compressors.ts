@@ -1,21 +1,21 @@
-// The streams that compress: made for one body each, at most a number at once, as each takes memory and threads are few.
+// Makes the compressing streams, one per body. Their number is bounded: each takes memory, and threads are few.
 import type { Duplex } from "node:stream";
 import zlib, { constants } from "node:zlib";
 import type { Coding } from "./negotiation.ts";
 import type { CompressOptions } from "./options.ts";
 import { ShortBody, shortBytes } from "./short-body.ts";
 
-/** As Node's streams of zlib have it. */
+/** A compressing stream as Node's zlib makes them. */
 export type Compressor = Duplex & { readonly bytesWritten: number };
 
-/** @param bytes of the body, as far as known: then nobody waits for its pieces */
+/** @param bytes length of the body; undefined = not known. With a length, no piece is flushed early */
 type Make = (bytes: number | undefined) => Compressor;
 
-/** Bits of a window that holds the whole body, where that is short: the rest would be memory for nothing. */
+/** log2 of a window that just holds a short body: a larger one would waste memory. */
 const windowOf = (bytes: number | undefined, most: number): number =>
   bytes === undefined ? most : Math.max(12, Math.min(most, Math.ceil(Math.log2(bytes + 1))));
 
-/** Bytes of each piece that comes out: a short body is one, and takes no 16 KiB for it. */
+/** Size of each output chunk: a short body fits into one and needs no 16 KiB for it. */
 const outputOf = (bytes: number | undefined): { chunkSize?: number } =>
   bytes === undefined || bytes > shortBytes ? {} : { chunkSize: Math.max(512, bytes >> 2) };
 
@@ -57,14 +57,14 @@ const makers: Readonly<Record<Coding, (level: number) => Make>> = {
       params: {
         [constants.BROTLI_PARAM_QUALITY]: quality,
         [constants.BROTLI_PARAM_LGWIN]: windowOf(bytes, 18),
-        // Without a hint, or with a large one, it takes tables of 4 MiB.
+        // Without a hint, or with a large one, Brotli allocates tables of 4 MiB.
         [constants.BROTLI_PARAM_SIZE_HINT]: Math.min(bytes ?? maxHint, maxHint),
       },
     }),
     stream: zlib.createBrotliCompress,
     whole: zlib.brotliCompressSync,
   }),
-  // Its window is far below the 8 MiB that clients must take (RFC 9659 section 3).
+  // The window is far below the 8 MiB that clients must support (RFC 9659 section 3).
   zstd: maker<zlib.ZstdOptions>({
     options: (level, bytes) => ({
       ...outputOf(bytes),
@@ -79,7 +79,7 @@ const makers: Readonly<Record<Coding, (level: number) => Make>> = {
   }),
 };
 
-/** Those of all routes. */
+/** Counts the active streams over all routes. */
 export class Compressors {
   #active = 0;
 
@@ -87,7 +87,7 @@ export class Compressors {
     return this.#active;
   }
 
-  /** @returns undefined when there are `maxConcurrent` already; else its place is free again when it closes */
+  /** @returns undefined when `maxConcurrent` are active; the place is free again when the stream closes */
   take(make: Make, bytes: number | undefined, maxConcurrent: number): Compressor | undefined {
     if (this.#active >= maxConcurrent) return undefined;
     const compressor = make(bytes);

@@ -1,4 +1,4 @@
-// What a coding changes in the head of a response.
+// Adjusts the head of a response to its content coding.
 import type { ExchangeRequest, ExchangeResponse, Fields } from "../../src/plugin-api/contract.ts";
 import type { Coding } from "./negotiation.ts";
 
@@ -10,7 +10,9 @@ export function varyByCoding(fields: Fields): void {
     fields.set("Vary", `${vary}, Accept-Encoding`);
 }
 
-/** The bytes are others than the service's: its strong tag is not theirs (RFC 9110 section 8.8.1). */
+/**
+ * The compressed bytes differ from the service's, so its strong tag does not hold for them (RFC 9110 section 8.8.1).
+ */
 function weaken(fields: Fields): void {
   const tag = fields.get("etag");
   if (tag !== undefined && !tag.startsWith("W/")) fields.set("ETag", `W/${tag}`);
@@ -19,14 +21,15 @@ function weaken(fields: Fields): void {
 export function describeCoding({ fields }: ExchangeResponse, coding: Coding): void {
   fields.set("Content-Encoding", coding);
   fields.delete("content-length");
-  // Ranges would be of what the service has.
+  // Range requests would refer to the service's bytes.
   fields.delete("accept-ranges");
   weaken(fields);
 }
 
 /**
- * A 304 brings what caches keep up to date (RFC 9111 section 3.2). Where it names fields to vary by, ours is one; where
- * it names none, those stay that are kept. Its tag is the one that the client has asked by (RFC 9110 section 15.4.5).
+ * Adjusts a 304, whose fields update those that caches keep (RFC 9111 section 3.2). If it has Vary, Accept-Encoding
+ * must be in it; without one, the stored Vary stays. Its tag must be the one that the client asked with (RFC 9110
+ * section 15.4.5).
  */
 export function describeUnchanged(request: ExchangeRequest, { fields }: ExchangeResponse): void {
   if (fields.has("vary")) varyByCoding(fields);

@@ -1,4 +1,4 @@
-// The compress plugin: bodies in the best content coding that a client takes (RFC 9110 section 12.5.3).
+// The compress plugin: sends bodies in the best content coding that the client accepts (RFC 9110 section 12.5.3).
 import {
   definePlugin,
   type Exchange,
@@ -19,7 +19,7 @@ const digestTrailers = (name: string): boolean => /digest|content-md5/.test(name
 
 type Send = (response: ExchangeResponse, compressor: Compressor) => void;
 
-/** Sends the body through, counts it, and leaves out what no longer holds at its end. */
+/** Sends the body through the compressor, counts bytes, and removes digest trailers, which no longer hold. */
 function createSend({ metrics }: Services, { pattern }: RouteInfo): Send {
   const counter = bytesTotal(metrics);
   const plain = counter(pattern, "plain");
@@ -63,13 +63,13 @@ function onResponse(
     const candidate = candidateOf(exchange, response);
     if (candidate === "no") return;
     const { coding, refusesPlain } = choiceOf(request.fields.get("accept-encoding"));
-    // What is short may still go out in a coding, to whoever takes nothing else.
+    // Vary is also set for short bodies: a client that refuses plain bodies gets them compressed.
     varyByCoding(response.fields);
     if (coding === undefined || request.httpVersion === "1.0") return;
     if (candidate === "small" && !refusesPlain) return;
     const isHead = request.method === "HEAD";
     if (isSecret(exchange, response)) return isHead ? undefined : left(exchange, "credentials");
-    // Its length and strong tag are of no answer that GET gets (RFC 9110 sections 8.6 and 9.3.2).
+    // Length and strong tag would be those of no answer that GET gives (RFC 9110 sections 8.6 and 9.3.2).
     if (isHead) return describeCoding(response, coding);
     const length = response.fields.get("content-length");
     const bytes = length === undefined ? undefined : Number(length);
@@ -86,7 +86,7 @@ export const compress = definePlugin({
   name: "compress",
   version: "1.0.0",
   apiVersion: 1,
-  // Sees a response behind those that change its body (body-transform), and before the cache, which keeps each coding by Vary.
+  // After body-transform, which changes the body, and before the cache, which keeps each coding by Vary.
   priority: 51,
   security: false,
   failMode: "open",

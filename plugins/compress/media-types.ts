@@ -1,4 +1,4 @@
-// Which media types (RFC 9110 section 8.3.1) are compressed.
+// Decides which media types (RFC 9110 section 8.3.1) are compressed.
 import { tokenCharacter } from "../../src/language/field-name.ts";
 import { boundedCache } from "../../src/plugin-api/contract.ts";
 
@@ -6,10 +6,12 @@ const token = `${tokenCharacter}+`;
 
 export const typePattern = new RegExp(`^(?:\\*/\\*|${token}/(?:\\*\\+${token}|\\*|${token}))$`);
 
-/** Messages that are waited for one by one: a coding would hold them up, or gives nothing as they have one of their own. */
+/**
+ * Streams whose messages are awaited one by one: a coding would delay them, or save nothing where they have their own.
+ */
 const streamed = /^(?:text\/event-stream|multipart\/x-mixed-replace|application\/(?:grpc|connect\+).*)$/;
 
-/** A service has few media types; whatever else it sends is pushed out. */
+/** A service has few media types; the cache is bounded in case it sends many. */
 const remembered = 256;
 const maxRememberedLength = 128;
 
@@ -19,7 +21,7 @@ function takes(range: string, essence: string): boolean {
   return suffix !== undefined && essence.startsWith(`${before}/`) && essence.endsWith(suffix);
 }
 
-/** @param ranges as policies write them @returns whether a Content-Type is among them */
+/** @param ranges as policies write them @returns a function: whether a Content-Type matches one of them */
 export function compileTypes(ranges: readonly string[]): (contentType: string) => boolean {
   const lower = ranges.map((range) => range.toLowerCase());
   const known = boundedCache<"yes" | "no">(remembered);

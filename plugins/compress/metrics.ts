@@ -1,4 +1,4 @@
-// The metrics of the compress plugin, each declared here alone: name, help, labels.
+// Declares the metrics of the compress plugin: name, help, labels. No other file declares them.
 import type { Counter, Metrics } from "../../src/plugin-api/contract.ts";
 
 export type Result = "zstd" | "br" | "gzip" | "busy" | "credentials";

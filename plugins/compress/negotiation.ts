@@ -1,28 +1,28 @@
-// Which content coding a client gets, by its Accept-Encoding (RFC 9110 section 12.5.3).
+// Chooses a client's content coding by its Accept-Encoding (RFC 9110 section 12.5.3).
 import { tokenCharacter } from "../../src/language/field-name.ts";
 import { boundedCache } from "../../src/plugin-api/contract.ts";
 
 export type Coding = "zstd" | "br" | "gzip";
 
 export interface Choice {
-  /** undefined = none of ours, or it would rather have none. */
+  /** undefined = the client accepts none of these, or prefers no coding. */
   readonly coding: Coding | undefined;
-  /** Whether it takes no body without a coding (`identity;q=0`, `*;q=0`). */
+  /** Whether the client refuses a body without a coding (`identity;q=0`, `*;q=0`). */
   readonly refusesPlain: boolean;
 }
 
 const member = new RegExp(`^(${tokenCharacter}+)(?:[ \\t]*;[ \\t]*q=(0(?:\\.\\d{0,3})?|1(?:\\.0{0,3})?))?$`);
 
-/** Browsers send a handful of values in all. */
+/** Browsers send only a handful of different values. */
 const remembered = 256;
 const maxRememberedLength = 128;
 
-/** Members that cannot be read ask for nothing; of one that is there twice the last counts. */
+/** Parses the weights. Malformed members are ignored; of a coding named twice the last weight counts. */
 function weights(value: string): ReadonlyMap<string, number> {
   const found = new Map<string, number>();
   for (const text of value.toLowerCase().split(",")) {
     const [, name, q = "1"] = member.exec(text.trim()) ?? [];
-    // Section 8.4.1.3: the same coding.
+    // Section 8.4.1.3: x-gzip is the same coding as gzip.
     if (name !== undefined) found.set(name === "x-gzip" ? "gzip" : name, Number(q));
   }
   return found;
@@ -37,7 +37,7 @@ function choose(value: string, codings: readonly Coding[]): Choice {
     const weight = asked.get(coding) ?? others ?? 0;
     if (weight > bestWeight) [best, bestWeight] = [coding, weight];
   }
-  // Not named, it is what there is when nothing else is: a coding that is asked for comes first.
+  // `identity` without a weight is only the fallback: any accepted coding is preferred.
   const plain = asked.get("identity") ?? (others === 0 ? 0 : undefined);
   return {
     coding: plain !== undefined && plain > bestWeight ? undefined : best,
@@ -45,10 +45,10 @@ function choose(value: string, codings: readonly Coding[]): Choice {
   };
 }
 
-/** Who says nothing takes any coding by the RFC, and in practice is a program that knows none. */
+/** By the RFC, no field means any coding; in practice such a client is a program that knows none. */
 const unasked: Choice = { coding: undefined, refusesPlain: false };
 
-/** @param codings best first */
+/** @param codings in order of preference */
 export function compileChoice(codings: readonly Coding[]): (acceptEncoding: string | undefined) => Choice {
   const known = boundedCache<Choice>(remembered);
   return function choiceOf(acceptEncoding) {

@@ -1,15 +1,15 @@
-// BREACH: who can put text of their own beside a secret, and see how long the compressed answers are, reads the secret
-// letter by letter. So no answer is compressed that may hold a caller's secret, unless the route says so.
+// Prevents BREACH: an attacker who can place text beside a secret and see the length of compressed answers guesses it
+// letter by letter. So answers that may hold a caller's secret are not compressed, unless the route allows it.
 import type { Exchange, ExchangeResponse } from "../../src/plugin-api/contract.ts";
 import type { CompressOptions } from "./options.ts";
 
-/** Of `Identity.method`: a page of another site cannot have a browser send these. */
+/** Values of `Identity.method` whose credential a page of another site cannot make a browser send. */
 const explicitMethods = new Set(["api-key", "jwt", "introspection"]);
 const explicitScheme = /^(?:bearer|dpop) /i;
 
 type IsSecret = (exchange: Exchange, response: ExchangeResponse) => boolean;
 
-/** What browsers send along by themselves, and what begins a session. */
+/** Credentials that browsers send by themselves, and answers that begin a session. */
 function isImplicit(exchange: Exchange, { fields }: ExchangeResponse): boolean {
   const { request, client, identity } = exchange;
   if (request.ownedCookies !== undefined || request.fields.has("cookie") || fields.has("set-cookie"))

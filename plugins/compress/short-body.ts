@@ -1,8 +1,8 @@
-// A short body is compressed in one go, once it is there: a stream of zlib costs as much again for memory and threads, and
-// this holds nothing up for longer than half a millisecond.
+// Compresses a short body in one synchronous call once it is complete. A zlib stream would double the cost (memory,
+// threads); the call blocks the event loop for at most half a millisecond.
 import { type Duplex, Transform, type TransformCallback } from "node:stream";
 
-/** Its length is announced: to wait for its end is no wait for something else. */
+/** Only for bodies with a Content-Length: their end comes soon, so waiting for it delays nothing else. */
 export const shortBytes = 32_768;
 
 export class ShortBody extends Transform {
@@ -12,7 +12,9 @@ export class ShortBody extends Transform {
   readonly #whole: (body: Buffer) => Buffer;
   readonly #stream: () => Duplex;
 
-  /** @param whole compresses it. @param stream what one goes through that is longer than it was announced */
+  /**
+   * @param whole compresses the whole body @param stream makes the stream for a body that gets longer than announced
+   */
   constructor(whole: (body: Buffer) => Buffer, stream: () => Duplex) {
     super();
     this.#whole = whole;
@@ -24,7 +26,7 @@ export class ShortBody extends Transform {
     if (this.#streaming !== undefined) return void this.#streaming.write(chunk, done);
     this.#chunks.push(chunk);
     if (this.bytesWritten <= shortBytes) return done();
-    // A plugin has made it longer on its way.
+    // Another plugin has made the body longer than announced.
     this.#streaming = this.#stream().on("data", (bytes: Buffer) => this.push(bytes));
     this.#streaming.on("error", (error) => this.destroy(error));
     this.#streaming.write(Buffer.concat(this.#chunks), done);

@@ -1,5 +1,5 @@
-// Lines of the Combined Log Format, and behind it: request id, milliseconds, end, and of a slow request the time of each
-// plugin. No text of a client's ends an item or the line: what could is written as `\xHH`, as nginx does.
+// Writes lines of the Combined Log Format, followed by request id, milliseconds, end, and for a slow request each
+// plugin's time. Client text cannot end an item or the line: such characters are written as `\xHH`, as nginx does.
 import type { Exchange, Outcome, RouteInfo } from "../../src/plugin-api/contract.ts";
 import type { AccessLine, LineExtra } from "./members.ts";
 import type { LoggingOptions } from "./options.ts";
@@ -13,7 +13,7 @@ export function compileClfLine(options: LoggingOptions, _route: RouteInfo, redac
   const client = keepLast(redaction.shown("clientIp", bare));
   const user = redaction.shown("userId", bare);
   const agent = keepLast(redaction.shown("userAgent", quoted));
-  // An item of the request line: spaces part these.
+  // Part of the request line, whose items are separated by spaces.
   const path = redaction.shown("path", (value) => clfText(value, true));
   const time = createClfTime();
   const query = ({ request }: Exchange): string =>
@@ -32,10 +32,10 @@ export function compileClfLine(options: LoggingOptions, _route: RouteInfo, redac
   };
 }
 
-/** Three digits, as readers want them, where the client left before there were any: nginx's for that. */
+/** Readers expect three digits. If the client left before there was a status: 499, as nginx writes. */
 const status = ({ status: sent }: Outcome): number => (sent === 0 ? 499 : sent);
 
-/** Only where `headers` asks for it. */
+/** Present only when the `headers` option includes it. */
 function refererOf(extra: LineExtra | undefined): string {
   return extra?.requestHeaders?.find(([name]) => name === "referer")?.[1] ?? "";
 }

@@ -1,5 +1,5 @@
-// Lines by the Elastic Common Schema 8.11, with dotted names, as ECS loggers write them. What it has no name for is under
-// `outrigger.`.
+// Writes lines by the Elastic Common Schema 8.11, with dotted names as ECS loggers write them. Members without a name
+// in the schema go under `outrigger.`.
 import { isIP } from "node:net";
 import type { Fleet, RouteInfo } from "../../src/plugin-api/contract.ts";
 import { type AccessLine, compileMembers, type Member } from "./members.ts";
@@ -48,18 +48,18 @@ export function compileEcsLine(
 }
 
 function ecsMember([name, value]: Member): string {
-  // Of a client that left before there was any: the field is a number of HTTP.
+  // 0 = the client left before there was a status; the schema allows only HTTP statuses here.
   if (name === "status" && value === 0) return "";
   if (name === "host" && typeof value === "string") {
     const { host, port } = partsOfHost(value);
     return `,"url.domain":${jsonText(host)}${port === undefined ? "" : `,"url.port":${port}`}`;
   }
-  // Nanoseconds.
+  // event.duration is in nanoseconds.
   if (name === "durationMs") return `,"event.duration":${Math.round((value as number) * 1_000_000)}`;
-  // Without its mark.
+  // url.query excludes the question mark.
   if (name === "query") return `,"url.query":${jsonText(String(value).slice(1))}`;
   const member = `,"${nameOf(name)}":${ecsValue(value)}`;
-  // The field of that type takes nothing but addresses.
+  // client.ip has a type that accepts only addresses.
   return name === "clientIp" && isIP(String(value)) !== 0
     ? `${member},"client.ip":${jsonText(String(value))}`
     : member;

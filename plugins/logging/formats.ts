@@ -1,4 +1,4 @@
-// The formats of a line, by the name that `OUTRIGGER_LOG_FORMAT` gives them.
+// Selects the format of a line by the name in `OUTRIGGER_LOG_FORMAT`.
 import type { Fleet, LogFormat, RouteInfo } from "../../src/plugin-api/contract.ts";
 import { compileClfLine } from "./clf.ts";
 import { compileEcsLine } from "./ecs.ts";
@@ -8,7 +8,7 @@ import type { LoggingOptions } from "./options.ts";
 import { compileOtelLine } from "./otel.ts";
 import { compileRedaction } from "./redact.ts";
 
-/** Compiles the lines of one route; what is redacted is the same in each. */
+/** Compiles the lines of one route; redaction is the same in every format. */
 export function compileFormat(
   format: LogFormat,
   options: LoggingOptions,

@@ -1,5 +1,5 @@
-// The logging plugin: one access-log line for every exchange, whatever became of it, and the fields that let a
-// client quote it (X-Request-Id, X-Response-Time).
+// The logging plugin: writes one access-log line for every exchange, whatever its outcome, and sets the fields by which
+// a client can refer to it (X-Request-Id, X-Response-Time).
 import {
   definePlugin,
   note,
@@ -28,7 +28,7 @@ export const logging = definePlugin({
   name: "logging",
   version: "1.0.0",
   apiVersion: 1,
-  // First in, last out: it sees refused requests too, and the response as the client gets it.
+  // First in, last out: it also sees refused requests, and the response as the client gets it.
   priority: 5,
   security: false,
   failMode: "open",
@@ -44,7 +44,7 @@ export const logging = definePlugin({
     const format = accessLog.format ?? "json";
     const line = compileFormat(format, options, route, fleet);
     const appendLine = options.stream ? state.open(options.streamMaxEntries) : undefined;
-    // Who reads the stream (`outrigger logs`) knows that format alone.
+    // The reader of the stream (`outrigger logs`) understands only JSON.
     const streamLine = format === "json" ? line : compileFormat("json", options, route, fleet);
     const extraOf = extrasOf(options);
 
@@ -75,7 +75,7 @@ export const logging = definePlugin({
   },
 });
 
-/** @returns what lines have beside their members; undefined where no line has anything */
+/** @returns a function that gives a line's extra parts; undefined when no line of the route has any */
 function extrasOf({
   headers,
   slowMs,
@@ -88,7 +88,7 @@ function extrasOf({
   };
 }
 
-/** Notes the chosen fields while they are as the client sent them and as it gets them. */
+/** Notes the chosen fields: request fields as the client sent them, response fields as the client gets them. */
 function withHeaders(hooks: Hooks, pick: ReturnType<typeof compileFieldPicker>): Hooks {
   const noteRequest = (exchange: Exchange): LoggedFields => {
     const fields = { requestHeaders: pick(exchange.request.fields), responseHeaders: undefined };
@@ -100,7 +100,7 @@ function withHeaders(hooks: Hooks, pick: ReturnType<typeof compileFieldPicker>):
     onRequest: (exchange) => void noteRequest(exchange),
     onResponse(exchange, response) {
       const done = hooks.onResponse?.(exchange, response);
-      // Requests refused before the request phase come here first.
+      // A request refused before the request phase arrives here without a note.
       const fields = fieldsNote.get(exchange) ?? noteRequest(exchange);
       fields.responseHeaders = pick(response.fields);
       return done;

@@ -1,7 +1,7 @@
-// How grave a line is.
+// Decides the level of a line.
 import type { Outcome } from "../../src/plugin-api/contract.ts";
 
-/** pino's numbers of the levels, and those at which nothing is left out or nothing is written. */
+/** pino's numbers of the levels, and `silent` above all of them. */
 export const levelNumbers = { trace: 10, debug: 20, info: 30, warn: 40, error: 50, silent: 100 } as const;
 
 export const levelNames: Readonly<Record<number, string>> = { 30: "info", 40: "warn", 50: "error" };
@@ -9,7 +9,7 @@ export const levelNames: Readonly<Record<number, string>> = { 30: "info", 40: "w
 /** UNKNOWN, DEADLINE_EXCEEDED, INTERNAL, UNAVAILABLE, DATA_LOSS. */
 const grpcFaults = new Set([2, 4, 13, 14, 15]);
 
-/** `error` for what the service or the sidecar did wrong, `warn` for what the client did or what was cut off, else `info`. */
+/** `error` for faults of the service or the sidecar, `warn` for faults of the client and cut exchanges, else `info`. */
 export function levelOf(outcome: Outcome): number {
   if (outcome.grpcStatus !== undefined && outcome.grpcStatus !== 0)
     return grpcFaults.has(outcome.grpcStatus) ? levelNumbers.error : levelNumbers.warn;

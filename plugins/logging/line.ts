@@ -1,5 +1,5 @@
-// The access-log line as `json`: one document in pino's shape, put together as text. The members are an allow-list;
-// whatever came from outside goes through `jsonText`.
+// Writes the access-log line as `json`: one document in pino's shape, concatenated as text. The members are an
+// allow-list; everything from outside goes through `jsonText`.
 import type { Exchange, Fleet, GatewayError, Outcome, RouteInfo } from "../../src/plugin-api/contract.ts";
 import { type AccessLine, type LineExtra, type PluginTimes, systemCodeOf } from "./members.ts";
 import type { LoggingOptions } from "./options.ts";
@@ -55,7 +55,7 @@ type Texts = ReturnType<typeof compileTexts>;
 
 const textsByRedaction = new WeakMap<Redaction, Texts>();
 
-/** What lines in a row have in common is kept as text, whatever their routes: of thousands each is asked for seldom. */
+/** Cached across routes: each of thousands of routes is asked seldom, but consecutive lines have much in common. */
 function textsOf(redaction: Redaction): Texts {
   let texts = textsByRedaction.get(redaction);
   if (texts === undefined) textsByRedaction.set(redaction, (texts = compileTexts(redaction)));
@@ -79,7 +79,7 @@ function compileTexts(redaction: Redaction) {
   };
 }
 
-/** What became of the exchange, where there is something to say. */
+/** Members about the outcome that only some exchanges have. */
 function courseMembers(exchange: Exchange, outcome: Outcome): string {
   const { upgrade } = exchange.request;
   let members = "";
@@ -99,7 +99,7 @@ function courseMembers(exchange: Exchange, outcome: Outcome): string {
   return members;
 }
 
-/** Level and time. */
+/** Writes level and time; the text is kept while neither changes. */
 function createStart(): (nowMs: number, level: number) => string {
   const isoTime = createIsoTime();
   let lastMs = Number.NaN;
@@ -115,7 +115,7 @@ function createStart(): (nowMs: number, level: number) => string {
   };
 }
 
-/** Method, status and end. */
+/** Writes method, status and end; the text is kept while none changes. */
 function createResult(): (method: string, outcome: Outcome) => string {
   let lastMethod = "";
   let lastStatus = 0;

@@ -1,29 +1,29 @@
-// What a line says, apart from how a format writes it. `json` writes the same members by a faster way (line.ts).
+// Collects the members of a line, independent of the format. `json` writes the same members by a faster way (line.ts).
 import type { Exchange, GatewayError, Outcome, RouteInfo } from "../../src/plugin-api/contract.ts";
 import type { LoggingOptions } from "./options.ts";
 import type { HidableMember, PickedFields, Redaction } from "./redact.ts";
 
-/** What not every line has. */
+/** Parts that only some lines have. */
 export interface LineExtra {
   readonly requestHeaders?: PickedFields | undefined;
   readonly responseHeaders?: PickedFields | undefined;
-  /** Milliseconds of each plugin; of a slow request. */
+  /** Milliseconds per plugin; only for slow requests. */
   readonly pluginMs?: PluginTimes | undefined;
 }
 
 export type PluginTimes = readonly (readonly [plugin: string, ms: number])[];
 
-/** One format's writing of a route's lines. @param level pino's number */
+/** Writes one line of a route in one format. @param level pino's number */
 export type AccessLine = (exchange: Exchange, outcome: Outcome, level: number, extra?: LineExtra) => string;
 
-/** Name as `json` has it, and value. */
+/** Name as in the `json` format, and value. */
 export type Member = readonly [name: string, value: string | number | PickedFields | PluginTimes];
 
 const asIs = (value: string): string => value;
 
 /**
- * Those of one exchange that are there and depend on it. Neither level nor times; no origin.
- * @returns values as they may be shown, not yet as a format writes them
+ * Collects the members that depend on the exchange and are present. Level, time and origin are left to the format.
+ * @returns values already redacted, not yet encoded for a format
  */
 export function compileMembers(
   options: LoggingOptions,
@@ -68,7 +68,7 @@ export function compileMembers(
   };
 }
 
-/** What became of the exchange, where there is something to say. */
+/** Members about the outcome that only some exchanges have. */
 function addCourse(members: Member[], exchange: Exchange, outcome: Outcome): void {
   const add = (name: string, value: string | number | undefined): void => {
     if (value !== undefined) members.push([name, value]);
@@ -90,7 +90,7 @@ function addCourse(members: Member[], exchange: Exchange, outcome: Outcome): voi
   add("errorCause", systemCodeOf(error));
 }
 
-/** The system's code behind an error; never messages, which may quote what they failed on. */
+/** The system's error code behind an error. Messages are never used: they may quote the data that they failed on. */
 export function systemCodeOf(error: GatewayError | undefined): string | undefined {
   const cause = error?.cause;
   const code = cause instanceof Error && "code" in cause ? cause.code : undefined;

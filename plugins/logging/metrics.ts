@@ -1,4 +1,4 @@
-// The metrics of the logging plugin, each declared here alone: name, help, labels.
+// Declares the metrics of the logging plugin: name, help, labels. No other file declares them.
 import type { Counter, Metrics } from "../../src/plugin-api/contract.ts";
 
 export const streamDropped = (metrics: Metrics): ((reason: string) => Counter) =>

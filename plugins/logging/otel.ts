@@ -1,5 +1,5 @@
-// Lines as OTLP's JSON, one export request of one record each, as the file exporter of the OpenTelemetry protocol writes
-// them and the collector's `otlpjsonfile` receiver reads them. Attributes by the semantic conventions for HTTP.
+// Writes lines as OTLP JSON, one export request with one record each: the form of OpenTelemetry's file exporter, which
+// the collector's `otlpjsonfile` receiver reads. Attributes follow the semantic conventions for HTTP.
 import type { Fleet, RouteInfo } from "../../src/plugin-api/contract.ts";
 import { type AccessLine, compileMembers, type Member } from "./members.ts";
 import type { LoggingOptions } from "./options.ts";
@@ -19,12 +19,12 @@ const nameOf = createNames({
   userAgent: "user_agent.original",
   grpcStatus: "rpc.grpc.status_code",
   error: "error.type",
-  // As in spans.
+  // The same names as in spans.
   cacheStatus: "outrigger.cache",
   upstreamMs: "outrigger.upstream_wait_ms",
 });
 
-/** pino's numbers to those of the data model of logs. */
+/** Maps pino's level numbers to severity numbers of OpenTelemetry's log data model. */
 const severities: Readonly<Record<number, number>> = { 30: 9, 40: 13, 50: 17 };
 
 export function compileOtelLine(
@@ -58,17 +58,17 @@ export function compileOtelLine(
   };
 }
 
-// Names of plugins and of fields to be logged are plain, too.
+// Keys need no escaping: names of plugins and of logged fields are plain, too.
 const attribute = (key: string, value: string): string => `{"key":"${key}","value":{${value}}}`;
 const text = (key: string, value: string): string => attribute(key, `"stringValue":${jsonText(value)}`);
 
 function number(key: string, value: number): string {
-  // 64-bit integers are text in OTLP's JSON.
+  // OTLP JSON writes 64-bit integers as text.
   return attribute(key, Number.isSafeInteger(value) ? `"intValue":"${value}"` : `"doubleValue":${value}`);
 }
 
 function attributesOf([name, value]: Member): string[] {
-  // In the record itself.
+  // These are fields of the record itself.
   if (name === "traceId" || name === "spanId") return [];
   if (name === "status" && value === 0) return [];
   if (name === "host" && typeof value === "string") {
@@ -80,13 +80,13 @@ function attributesOf([name, value]: Member): string[] {
   if (name === "responseHeaders") return headers("http.response.header.", value as PickedFields);
   const key = nameOf(name);
   if (typeof value === "string") return [text(key, value)];
-  // A number may be whole in one line and not in the next: durations are never integers.
+  // Durations are always doubles: otherwise the type would change when a duration happens to be whole.
   if (typeof value === "number")
     return [name.endsWith("Ms") ? attribute(key, `"doubleValue":${value}`) : number(key, value)];
   return value.map(([plugin, ms]) => attribute(`${key}.${plugin}`, `"doubleValue":${ms}`));
 }
 
-/** Values of a field are a list, by the convention. */
+/** By the convention, the value of a header attribute is a list. */
 function headers(prefix: string, fields: PickedFields): string[] {
   return fields.map(([name, value]) =>
     attribute(`${prefix}${name}`, `"arrayValue":{"values":[{"stringValue":${jsonText(value)}}]}`),

@@ -1,4 +1,4 @@
-// What the access log must not show, in whatever format: credentials, and what the options name.
+// Redacts what the access log must not show, in every format: credentials, and what the options name.
 import { fieldKey, type Fields, type RouteInfo } from "../../src/plugin-api/contract.ts";
 import { compileQueryRedaction, redacted, secretNames, urlFields } from "../../src/language/redaction.ts";
 import type { LoggingOptions } from "./options.ts";
@@ -7,17 +7,17 @@ import type { LoggingOptions } from "./options.ts";
 export type HidableMember = "path" | "host" | "clientIp" | "userId" | "credentialId" | "userAgent";
 
 export interface Redaction {
-  /** @param encode how the format writes a text @returns how it writes this member */
+  /** @param encode how the format writes a text @returns a function that writes this member, redacted if hidden */
   shown(member: HidableMember, encode: (value: string) => string): (value: string) => string;
-  /** Of a query with its `?`. */
+  /** Redacts a query; takes and gives it with its `?`. */
   readonly query: (query: string) => string;
-  /** Names of fields, as they are looked up. */
+  /** Names of secret fields, in the form of `fieldKey`. */
   readonly secrets: ReadonlySet<string>;
 }
 
 let latest: { readonly hides: string; readonly redaction: Redaction } | undefined;
 
-/** Routes of a policy hide the same but for a few: those that follow each other share what is compiled of it. */
+/** Most routes of a policy hide the same names: consecutive routes share the compiled redaction. */
 export function compileRedaction(
   redact: readonly string[],
   { secretNames: ofRoute }: Pick<RouteInfo, "secretNames">,
@@ -43,10 +43,10 @@ function compile(redact: readonly string[], ofRoute: ReadonlySet<string>): Redac
   };
 }
 
-/** Fields that were there: name in lower case, and the value as it may be shown. */
+/** Picked fields that were present: name in lower case, and the value after redaction. */
 export type PickedFields = readonly (readonly [name: string, value: string])[];
 
-/** Compiles the choice of fields that `headers` makes. */
+/** Compiles the selection of fields in the `headers` option. */
 export function compileFieldPicker(
   { headers }: Pick<LoggingOptions, "headers">,
   secrets: ReadonlySet<string>,

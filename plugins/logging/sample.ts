@@ -1,4 +1,4 @@
-// Which requests a sampled log keeps: decided by the request id alone, so that all sidecars on one request's way agree.
+// Decides which requests a sampled log keeps, by the request id alone: all sidecars on a request's way keep the same.
 
 /** FNV-1a, 32 bits, with murmur3's final mix: plain FNV leaves the high bits of short, similar ids alike. */
 function hash(text: string): number {

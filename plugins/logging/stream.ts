@@ -1,15 +1,15 @@
-// Copies of the access-log lines in the capped Redis stream: never waited for on the request's path, a bounded
-// number of them under way, what does not fit or fails is dropped and counted.
+// Copies access-log lines to a capped Redis stream. The request path never waits for it: a bounded number of appends is
+// in flight, and lines that do not fit or fail are dropped and counted.
 import type { Services } from "../../src/plugin-api/contract.ts";
 import { streamDropped } from "./metrics.ts";
 
-/** Appends under way at once, over all routes of the process; at about 1 KiB a line this bounds memory. */
+/** Most appends in flight, over all routes of the process; at about 1 KiB a line this bounds memory. */
 const maxInFlight = 256;
 
 export interface LineStream {
-  /** @returns what appends a line; undefined when there is no Redis, which is said once in the sidecar's log */
+  /** @returns a function that appends a line; undefined without Redis, which is logged once */
   open(maxEntries: number): ((line: string) => void) | undefined;
-  /** Resolves when what is under way has ended; each append ends within the store's time limit. */
+  /** Resolves when the appends in flight have ended; each ends within the store's time limit. */
   settled(): Promise<void>;
 }
 

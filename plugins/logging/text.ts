@@ -1,9 +1,9 @@
-// Text of the access log: JSON strings that stay on one line whatever the client sent, and ISO time stamps.
+// Encodes text for the access log: JSON strings that stay on one line whatever the client sent, CLF items, time stamps.
 
-/** Longest client-sent text in a line, in UTF-16 units; the rest is cut off and an ellipsis says so. */
+/** Longest client-sent text in a line, in UTF-16 units; longer text is cut and ends in an ellipsis. */
 const maxChars = 2048;
 
-/** All that a JSON string can hold as it is; nearly every real value matches. */
+/** Characters that a JSON string holds unescaped; nearly every real value consists of them. */
 const plain = /^[\x20\x21\x23-\x5b\x5d-\x7e]*$/;
 
 /** Left alone by JSON.stringify, yet a line end or a control for terminals and some readers (DEL, C1, LS, PS). */
@@ -18,7 +18,7 @@ export function jsonText(text: string): string {
   return plain.test(cut) ? `"${cut}"` : JSON.stringify(cut).replace(unsafe, escapeUnit);
 }
 
-/** ISO 8601 in UTC with milliseconds. `Date.toISOString` costs 1.4 µs, so the part down to the second is kept. */
+/** ISO 8601 in UTC with milliseconds. `Date.toISOString` costs 1.4 µs, so the text up to the second is cached. */
 export function createIsoTime(): (epochMs: number) => string {
   let knownSecond = Number.NaN;
   let upToSecond = "";
@@ -33,7 +33,7 @@ export function createIsoTime(): (epochMs: number) => string {
   };
 }
 
-// ".001" … ".999": turning a fraction into text is the slow part, and there are few.
+// ".001" … ".999": converting a fraction to text is the slow part, so all 1000 are prepared.
 const fractions = Array.from({ length: 1000 }, (_, thousandths) => String(thousandths / 1000).slice(1));
 
 /** A number with up to three decimals: enough for milliseconds, short in the line. */
@@ -44,13 +44,13 @@ export function decimals(ms: number): string {
   return whole + (fractions[thousandths - whole * 1000] as string);
 }
 
-/** @returns the same text in one piece: what is put together stays a tree of its parts until somebody reads it */
+/** @returns the same text, flattened: V8 keeps a concatenation as a tree of its parts until something reads it */
 export function inOnePiece(text: string): string {
   plain.test(text);
   return text;
 }
 
-/** Keeps the last value and its text: hosts, clients and agents repeat from request to request. */
+/** Caches the last value and its text: hosts, clients and agents repeat from request to request. */
 export function keepLast(textOf: (value: string) => string): (value: string) => string {
   let last: string | undefined;
   let text = "";
@@ -63,11 +63,11 @@ export function keepLast(textOf: (value: string) => string): (value: string) => 
   };
 }
 
-/** What an item of the Common Log Format holds as it is. */
+/** Characters that an item of the Common Log Format holds unescaped. */
 const plainItem = /^[\x21\x23-\x5b\x5d-\x7e]*$/;
 const plainQuotedItem = /^[\x20\x21\x23-\x5b\x5d-\x7e]*$/;
 
-/** @returns one item of a line; quotes, backslashes, controls and what is not ASCII as `\xHH`, bounded in length */
+/** @returns an item of a line: quotes, backslashes, controls and non-ASCII bytes as `\xHH`, bounded in length */
 export function clfText(value: string, withoutSpaces: boolean): string {
   const isPlain = withoutSpaces ? plainItem : plainQuotedItem;
   if (value.length <= maxChars && isPlain.test(value)) return value;
@@ -99,15 +99,16 @@ export function createClfTime(): (epochMs: number) => string {
   };
 }
 
-/** Host and port of an authority. */
+/** Splits an authority into host and port. */
 export function partsOfHost(authority: string): { host: string; port: number | undefined } {
   const [, host = authority, port] = /^(.*):(\d{1,5})$/.exec(authority) ?? [];
   return { host, port: port === undefined ? undefined : Number(port) };
 }
 
 /**
- * Names of a format: those that are told, and `upstreamMs` as `outrigger.upstream_ms`. Each is made once.
- * @param member of the few that lines have
+ * Names a format's members: as listed in `told`, others in the style of `outrigger.upstream_ms` for `upstreamMs`.
+ * Cached.
+ * @param member one of the few names that lines have
  */
 export function createNames(told: Readonly<Record<string, string>>): (member: string) => string {
   const names = new Map(Object.entries(told));

@@ -1,11 +1,11 @@
-// What this sidecar knows of the callers of each limit: a bounded table a limit, one record a caller.
+// Keeps what this sidecar knows of each limit's callers: one bounded table per limit, one record per caller.
 import { boundedCache, type Exchange } from "../../src/plugin-api/contract.ts";
 import { emptyUsage, merge, type Rule } from "./counting/algorithms.ts";
 import { digest, type Partition } from "./partition.ts";
 import type { RegionPart } from "./regions.ts";
 import { leaseKey, lentKey } from "../../src/language/region-quota.ts";
 
-/** Whatever the number of addresses: the least recently seen caller goes. About 300 bytes each. */
+/** Bounds memory whatever the number of addresses: the least recently seen caller is evicted. About 300 bytes each. */
 const callersPerLimit = 50_000;
 
 /** Permits taken from Redis ahead of need. */
@@ -31,24 +31,24 @@ export class Caller {
   heardAt: number | undefined = undefined;
   /** Monotonic milliseconds until which Redis is known to refuse; not asked before. */
   deniedUntil = 0;
-  /** How many permits it refused: fewer may be there. */
+  /** How many permits the refused request asked for: a request for fewer may still pass. */
   deniedLeast = 0;
-  /** When the permit that was refused is due, monotonic milliseconds. */
+  /** When the refused permits become free, monotonic milliseconds. */
   dueAt = 0;
-  /** The numbers by which `usage` was counted while Redis was out of reach; it must still be told. */
+  /** The rule by which `usage` was counted while Redis was out of reach. Set = Redis has not been told yet. */
   unreported: Rule | undefined = undefined;
   lease: Lease | undefined = undefined;
-  /** The lease taken ahead of need. */
+  /** The next lease, taken ahead of need. */
   spare: Lease | undefined = undefined;
-  /** The renewal under way. */
+  /** The renewal in progress. */
   pending: Promise<void> | undefined = undefined;
-  /** Permits that requests wait for. */
+  /** Permits that waiting requests need. */
   awaited = 0;
-  /** Permits that were left in Redis when last heard. */
+  /** Permits left in Redis at its last answer. */
   remaining = 0;
-  /** When a lease of another region's was last asked for, monotonic ms. */
+  /** When a lease from another region was last asked for, monotonic ms. */
   wantedAt = -Infinity;
-  /** The key of the limit's former numbers, until Redis was asked once. */
+  /** The key under the limit's former numbers; undefined once Redis has been asked about it. */
   formerKey: string | undefined;
   readonly tag: string;
   readonly #value: string;
@@ -61,13 +61,13 @@ export class Caller {
     this.formerKey = table.former === undefined ? undefined : this.#keyUnder(table.former.id);
   }
 
-  /** `rl:<service>:{hash of the caller}:limit`, made when first needed: embedded mode never hashes. */
+  /** `rl:<service>:{hash of the caller}:limit`. Computed at the first use: embedded mode never hashes. */
   get key(): string {
     this.#key ??= this.#keyUnder(this.table.id);
     return this.#key;
   }
 
-  /** Of a limit over regions: what says how much this region has beside its share. */
+  /** The second key of a limit over regions. It says how much this region may count on besides its share. */
   get regionKey(): string | undefined {
     const { part } = this.table;
     if (part === undefined) return undefined;
@@ -83,19 +83,19 @@ export class Caller {
 export class CallerTable {
   /** Name and digest of the definition. */
   readonly id: string;
-  /** The service that counts here, or the word for all. */
+  /** The service that counts here, or the word for the whole fleet. */
   readonly sharers: string;
   readonly rule: Rule;
-  /** The rule as the script takes it. */
+  /** The rule as an argument of the script. */
   readonly spec: string;
-  /** Of a limit over regions; undefined = of this region alone. */
+  /** Set for a limit over regions; undefined = this region counts alone. */
   readonly part: RegionPart | undefined;
-  /** What the script takes of that. */
+  /** The part of the script's argument that describes `part`. */
   readonly regionSpec: string;
-  /** The table of the limit's former numbers, whose counts still mean something. */
+  /** The table under the limit's former numbers, as long as its counts still mean the same. */
   former: CallerTable | undefined;
-  // Made with the first caller: of thousands of routes most are never asked for. Not by `max`, for which lru-cache 11 makes
-  // its lists in advance: 1.2 MB.
+  // Created with the first caller: most of thousands of routes never get a request. Not bounded by lru-cache's `max`:
+  // version 11 allocates its lists in advance for it, 1.2 MB.
   #callers: ReturnType<typeof boundedCache<Caller>> | undefined;
 
   constructor(
@@ -113,7 +113,7 @@ export class CallerTable {
     this.part = part;
     this.regionSpec = part === undefined ? "" : ` ${part.isHome ? "home" : "leases"} ${part.pool}`;
     this.former = former;
-    // One step back is enough: a chain would keep every policy there ever was.
+    // One step back is enough: a chain would keep the tables of every former policy alive.
     if (former !== undefined) former.former = undefined;
   }
 

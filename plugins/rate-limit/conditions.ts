@@ -1,4 +1,4 @@
-// Which requests something is about: methods, paths, plans, with or without an identity.
+// Decides whether a request meets the conditions of a limit: methods, paths, plans, with or without an identity.
 import { compileMethods } from "../../src/language/methods.ts";
 import { compilePaths } from "../../src/language/path-pattern.ts";
 import type { Exchange } from "../../src/plugin-api/contract.ts";

@@ -1,5 +1,6 @@
-// What callers are told: RateLimit and RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers-10, structured fields
-// of RFC 9651), the X-RateLimit-* of old, Retry-After, and the problem document of a refusal.
+// Writes what callers are told of their limits: RateLimit and RateLimit-Policy
+// (draft-ietf-httpapi-ratelimit-headers-10, structured fields of RFC 9651), the older X-RateLimit-*, Retry-After, and
+// the problem document of a refusal.
 import { GatewayError, type ExchangeResponse } from "../../src/plugin-api/contract.ts";
 import type { Reservation, Limit } from "./limit.ts";
 
@@ -11,12 +12,12 @@ export interface FieldChoice {
   readonly legacy: boolean;
 }
 
-/** The value of RateLimit-Policy: the same for every answer, made once. */
+/** The value of RateLimit-Policy. It is the same for every answer, so callers make it once. */
 export function policyField(limits: readonly Limit[], further: readonly string[] = []): string {
   return [...limits.map(({ policyItem }) => policyItem), ...further].join(", ");
 }
 
-/** The binding limit, which the response fields tell of: the one that refused for longest, else the one with least left. */
+/** The binding limit, reported in the fields: the refusing one with the longest wait, else the one with least left. */
 export function mostRestrictive(reservations: readonly Reservation[]): Reservation | undefined {
   let chosen: Reservation | undefined;
   for (const reservation of reservations) {
@@ -31,7 +32,7 @@ function isMoreRestrictive(reservation: Reservation, than: Reservation): boolean
   return reservation.remaining < than.remaining;
 }
 
-/** Adds the fields; those of the service, should it have its own limits, stay beside them as further list members. */
+/** Appends the fields: if the service sends its own, they stay as further list members. */
 export function writeFields(
   response: ExchangeResponse,
   reservation: Reservation,

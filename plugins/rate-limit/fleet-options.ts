@@ -1,7 +1,7 @@
-// Which of rate-limit's options other services than a layer's own hear of: limits that the whole fleet counts by.
+// Finds the options of rate-limit that concern services other than the layer's own: limits counted by the whole fleet.
 import type { FleetOption } from "../../src/plugin-api/contract.ts";
 
-/** @param options as a policy has them, not checked yet */
+/** @param options as the policy has them, not yet checked */
 export function fleetOptions(options: unknown): FleetOption[] {
   const { limits, plans } = Object(options) as { limits?: unknown; plans?: unknown };
   const lists = Object.entries(typeof plans === "object" && plans !== null ? plans : {});

@@ -18,7 +18,7 @@ export const rateLimit = definePlugin({
   version: "1.0.0",
   apiVersion: 1,
   priority: 15,
-  // It says how much, not who. A fault of the plugin is 503 (`closed`), trouble of the store is what `onStoreError` says.
+  // It decides how much, not who. If the plugin fails: 503 (`closed`). If the store fails: see `onStoreError`.
   security: false,
   refuses: true,
   failMode: "closed",
@@ -47,7 +47,7 @@ export const rateLimit = definePlugin({
       },
       concurrencyItem,
     );
-    // What this process is busy with says nothing about requests that are not made now.
+    // The load of this process says nothing about a test run, whose requests are not made now.
     const shedsLoad = options.overload.enabled && services.testRun === undefined;
     if (shedsLoad) state.overload.loopDelay.start();
     const limiter = new Limiter({
@@ -70,7 +70,7 @@ export const rateLimit = definePlugin({
         : undefined,
       fields: options.headers,
     };
-    // The queue, then at most a renewal and a question of its own; the rest is slack for a busy event loop.
+    // The queue, at most one lease renewal and one question to Redis; the rest is slack for a busy event loop.
     const onRequestMs = (concurrency?.queueTimeoutMs ?? 0) + 2 * options.storeTimeoutMs + 1000;
     return new Admission(parts, onRequestMs, async () => state.shared?.leases.sweep(true));
   },
@@ -83,7 +83,7 @@ function compileConcurrency(
   context: PartitionContext,
 ): AdmissionParts["concurrency"] {
   if (concurrency === null) return undefined;
-  // Equal definitions share their permits, over routes and policies.
+  // Equal definitions share their permits across routes and policies.
   const definition = JSON.stringify(concurrency);
   const permits = state.concurrency.get(definition) ?? new Concurrency(concurrency, clock, fleet.workers);
   state.concurrency.set(definition, permits);

@@ -1,4 +1,4 @@
-// One limit of the policy, compiled: who it counts, its numbers, its table of callers, its texts and its counters.
+// Compiles one limit of the policy: whom it counts, its rule, its table of callers, its texts and its counters.
 import type { Counter, Exchange, Gauge, Metrics } from "../../src/plugin-api/contract.ts";
 import type { Rule } from "./counting/algorithms.ts";
 import { CallerTable, type Caller, type Lease } from "./caller.ts";
@@ -18,26 +18,26 @@ export interface Limit {
   /** undefined = every request */
   readonly applies: ((exchange: Exchange) => boolean) | undefined;
   readonly cost: number;
-  /** Whether it may refuse; false in a dry run. */
+  /** Whether it may refuse requests; false in a dry run. */
   readonly enforced: boolean;
   readonly leased: boolean;
   /** How long a permit may be held locally. */
   readonly leaseMs: number;
   /** Permits in a window. */
   readonly quota: number;
-  /** Argument of the script for a plain reservation of this limit. */
+  /** The script's argument for a plain reservation of this limit. */
   readonly exactText: string;
-  /** `"name";r=` of the RateLimit field and the whole item of RateLimit-Policy. */
+  /** The start of the RateLimit field's item, `"name";r=`. `policyItem` is the whole item of RateLimit-Policy. */
   readonly fieldPrefix: string;
   readonly policyItem: string;
   readonly counters: Readonly<Record<Result, Counter>>;
-  /** Checks by this sidecar's share, because the shared count was out of reach. */
+  /** Checks made against this sidecar's share because the shared count was out of reach. */
   readonly byShare: Counter;
   /** Permits that this sidecar holds in leases. */
   readonly held: Gauge;
 }
 
-/** What one request asks of one limit, and what came of it. */
+/** What one request asks of one limit, and the outcome. */
 export class Reservation {
   readonly limit: Limit;
   readonly caller: Caller;
@@ -45,19 +45,19 @@ export class Reservation {
   /** Fewest and most permits to take. */
   readonly least: number;
   readonly most: number;
-  /** Permits used while Redis was out of reach, told with this reservation. */
+  /** Permits used while Redis was out of reach; this reservation reports them. */
   unreportedUsage = 0;
-  /** What was known to be used before that. */
+  /** Permits known to be used before the outage. */
   seed = 0;
-  /** Permits that Redis said were used and may have forgotten. */
+  /** Permits that Redis reported as used and may have forgotten since. */
   floor = 0;
   unreportedRule: Rule | undefined = undefined;
   granted = 0;
-  /** Where the permits came from, when from a lease. */
+  /** The lease that the permits came from, if any. */
   lease: Lease | undefined = undefined;
   /** Permits left for the caller. */
   remaining = 0;
-  /** Milliseconds until this reservation would fit, 0 if it does, and until one more permit is free. */
+  /** Milliseconds until this reservation would fit; 0 if it fits now. `resetMs`: until one more permit is free. */
   retryMs = 0;
   resetMs = 0;
 
@@ -75,7 +75,7 @@ export class Reservation {
   }
 }
 
-/** The algorithms' numbers. */
+/** Turns the options into the numbers that the algorithms take. */
 function compileRule(options: LimitOptions): Rule {
   const window = parseWindow(options.window);
   return {
@@ -87,13 +87,13 @@ function compileRule(options: LimitOptions): Rule {
   };
 }
 
-/** Of a limit over regions: this region's share, which is all that it may count on. */
+/** For a limit over regions this is the region's share, the only part that it may always count on. */
 function capacityOf({ limit, burst, regions }: LimitOptions): number {
   if (limit === 0) return 0;
   return regions === undefined ? (burst ?? limit) : shareOfRegion(regions, limit);
 }
 
-/** One sidecar's part of a limit while the shared state is out of reach. */
+/** The part of a limit that one sidecar enforces while the shared state is out of reach. */
 export function shareOf(rule: Rule, sidecars: number, cost: number): Rule {
   if (sidecars <= 1 || rule.capacity === 0) return rule;
   return {
@@ -103,7 +103,7 @@ export function shareOf(rule: Rule, sidecars: number, cost: number): Rule {
   };
 }
 
-/** Tables of the process by the limits' definitions: counts outlive the policy that made them. */
+/** Keeps the process's tables by the limits' definitions, because counts outlive the policy that made them. */
 export class CallerTables {
   readonly #service: string;
   readonly #region: string | undefined;
@@ -111,7 +111,7 @@ export class CallerTables {
   readonly #latest = new Map<string, { table: CallerTable; meaning: string }>();
 
   /**
-   * @param service whose counts these are in Redis, but for limits of the whole fleet
+   * @param service owner of these counts in Redis, except for limits of the whole fleet
    * @param region of that Redis, "" when it has no name; undefined = counts are not in Redis
    */
   constructor(service: string, region?: string) {
@@ -120,10 +120,10 @@ export class CallerTables {
   }
 
   /**
-   * The table of a limit. One whose numbers changed at the same place goes on from the counts it had, where they
-   * still mean the same: same callers, same way of counting, and for windows the same length.
+   * The table of a limit. When only the numbers at a place change, the new table continues the old counts as long as
+   * they mean the same: same callers, same algorithm, and for windows the same length.
    * @param place route and name
-   * @throws Error for a limit over regions, none of which this one is
+   * @throws Error for a limit over regions that do not include this one
    */
   open(place: string, options: LimitOptions): CallerTable {
     const rule = compileRule(options);
@@ -135,7 +135,7 @@ export class CallerTables {
     const part = regions && regionPart({ ...options, regions }, this.#region);
     const latest = this.#latest.get(place);
     let table = this.#tables.get(id);
-    // One that no place names any more missed what was counted since, as when a policy is rolled back.
+    // A table that no place names has missed counts (as before a rollback), so it is not reused.
     if (table === undefined || !this.#isNamed(table)) {
       const former = latest?.meaning === meaning ? latest.table : undefined;
       const sharers = sharedBy === "fleet" ? fleetWide : this.#service;
@@ -151,7 +151,7 @@ export class CallerTables {
     return this.#latest.values().some((latest) => latest.table === table);
   }
 
-  /** Policies come and go: what no place names any more goes once there are many. */
+  /** Policies come and go: once there are many tables, those that no place names are dropped. */
   #forget(): void {
     while (this.#latest.size > maxPlaces) this.#latest.delete(this.#latest.keys().next().value as string);
     if (this.#tables.size <= maxTables) return;
@@ -160,7 +160,7 @@ export class CallerTables {
   }
 }
 
-/** In a key's place for the service: no service has this name. */
+/** Stands in a key where the service's name would. No service can have this name. */
 const fleetWide = "@fleet";
 const maxPlaces = 4096;
 const maxTables = 256;
@@ -174,7 +174,7 @@ export interface LimitContext extends PartitionContext {
   readonly metrics: Metrics;
 }
 
-/** From this rate on, permits are leased unless the policy says otherwise. */
+/** In mode `auto`, limits above this rate lease their permits. */
 const leasedAbovePerSecond = 50;
 
 export function compileLimit(options: LimitOptions, context: LimitContext): Limit {

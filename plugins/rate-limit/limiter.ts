@@ -1,4 +1,4 @@
-// Decides one route's requests: which limits apply, who counts them, and what happens when the counting cannot be done.
+// Decides the requests of one route: which limits apply, who counts them, and what happens when they cannot be counted.
 import { GatewayError, type Clock, type Exchange } from "../../src/plugin-api/contract.ts";
 import type { Rule } from "./counting/algorithms.ts";
 import { quotaError, mostRestrictive } from "./fields.ts";
@@ -21,11 +21,11 @@ export interface LimiterParts {
   readonly storeTimeoutMs: number;
 }
 
-/** What became of one request. */
+/** The decision on one request. */
 export interface Decision {
-  /** Why it may not pass. */
+  /** Why the request may not pass; undefined = it may. */
   readonly error: GatewayError | undefined;
-  /** The limit that speaks in the response fields; undefined when none was checked. */
+  /** The limit that the response fields report; undefined when none was checked. */
   readonly bindingLimit: Reservation | undefined;
 }
 
@@ -38,7 +38,7 @@ export class Limiter {
     this.#parts = parts;
   }
 
-  /** Plain when memory or leases decide, a promise when Redis must be asked. */
+  /** Returns a plain value when memory or leases decide, a promise when Redis must be asked. */
   check(exchange: Exchange, limits: readonly Limit[]): Decision | Promise<Decision> {
     const reservations: Reservation[] = [];
     for (const limit of limits) {
@@ -53,7 +53,9 @@ export class Limiter {
     return this.#byLeaseOrDenial(reservations) ?? this.#byRedis(reservations);
   }
 
-  /** What can be said without Redis: every reservation covered by a lease, or a caller known to be blocked. */
+  /**
+   * Decides without Redis if possible: every reservation is covered by a lease, or the caller is known to be blocked.
+   */
   #byLeaseOrDenial(reservations: readonly Reservation[]): Decision | undefined {
     const now = this.#parts.clock.mono();
     const covered: Reservation[] = [];
@@ -66,7 +68,7 @@ export class Limiter {
       if (!reservation.enforced || now >= caller.deniedUntil || least < caller.deniedLeast) continue;
       reservation.retryMs = Math.max(1, caller.dueAt - now);
       reservation.remaining = Math.min(caller.remaining, least - 1);
-      // Of the others nobody has been asked.
+      // The other limits have not been asked, so they are not reported.
       return this.#refused([...covered, reservation]);
     }
     return covered.length === reservations.length ? decided(reservations, true) : undefined;
@@ -82,7 +84,7 @@ export class Limiter {
         await shared.leases.await(caller, limit, storeTimeoutMs);
         this.#useLease(reservation);
       }
-      // Whoever got no permit of a renewal asks for its own: one more round trip says yes or no for certain.
+      // A reservation that got no permit from the renewal asks for its own: one more round trip decides it.
       const asked = reservations.filter(({ granted }) => granted === 0);
       if (asked.length > 0) await shared.redis.take(asked, storeTimeoutMs);
     } catch (error) {
@@ -106,7 +108,7 @@ export class Limiter {
     return true;
   }
 
-  /** A refused request takes nothing: Redis saw to its own reservations, leases get theirs back here. */
+  /** A refused request takes nothing: Redis undoes its own reservations, and leases get their permits back here. */
   #refused(reservations: readonly Reservation[]): Decision {
     this.#untake(reservations);
     return decided(reservations, false);

@@ -1,4 +1,4 @@
-// What `policy lint` says of limits: those that count nothing, that can never refuse, and routes that none holds on.
+// Lint rules for `policy lint`: limits that count nothing or can never refuse, and routes without an effective limit.
 import { isDeepStrictEqual } from "node:util";
 import type { LintFinding, LintRoute, LintRouteReach, PluginLint } from "../../src/plugin-api/contract.ts";
 import type { LimitOptions, RateLimitOptions } from "./options.ts";
@@ -7,7 +7,7 @@ import { isStricter } from "./stricter.ts";
 interface Listed {
   readonly limit: LimitOptions;
   readonly path: readonly (string | number)[];
-  /** Of the list; undefined = of every plan. */
+  /** The plan whose list has the limit; undefined = the list for every plan. */
   readonly plan: string | undefined;
 }
 
@@ -19,11 +19,11 @@ function listed({ limits, plans }: RateLimitOptions): Listed[] {
   return [...own, ...byPlan];
 }
 
-/** The plan of callers whose plan is unknown: see plans.ts. */
+/** The plan of callers whose own plan is unknown: see plans.ts. */
 const standardPlan = ({ plans, defaultPlan }: RateLimitOptions): string =>
   defaultPlan ?? Object.keys(plans)[0] ?? "";
 
-/** @returns why it counts no request of the route */
+/** @returns why the limit counts no request of the route; undefined = it counts some */
 function idleBecause(
   { limit, plan }: Listed,
   options: RateLimitOptions,
@@ -49,7 +49,7 @@ function idleBecause(
   return undefined;
 }
 
-/** Whether it counts every request of the route that is of its plan. */
+/** Whether the limit counts every request of the route, within its plan. */
 function holdsAlways({ when, dryRun }: LimitOptions, route: LintRouteReach): boolean {
   if (dryRun || when.identified !== null || when.plans.length > 0) return false;
   const methods = when.methods.length === 0 ? undefined : when.methods;
@@ -67,7 +67,7 @@ function isLimited({ limits, plans, concurrency, dryRun }: RateLimitOptions, rou
 const isEmpty = (when: LimitOptions["when"]): boolean =>
   when.methods.length + when.paths.length + when.plans.length === 0 && when.identified === null;
 
-/** A limit of the same list that always refuses first. */
+/** @returns another limit of the same list that always refuses first */
 function stricterThan({ limit, plan }: Listed, options: RateLimitOptions): LimitOptions | undefined {
   const list = plan === undefined ? options.limits : (options.plans[plan] ?? []);
   const replaced = new Set(
@@ -81,7 +81,7 @@ function stricterThan({ limit, plan }: Listed, options: RateLimitOptions): Limit
       !other.dryRun &&
       !replaced.has(other.name) &&
       other.sharedBy === limit.sharedBy &&
-      // Of two that are equal, the first counts.
+      // Of two equal limits, the first one in the list counts as the stricter.
       isStricter(other, limit) &&
       (!isStricter(limit, other) || list.indexOf(other) < list.indexOf(limit)) &&
       isDeepStrictEqual([other.by, other.fallback], [limit.by, limit.fallback]) &&
@@ -89,7 +89,7 @@ function stricterThan({ limit, plan }: Listed, options: RateLimitOptions): Limit
   );
 }
 
-/** Of options that thousands of routes share. */
+/** Cached because thousands of routes share the same options. */
 const neverBindingOf = new WeakMap<RateLimitOptions, readonly LintFinding[]>();
 
 function neverBinding(options: RateLimitOptions): readonly LintFinding[] {

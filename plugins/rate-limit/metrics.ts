@@ -1,4 +1,4 @@
-// The metrics of the rate-limit plugin, each declared here alone: name, help, labels.
+// Declares the metrics of the rate-limit plugin: name, help, labels. No other file declares them.
 import type { Counter, Gauge, Metrics } from "../../src/plugin-api/contract.ts";
 
 export const checksTotal = (metrics: Metrics): ((limit: string, result: string) => Counter) =>
@@ -21,7 +21,7 @@ export const leasedPermits = (metrics: Metrics): ((limit: string) => Gauge) =>
     ["limit"],
   );
 
-/** Every worker knows the bound of all. */
+/** Merged as the maximum: every worker reports the bound of all workers. */
 export const overshootBounds = (metrics: Metrics): ((limit: string) => Gauge) =>
   metrics.gauge(
     "outrigger_rate_limit_overshoot_bound",

@@ -1,4 +1,4 @@
-// Parts that several options of rate-limit are made of.
+// Schema parts shared by several options of rate-limit.
 import { z } from "zod";
 import { claimPathSource } from "../../src/language/claim-path.ts";
 import { fieldNameSource } from "../../src/language/field-name.ts";

@@ -1,5 +1,5 @@
-// Options of the rate-limit plugin: strict, each with a description and a default. What the schema lets through can
-// be compiled; every problem is reported with its path. Those of admission are in its folder.
+// Options of the rate-limit plugin. Strict: whatever passes the schema can be compiled, and every problem is reported
+// with its path. The options of admission are in admission/options.ts.
 import { z } from "zod";
 import { milliseconds, tryWindow, windowLength } from "../../src/language/duration.ts";
 import { methodName } from "../../src/language/methods.ts";
@@ -121,7 +121,7 @@ const limitList = z
     }
   });
 
-/** 0 for text that is refused anyway. */
+/** @returns 0 for text that the schema refuses anyway */
 function windowMs(text: string): number {
   return tryWindow(text)?.ms ?? 0;
 }

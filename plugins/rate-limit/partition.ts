@@ -1,4 +1,4 @@
-// Who a request is counted under: the value of `by`, and the part of it that keys share as their hash tag.
+// Finds whom a request is counted under: the value of `by`, and the part of it that keys use as their hash tag.
 import { hash } from "node:crypto";
 import { networkReader } from "../../src/language/network.ts";
 import { claimAt, type Claims } from "../../src/language/claim-path.ts";
@@ -6,16 +6,16 @@ import { type Exchange, fieldKey, type Identity } from "../../src/plugin-api/con
 
 /** Reads the value of one `by` from an exchange. */
 export interface Partition {
-  /** Equal for requests that count together. Holds personal data: for memory only. */
+  /** Equal for requests that count together. It holds personal data and must stay in memory. */
   value(exchange: Exchange): string;
-  /** The caller in it, so that all limits of one caller can share a hash tag. */
+  /** The part of the value that names the caller, so that all limits of one caller can share a hash tag. */
   tag(exchange: Exchange): string;
 }
 
 export interface PartitionContext {
   readonly service: string;
   readonly ipv6Prefix: number;
-  /** Name under which an identity's plan is counted; unknown plans are the default one. */
+  /** The name of the plan that a request counts under; unknown plans become the default one. */
   readonly planOf: (exchange: Exchange) => string;
 }
 
@@ -26,15 +26,15 @@ interface Part {
   read(exchange: Exchange): string | undefined;
 }
 
-/** Longer values are kept as their hash: what a client may send must not decide how much memory a caller takes. */
+/** Longer values are kept as their hash, so that a client cannot decide how much memory a caller takes. */
 const maxValue = 128;
 
-/** Personal data never reaches a key but through this. 128 bits: nobody meets a collision. */
+/** Personal data gets into a key only as this hash. At 128 bits collisions do not happen. */
 export function digest(text: string): string {
   return hash("sha256", text, "base64url").slice(0, 22);
 }
 
-/** @param by checked by the schema */
+/** @param by already checked by the schema */
 export function createPartition(
   by: string | readonly string[],
   fallback: "ip" | "shared",
@@ -107,29 +107,29 @@ function createPart(name: string, readAddress: (address: string) => string, cont
   }
 }
 
-// An identity lives as long as what was found about its credential: put together once, not for each request.
+// An identity object is cached with its credential: the text is built once per identity, not once per request.
 const subjects = new WeakMap<Identity, string>();
 
-/** The user, of its issuer: "1" of one is not "1" of another. */
+/** The user together with its issuer: user "1" of one issuer is not user "1" of another. */
 function subjectOf(identity: Identity): string {
   const { userId, issuer } = identity;
   if (issuer === undefined || userId === "") return userId;
   let subject = subjects.get(identity);
   if (subject === undefined) {
-    // No user id has a line end in it, so that none passes for one of an issuer.
+    // User ids contain no line end, so that none can pass for a subject with an issuer.
     subject = `${issuer}\n${userId}`;
     subjects.set(identity, subject);
   }
   return subject;
 }
 
-/** As subjects are: of its issuer. */
+/** As with subjects, the value counts per issuer. */
 function claimOf({ claims, issuer }: Identity, path: string): string | undefined {
   const value = claimValue(claims, path);
   return value === undefined || value === "" || issuer === undefined ? value : `${issuer}\n${value}`;
 }
 
-/** Text, numbers and booleans by their text, so that `7` and `"7"` are one; a list or object is no value. */
+/** Text, numbers and booleans as text, so that `7` and `"7"` count together. A list or object counts as no value. */
 function claimValue(claims: Claims, path: string): string | undefined {
   const value = claimAt(claims, path);
   return typeof value === "string" || typeof value === "number" || typeof value === "boolean"

@@ -1,4 +1,4 @@
-// Which limits a caller is under: those of every caller and those of its plan.
+// Decides which limits a caller is under: those of every caller plus those of the caller's plan.
 import type { Exchange, Metrics } from "../../src/plugin-api/contract.ts";
 import { policyField } from "./fields.ts";
 import { overshootBound } from "./counting/leases.ts";
@@ -28,7 +28,7 @@ export interface Plans {
   limitsOf(exchange: Exchange): PlanLimits;
 }
 
-/** @param furtherPolicies items of RateLimit-Policy for what is not a limit in time */
+/** @param furtherPolicies items of RateLimit-Policy for bounds that are not per time, such as concurrency */
 export function compilePlans(
   options: RateLimitOptions,
   context: PlansContext,
@@ -62,7 +62,7 @@ export function compilePlans(
   return { partition, limitsOf: (exchange) => byPlan.get(planOf(exchange)) ?? none };
 }
 
-/** The plan a caller counts under: an unknown one is the default. */
+/** Reads the plan that a caller counts under; an unknown plan becomes the default. */
 function createPlanReader({ plans, defaultPlan }: RateLimitOptions): (exchange: Exchange) => string {
   const known = new Set(Object.keys(plans));
   const standard = defaultPlan ?? Object.keys(plans)[0] ?? "";

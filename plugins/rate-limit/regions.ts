@@ -1,5 +1,5 @@
-// A limit over several regions with a Redis each: every region has a share of its own, and the rest is a pool in the home
-// region, of which the relays of the others take leases.
+// Splits a limit over several regions with one Redis each. Every region has a share of its own. The rest is a pool in
+// the home region, and the relays of the other regions take leases from it.
 import { z } from "zod";
 import { regionPattern } from "../../src/language/region-quota.ts";
 
@@ -31,21 +31,21 @@ export const regionOptions = z
 
 export type RegionOptions = z.output<typeof regionOptions>;
 
-/** What one region makes of a limit. Amounts are permits. */
+/** One region's part of a limit. Amounts are permits. */
 export interface RegionPart {
   readonly home: string;
   readonly isHome: boolean;
   readonly share: number;
   readonly pool: number;
-  /** Whoever has fewer left wants a lease. */
+  /** A caller with fewer permits left than this wants a lease. */
   readonly ahead: number;
 }
 
 export const shareOfRegion = ({ share }: RegionOptions, limit: number): number => Math.floor(limit * share);
 
 /**
- * @param here OUTRIGGER_REGION; undefined = nothing is counted together with others here: the share alone
- * @throws Error when that is none of the regions
+ * @param here OUTRIGGER_REGION; undefined = counts are not shared between sidecars here, so only the share applies
+ * @throws Error when `here` is none of the regions
  */
 export function regionPart(
   { name, limit, cost, regions }: { name: string; limit: number; cost: number; regions: RegionOptions },

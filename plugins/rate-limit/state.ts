@@ -1,4 +1,4 @@
-// What outlives a policy: counts, leases, requests in flight, what was learnt of the upstreams.
+// Creates the state that outlives a policy: counts, leases, requests in flight, knowledge about the upstreams.
 import type { Clock, Services } from "../../src/plugin-api/contract.ts";
 import type { Concurrency } from "./admission/concurrency.ts";
 import { OverloadGuard } from "./admission/overload.ts";

@@ -1,5 +1,5 @@
-// Whether one limit always refuses before another, compared by the requests that each lets through in any stretch of
-// time: at most `most + perMs × t`.
+// Decides whether one limit always refuses before another. It compares how many requests each lets through in any
+// interval of length t: at most `most + perMs × t`.
 import type { LimitOptions } from "./options.ts";
 import { parseWindow } from "../../src/language/duration.ts";
 
@@ -10,17 +10,17 @@ interface Bound {
   readonly perMs: number;
 }
 
-/** Windows let twice their limit through around the turn from one to the next. */
+/** Window algorithms let up to twice the limit through around the turn of a window. */
 function boundOf({ algorithm, limit, burst, window, cost }: LimitOptions): Bound {
   const most = algorithm === "gcra" ? (burst ?? limit) : 2 * limit;
   return { most: most / cost, perMs: limit / parseWindow(window).ms / cost };
 }
 
-/** @returns whether whatever `strict` lets through never brings `other` to refuse; both count the same requests */
+/** @returns whether `other` never refuses a request that `strict` lets through; both must count the same requests */
 export function isStricter(strict: LimitOptions, other: LimitOptions): boolean {
-  // A region that is cut off lets through no more than its share.
+  // A region that is cut off lets no more than its share through.
   if (other.regions !== undefined) return false;
-  // Windows that turn at the same moments: the numbers alone decide.
+  // Both windows turn at the same moments, so the numbers alone decide.
   if (strict.algorithm === other.algorithm && strict.window === other.window && strict.algorithm !== "gcra")
     return strict.limit / strict.cost <= other.limit / other.cost;
   // Months differ in length.

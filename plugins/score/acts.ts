@@ -1,4 +1,4 @@
-// What is done about a score.
+// Decides what to do about a score: reject, limit, tag, or nothing.
 import { type Exchange, GatewayError, type Verdict } from "../../src/plugin-api/contract.ts";
 import type { CallerRates } from "./caller-rates.ts";
 import type { Result } from "./metrics.ts";
@@ -17,13 +17,13 @@ const limited: Verdict = {
 
 export interface ActsParts {
   readonly options: Pick<ScoreOptions, "act" | "tagField" | "shadow">;
-  /** Of requests that a limit is about. */
+  /** Counts only requests whose score a limit applies to. */
   readonly rates: CallerRates;
   readonly callerOf: (exchange: Exchange) => string;
   readonly count: (result: Result) => void;
 }
 
-/** @returns what is done about a request's score; undefined where it goes on */
+/** @returns the action on a request's score; it gives undefined where the request goes on */
 export function compileActs({
   options,
   rates,
@@ -45,7 +45,7 @@ export function compileActs({
       count("reject");
       return refuse(exchange, forbidden, rejects.above, score);
     }
-    // The limit of the highest score is the one meant for it.
+    // The limit with the highest threshold that the score exceeds applies.
     const limit = limits.find(({ above }) => score > above);
     if (
       limit !== undefined &&

@@ -1,4 +1,4 @@
-// How many requests each caller has made within the last minute here: a bounded table of two half-weighted minutes.
+// Estimates each caller's requests of the last minute from this minute and part of the one before; a bounded table.
 import { boundedCache, type Clock } from "../../src/plugin-api/contract.ts";
 
 const callers = 20_000;
@@ -18,7 +18,7 @@ export class CallerRates {
     this.#clock = clock;
   }
 
-  /** Counts one. @returns how many there were within the last minute, this one among them */
+  /** Counts one request. @returns the estimated number within the last minute, this one included */
   count(caller: string): number {
     const nowMono = this.#clock.mono();
     let count = this.#counts.get(caller);

@@ -1,4 +1,4 @@
-// The `score` commands, their arguments and options; what each does is loaded when it is asked for.
+// Declares the `score` commands with their arguments and options. The code of a command is loaded when it runs.
 import { type CommandGroup, defineCommand } from "../../src/plugin-api/contract.ts";
 
 export const commands: readonly CommandGroup[] = [

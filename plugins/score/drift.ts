@@ -1,12 +1,12 @@
-// How far the features of requests have gone from those that a model was trained with.
+// Measures how far the features of recent requests are from those in the model's training.
 import type { Gauge } from "../../src/plugin-api/contract.ts";
 import type { Training } from "./models/artefact.ts";
 
-/** The mean is over about as many requests. */
+/** The mean covers about this many requests. */
 const memory = 1_000;
-/** A client that sends one absurd number must not make the mean absurd for hours. */
+/** Values are clipped here, so that a client's one absurd number does not distort the mean for hours. */
 const maxDeviations = 100;
-/** Requests between two looks of the metric at it, and before the first. */
+/** The metric is updated once per this many requests. */
 const shownEvery = 100;
 
 interface Followed {
@@ -24,7 +24,7 @@ export class Drift {
   readonly #followed: readonly Followed[];
   #rows = 0;
 
-  /** @param features of the model, by index */
+  /** @param features names in the model, by index */
   constructor(features: readonly string[], training: Training, gauge: (feature: string) => Gauge) {
     this.#followed = Object.entries(training).map(([name, { mean, deviation }]) => ({
       index: features.indexOf(name),

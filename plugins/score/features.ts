@@ -1,4 +1,4 @@
-// The features of a request, as a policy says where they come from.
+// Compiles a policy's feature sources into a function that fills a model's input row from a request.
 import { hash } from "node:crypto";
 import { claimAt } from "../../src/language/claim-path.ts";
 import { networkReader } from "../../src/language/network.ts";
@@ -12,13 +12,13 @@ const numberPattern = /^[+-]?(?:\d{1,30}(?:\.\d{0,30})?|\.\d{1,30})(?:[eE][+-]?\
 const ipv6Prefix = 64;
 const maxCallerLength = 128;
 
-/** Who a request is from, among those of this sidecar. */
+/** Names the caller of a request, for counting within this sidecar. */
 export function createCallerOf(): (exchange: Exchange) => string {
   const addressOf = networkReader(ipv6Prefix);
   return ({ identity, client }) => {
     if (identity === undefined) return addressOf(client.address);
     const { issuer = "", userId } = identity;
-    // Whatever an issuer calls its users, a caller takes as little memory as any other.
+    // Long names are hashed, so that every caller takes about as little memory.
     return issuer.length + userId.length > maxCallerLength
       ? hash("sha256", `${issuer}\n${userId}`)
       : `${issuer}\n${userId}`;
@@ -27,8 +27,8 @@ export function createCallerOf(): (exchange: Exchange) => string {
 
 /**
  * @param names of the model's features, by index
- * @returns fills a row; NaN = missing
- * @throws Error when a feature has no source, or a source no feature
+ * @returns a function that fills a row; NaN = missing
+ * @throws Error when a feature has no source, or a source has no feature
  */
 export function compileFeatures(
   options: readonly FeatureOptions[],
@@ -62,7 +62,7 @@ function compile({ from, of, map, otherwise = Number.NaN }: FeatureOptions, rate
     if (text === undefined) return otherwise;
     if (numbers !== undefined) return numbers.get(text) ?? otherwise;
     const number = numberPattern.test(text) ? Number(text) : Number.NaN;
-    // No model is trained with what a double cannot hold.
+    // Overflow to Infinity counts as no value: no model is trained with it.
     return Number.isFinite(number) ? number : otherwise;
   };
   switch (from) {
@@ -99,7 +99,7 @@ function ofClaim(claim: unknown, ofText: (text: string) => number, otherwise: nu
   return typeof claim === "boolean" ? Number(claim) : otherwise;
 }
 
-/** Of the client's network (IPv4: /24), by FNV-1a: alike at every sidecar and in training. */
+/** The group of the client's network (IPv4: /24, IPv6: /48) by FNV-1a: the same at every sidecar and in training. */
 function addressGroup(groups: number): Read {
   const six = networkReader(48);
   return ({ client: { address } }) => {

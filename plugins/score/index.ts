@@ -1,4 +1,4 @@
-// The score plugin: asks a model of decision trees about each request, in this process, and acts on what it says.
+// The score plugin: runs a model of decision trees on each request in this process, and acts on the score.
 import {
   definePlugin,
   type Exchange,
@@ -18,12 +18,12 @@ import type { Artefact } from "./models/artefact.ts";
 import { scoreOf } from "./models/model.ts";
 import { fieldsOf, type ScoreOptions, scoreOptions } from "./options.ts";
 
-/** Measured on machines of 2024: 10 ns a node, rounded up. */
+/** Estimated µs per node: 10 ns measured on machines of 2024, rounded up. */
 const microsAStep = 0.012;
 
 interface State {
   readonly models: LoadedModels;
-  /** Of all requests, and of those that a limit is about. */
+  /** `rates` counts all requests, `limited` only those that a limit applies to. */
   readonly rates: CallerRates;
   readonly limited: CallerRates;
 }
@@ -58,9 +58,9 @@ function compileAsk(
   };
 }
 
-/** @returns what asks the model once it is there */
+/** @returns a function that asks the model as soon as it is loaded, and gives no score before */
 function createLateAsk(loaded: LoadedModel, compile: (artefact: Artefact) => Ask, services: Services): Ask {
-  // Now, where it is there: what does not fit refuses the policy.
+  // If the model is loaded, compile now: options that do not fit it must refuse the policy.
   let ask = loaded.artefact === undefined ? undefined : compile(loaded.artefact);
   return (exchange) => {
     if (ask === undefined && loaded.artefact !== undefined) {
@@ -101,7 +101,7 @@ function hooksOf(
   };
 }
 
-/** Fields that the service is told by, as options that are not checked yet have them. */
+/** Fields that tell the service something, read from options that are not validated yet. */
 function requestFields(options: unknown): RequestField[] {
   const { output, tagField, act } = Object(options) as Record<string, unknown>;
   const { field } = Object(output) as { field?: unknown };
@@ -118,7 +118,7 @@ export const score = definePlugin({
   name: "score",
   version: "1.0.0",
   apiVersion: 1,
-  // Behind auth, for claims, and limits, so that what these refuse costs no score.
+  // After auth, for claims, and after rate-limit, so that refused requests cost no score.
   priority: 17,
   security: false,
   refuses: true,
@@ -143,7 +143,7 @@ export const score = definePlugin({
     );
     const fields = { ownedRequestFields: owned, headOnlyFields: [...owned, ...read] };
     const parts = { services, route, state };
-    // Where a policy's tests run there is no Redis, and no model.
+    // A policy's tests run without Redis, so without a model.
     if (options.model === undefined || services.testRun !== undefined)
       return { ...fields, ...hooksOf(options, unscored, parts) };
     const { store } = services;

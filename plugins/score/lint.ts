@@ -1,4 +1,4 @@
-// What `policy lint` hears from score: options that score nothing, and acts that do nothing yet.
+// Lint rules of score for `policy lint`: options that score nothing, and acts that are only counted.
 import type { LintFinding, PluginLint } from "../../src/plugin-api/contract.ts";
 import type { ScoreOptions } from "./options.ts";
 

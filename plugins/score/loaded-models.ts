@@ -1,5 +1,5 @@
-// The models that policies name, in this process: each is read from Redis once, by its digest, and kept while a policy
-// has it. Without Redis at the start of a sidecar requests go unscored until it is there.
+// Keeps the models that policies name. Each is read from Redis once, by its digest, and kept while a policy uses it. If
+// Redis is away when a sidecar starts, requests go unscored until the model can be read.
 import { setTimeout } from "node:timers/promises";
 import { type Services, type Store, StoreUnavailable, textOf } from "../../src/plugin-api/contract.ts";
 import { type Artefact, digestOf, maxArtefactBytes, readArtefact } from "./models/artefact.ts";
@@ -16,7 +16,7 @@ export interface ModelName {
 export class LoadedModel {
   readonly name: ModelName;
   artefact: Artefact | undefined = undefined;
-  /** Why it is not there. */
+  /** Why the model is not loaded; undefined = loaded, or not tried yet. */
   trouble: string | undefined = undefined;
   users = 0;
   readonly ended = new AbortController();
@@ -34,7 +34,7 @@ export class LoadedModels {
     this.#services = services;
   }
 
-  /** Rejects when what is in Redis is not that model. Every use ends with `release`. */
+  /** Rejects when Redis has no such model or another one. Call `release` at the end of every use. */
   async use(name: ModelName, store: Store): Promise<LoadedModel> {
     const key = `${name.name} ${name.sha256}`;
     const model = this.#models.get(key) ?? new LoadedModel(name);

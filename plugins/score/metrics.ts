@@ -1,7 +1,7 @@
-// The metrics of the score plugin, each declared here alone: name, help, labels.
+// Declares the metrics of the score plugin: name, help, labels. No other file declares them.
 import type { Counter, Gauge, Histogram, Metrics } from "../../src/plugin-api/contract.ts";
 
-/** `unscored`: there is no model yet, or it gave no number. With `shadow` the acts are what would be done. */
+/** `unscored`: no model yet, or it gave no number. With `shadow`, the acts count what would have been done. */
 export type Result = "scored" | "unscored" | "tag" | "limit" | "reject";
 
 export const scoredTotal = (metrics: Metrics): ((route: string, result: Result, shadow: string) => Counter) =>

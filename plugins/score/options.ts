@@ -136,7 +136,7 @@ export const scoreOptions = z
 export type ScoreOptions = z.output<typeof scoreOptions>;
 export type FeatureOptions = ScoreOptions["features"][number];
 
-/** Fields of these options that services are told by, looked up as `fieldKey` gives them. */
+/** @returns the fields that tell the service something, in the form of `fieldKey` */
 export function fieldsOf({
   output,
   tagField,

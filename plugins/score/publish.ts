@@ -1,4 +1,4 @@
-// `outrigger score publish FILE --as fraud@3`
+// `outrigger score publish FILE --as fraud@3`: checks a model and writes it to Redis.
 import { readFile } from "node:fs/promises";
 import { type CommandContext, type Store, textOf } from "../../src/plugin-api/contract.ts";
 import { type Artefact, digestOf, documentIn, readArtefact } from "./models/artefact.ts";
@@ -37,7 +37,7 @@ export async function publishModel(context: CommandContext, options: PublishOpti
   });
 }
 
-/** @returns false where another one has the name */
+/** @returns false when the name is taken by other content */
 async function put(store: Store, name: string, bytes: Buffer): Promise<boolean> {
   const key = `model:${name}`;
   if (await store.set(key, bytes, { ifAbsent: true, limitMs })) return true;

@@ -1,5 +1,5 @@
-// The transform plugin: tells the service who calls (X-User-Id, X-User-Plan, X-User-Scopes) and sets or removes
-// header fields both ways.
+// The transform plugin: tells the service who calls (X-User-Id, X-User-Plan, X-User-Scopes), and sets or removes header
+// fields of requests and responses.
 import { compileNameTest } from "../../src/language/field-sets.ts";
 import {
   definePlugin,
@@ -13,10 +13,10 @@ import { isOwnedField, ownedRequestFields } from "./names.ts";
 import { transformOptions } from "./options.ts";
 import { compileTemplate, plan, scopes, userId, type Fill, hasVariables, namesCaller } from "./template.ts";
 
-/** Sets one field, or leaves it out when its value is missing. */
+/** Sets one field, or does nothing when its value is missing. */
 type Setter = (fields: Fields, exchange: Exchange) => void;
 
-/** Several lines of these fields stand beside each other; replacing the service's would lose its cookies or cached variants. */
+/** These fields may have several lines: replacing the service's would lose its cookies or cached variants. */
 const accumulating = new Set(["set-cookie", "vary"]);
 
 function setter(name: string, fill: Fill): Setter {
@@ -32,7 +32,7 @@ function setter(name: string, fill: Fill): Setter {
   };
 }
 
-/** First the removals, then the settings; undefined when there is nothing to do. */
+/** Removes first, then sets; undefined when there is nothing to do. */
 function compileChange(remove: readonly string[], add: Readonly<Record<string, string>>): Setter | undefined {
   const isRemoved = remove.length === 0 ? undefined : compileNameTest(remove.map(fieldKey));
   const setters = Object.entries(add).map(([name, text]) => setter(name, compileTemplate(text)));
@@ -43,7 +43,7 @@ function compileChange(remove: readonly string[], add: Readonly<Record<string, s
   };
 }
 
-/** What `addHeaders` sets, as options that are not checked yet have it. */
+/** The fields that `addHeaders` sets, read from options that are not validated yet. */
 function addedFields(options: unknown): RequestField[] {
   const { addHeaders } = Object(options) as { addHeaders?: unknown };
   const added = Object.entries(typeof addHeaders === "object" && addHeaders !== null ? addHeaders : {});
@@ -64,7 +64,7 @@ export const transform = definePlugin({
   name: "transform",
   version: "1.0.0",
   apiVersion: 1,
-  // Last before the service: whatever identity the plugins before it have established is settled.
+  // Last before the service: by now the plugins before it have settled the caller's identity.
   priority: 50,
   security: false,
   // A service that trusts these fields must not get a request without them.

@@ -1,4 +1,4 @@
-// Which header fields a policy may set or remove, and which of those a client may never send.
+// Decides which header fields a policy may set or remove, and which of them a client may never send.
 import { fieldKey } from "../../src/language/field-name.ts";
 import { messageFields, writtenForwardedFields } from "../../src/language/field-sets.ts";
 
@@ -15,8 +15,9 @@ export function requestFieldProblem(name: string): string | undefined {
 }
 
 /**
- * Request fields that mean the same from every client and on every route. A policy may replace them on its own
- * route; taking them from clients everywhere else would break those routes (Authorization: nobody could log in).
+ * Request fields that mean the same from every client and on every route. A policy may replace them on its own route,
+ * but they are not removed from clients' requests elsewhere: that would break other routes (without Authorization,
+ * nobody could log in).
  */
 const everyClientsOwn = new Set([
   "accept",
@@ -50,12 +51,14 @@ const everyClientsOwn = new Set([
   "x-request-id",
 ]);
 
-/** Whether a field that a policy sets is not one that clients may send all the same. */
+/** Whether only the policy may set this field: false for fields that clients may send in any case. */
 export function isOwnedField(name: string): boolean {
   return !everyClientsOwn.has(fieldKey(name));
 }
 
-/** @returns the lower-case names that a client may not send on any route, `_` read as `-` as some services do */
+/**
+ * @returns the lower-case names that a client may not send on any route; `_` counts as `-`, as some services read it
+ */
 export function ownedRequestFields(setByPolicy: readonly string[]): readonly string[] {
   const owned = new Set(["x-user-id", "x-user-plan", "x-user-scopes"]);
   for (const name of setByPolicy) {

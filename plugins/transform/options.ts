@@ -17,10 +17,10 @@ const template = z.string().superRefine(problemsOf(templateProblem));
 const noFieldName = ({ code }: z.core.$ZodRawIssue): string | undefined =>
   code === "invalid_key" ? "must be a field name" : undefined;
 
-// Also where a name is none: all problems at once.
+// Also runs when a key is not a field name, so that all problems are reported at once.
 const always = { when: () => true };
 
-/** Fields to set: each name once, whatever its case. Names are checked here so that problems carry the name as path. */
+/** Fields to set; each name may occur once, in any case. Checked here so that a problem's path ends in the name. */
 const fieldMap = (nameProblem: Problem) =>
   z.record(writtenFieldName, template, { error: noFieldName }).superRefine((fields: unknown, context) => {
     const seen = new Set<string>();

@@ -1,8 +1,8 @@
-// Field values with variables: `$userId` and its kind, `$$` for a dollar sign. Parsed once, filled per request.
+// Fills variables such as `$userId` into field values; `$$` stands for a dollar sign. Parsed once, filled per request.
 import type { Exchange, Identity } from "../../src/plugin-api/contract.ts";
 import { encodeValue, encodeWord } from "./encode.ts";
 
-/** @returns undefined when there is no value: the field is then not sent */
+/** @returns undefined when there is no value: then the field is not sent */
 export type Fill = (exchange: Exchange) => string | undefined;
 
 const orNothing = (text: string): string | undefined => (text === "" ? undefined : text);
@@ -15,7 +15,7 @@ interface Values {
 
 const nothing: Values = { userId: undefined, plan: undefined, scopes: undefined };
 
-// An identity lives as long as what was found about its credential: it is encoded once, not for each request.
+// An identity object is cached with its credential: it is encoded once per identity, not once per request.
 const encodings = new WeakMap<Identity, Values>();
 
 function valuesOf({ identity }: Exchange): Values {
@@ -45,13 +45,13 @@ const variables: ReadonlyMap<string, Fill> = new Map([
   ["clientIp", ({ client }) => orNothing(encodeValue(client.address))],
 ] as const);
 
-/** `$$`, or `$` and a name, or a `$` that means nothing. */
+/** `$$`, `$` with a name, or a lone `$`, which has no meaning. */
 const marks = /\$(?:\$|([A-Za-z0-9_]+)|)/g;
 
-/** ASCII only: how a service reads other bytes of a field is its own guess (RFC 9110 section 5.5). */
+/** ASCII only: services differ in how they read other bytes of a field (RFC 9110 section 5.5). */
 const literal = /^[\x20-\x7e]{1,4096}$/;
 
-/** @returns what is wrong with a value of the policy */
+/** @returns what is wrong with a value of the policy; undefined = nothing */
 export function templateProblem(text: string): string | undefined {
   if (!literal.test(text) || text !== text.trim()) {
     return "must be 1 to 4096 printable ASCII characters without space at the ends";
@@ -65,12 +65,12 @@ export function templateProblem(text: string): string | undefined {
   return undefined;
 }
 
-/** Whether the value depends on the request: it is then nobody else's. */
+/** Whether the value depends on the request: a response with it must not be given to another caller. */
 export function hasVariables(text: string): boolean {
   return [...text.matchAll(marks)].some(([, name]) => name !== undefined);
 }
 
-/** @param text a value for which `templateProblem` found nothing */
+/** @param text a value in which `templateProblem` finds nothing wrong */
 export function compileTemplate(text: string): Fill {
   const parts: (string | Fill)[] = [];
   let end = 0;
@@ -98,7 +98,7 @@ export function compileTemplate(text: string): Fill {
   };
 }
 
-/** Whether a template has a variable of the caller in it. */
+/** Whether a template contains a variable about the caller. */
 export function namesCaller(template: string): boolean {
   return /\$(?:userId|plan|scopes)/.test(template.replaceAll("$$", ""));
 }

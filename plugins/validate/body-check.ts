@@ -1,4 +1,4 @@
-// The body of a request: its type, its coding, and, where that is JSON or a form in parts, what is in it.
+// Checks the body of a request: its media type, its coding, and the content where that is JSON or a multipart form.
 import { type Exchange, GatewayError, type Verdict } from "../../src/plugin-api/contract.ts";
 import { readJson } from "./json-body.ts";
 import { isJson, type MediaType, rangeOf, readMediaType } from "./media-type.ts";
@@ -7,18 +7,18 @@ import type { ValidateOptions } from "./options.ts";
 import { refusal, unsupported } from "./refusal.ts";
 import type { Check } from "./schemas.ts";
 
-/** Bodies that are taken, by range of media types, with what holds for JSON in them. */
+/** Accepted bodies: each range of media types with the check of JSON in it; undefined = any JSON. */
 export type Bodies = ReadonlyMap<string, Check | undefined>;
 
 const noType = unsupported("The media type of the body is missing, or can be read in several ways.");
 const otherCharset = unsupported("JSON is UTF-8 here (RFC 8259 section 8.1).");
-// RFC 9110 section 15.5.16: a client may send it again as it is.
+// RFC 9110 section 15.5.16: Accept-Encoding tells the client that it may send the body again without a coding.
 const encoded = unsupported("A body is taken as it is, without a Content-Encoding.", [
   "Accept-Encoding",
   "identity",
 ]);
 
-/** @returns a promise where the body has to be read */
+/** @returns a promise only where the body must be read */
 export function checkBody(
   exchange: Exchange,
   bodies: Bodies,

@@ -1,5 +1,5 @@
-// Formats that are checked (JSON Schema 2020-12 validation, section 7.3; OpenAPI's registry), each in linear time. Others
-// say something to people alone.
+// The formats that are checked (JSON Schema 2020-12 validation, section 7.3; OpenAPI's registry), each in linear time.
+// All other formats are only annotations and are not checked.
 import { isIPv4, isIPv6 } from "node:net";
 
 type TextFormat = (text: string) => boolean;
@@ -37,7 +37,7 @@ function isHostname(text: string): boolean {
   return text.split(".").every((label) => /^[a-z\d](?:[a-z\d-]{0,61}[a-z\d])?$/i.test(label));
 }
 
-/** As browsers take it: letters, digits and marks before the last @, a host name behind. */
+/** As browsers check it: letters, digits and marks before the last @, a host name after it. */
 function isEmail(text: string): boolean {
   const at = text.lastIndexOf("@");
   const local = text.slice(0, at);

@@ -1,4 +1,4 @@
-// The validate plugin: takes requests that fit what is declared (a JSON Schema, or an OpenAPI document) and refuses the rest.
+// The validate plugin: lets requests through that fit a JSON Schema or an OpenAPI document, and refuses all others.
 import {
   definePlugin,
   type Exchange,
@@ -12,7 +12,7 @@ import { validateOptions } from "./options.ts";
 import { Validators } from "./validators.ts";
 import type { Validator } from "./validator.ts";
 
-/** A client may be slow with its body: the sidecar's own limits end that (`OUTRIGGER_MIN_BYTES_PER_SECOND`). */
+/** Long, because a slow client is stopped by the sidecar's own limits (`OUTRIGGER_MIN_BYTES_PER_SECOND`). */
 const timeLimitMs = 300_000;
 
 function onRequest(
@@ -41,7 +41,7 @@ export const validate = definePlugin({
   name: "validate",
   version: "1.0.0",
   apiVersion: 1,
-  // Behind those who say who may call, as a body is read; before the cache, which shall keep no answer to nonsense.
+  // After authentication and limits, because it reads bodies; before the cache, so that invalid requests fill no entry.
   priority: 18,
   security: false,
   refuses: true,

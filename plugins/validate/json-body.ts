@@ -1,10 +1,10 @@
-// A JSON body as it is checked: read in one way only, so that the service, whatever its parser, reads the same.
+// Reads a JSON body so that only one reading is possible: the service's parser reads the same as was checked.
 import { membersKept } from "../../src/language/doubled-members.ts";
 import { endOfString } from "../../src/language/json.ts";
 
-/** What is wrong with a body, told to the client: never with a value of it. */
+/** What is wrong with a body. The client is told, so it never contains a value from the body. */
 export interface Flaw {
-  /** JSON Pointer (RFC 6901); "" = the whole. */
+  /** JSON Pointer (RFC 6901); "" = the whole body. */
   readonly pointer: string;
   readonly message: string;
 }
@@ -32,15 +32,15 @@ export function readJson(body: Buffer, maxDepth: number): Read {
   } catch {
     return notJson;
   }
-  // RFC 8259 section 4: parsers differ in which of two members of one name they take.
+  // RFC 8259 section 4: parsers differ in which of two members with the same name they use.
   if (membersKept(value) !== named) return flaw("names a member twice");
-  // A name has to be written to be there.
+  // These names can only be present if the text contains them, or an escape.
   if (!/__proto__|constructor|\\u/.test(text)) return { value };
   return pollution(value, "") ?? { value };
 }
 
 /**
- * Members that are named in valid JSON text: each is one colon outside a string. For a text that is not JSON, any number.
+ * Counts the member names in valid JSON text: each has one colon outside a string. Arbitrary for other text.
  * @returns -1 = nested too deep
  */
 function membersNamed(text: string, maxDepth: number): number {
@@ -59,7 +59,7 @@ function membersNamed(text: string, maxDepth: number): number {
   return members;
 }
 
-/** Members that turn into what all objects have where a service in JavaScript copies them. Recurses: depth is bounded. */
+/** Finds members that would change an object's prototype if JavaScript copied them. Recurses: depth is bounded. */
 function pollution(value: unknown, pointer: string): Flaw | undefined {
   if (typeof value !== "object" || value === null) return undefined;
   if (Array.isArray(value)) {
@@ -82,7 +82,7 @@ function pollution(value: unknown, pointer: string): Flaw | undefined {
 
 const maxPointerLength = 256;
 
-/** @returns the pointer to a member, cut where a client makes it long */
+/** @returns the pointer to a member, cut to `maxPointerLength` because the client chooses the names */
 export function below(pointer: string, name: string): string {
   return `${pointer}/${name.replaceAll("~", "~0").replaceAll("/", "~1")}`.slice(0, maxPointerLength);
 }

@@ -1,4 +1,4 @@
-// Media types (RFC 9110 section 8.3.1): what a message says it is, and the ranges that policies and OpenAPI name.
+// Parses media types (RFC 9110 section 8.3.1) and matches them against the ranges of policies and OpenAPI documents.
 import { tokenCharacter } from "../../src/language/field-name.ts";
 
 export interface MediaType {
@@ -12,7 +12,7 @@ const whole = new RegExp(`^(${token}/${token})((?:[ \\t]*;[ \\t]*(?:${token}=(?:
 const parameter = new RegExp(`(${token})=(?:(${token})|"([^"\\\\]*)")`, "g");
 const longest = 1_024;
 
-/** @returns undefined for what services could read in several ways: two of them, quoted escapes, a parameter twice */
+/** @returns undefined for values that services could read differently: two types, quoted escapes, a parameter twice */
 export function readMediaType(value: string): MediaType | undefined {
   const [, essence, rest] = value.length > longest ? [] : (whole.exec(value) ?? []);
   if (essence === undefined || rest === undefined) return undefined;
@@ -29,7 +29,7 @@ export const rangePattern = new RegExp(`^(?:\\*/\\*|${token}/(?:\\*|${token}))$`
 
 export const isJson = (essence: string): boolean => /^application\/(?:[^/]+\+)?json$/.test(essence);
 
-/** @param ranges as policies write them @returns the most exact one that takes it */
+/** @param ranges as policies write them @returns the most specific one that matches */
 export function rangeOf<Range extends string>(ranges: readonly Range[], essence: string): Range | undefined {
   const [type] = essence.split("/", 1);
   return [essence, `${type}/*`, "*/*"]

@@ -1,4 +1,4 @@
-// Forms in parts (RFC 7578), as far as their limits: how many parts, how long, and that all readers find the same ones.
+// Checks multipart forms (RFC 7578): the number and length of parts, and that every reader finds the same parts.
 import { fieldNameSource } from "../../src/language/field-name.ts";
 import type { ValidateOptions } from "./options.ts";
 
@@ -19,7 +19,7 @@ export function multipartFlaw(
   if (boundary === undefined || !boundaryPattern.test(boundary)) return "has no boundary in its Content-Type";
   const opening = Buffer.from(`--${boundary}\r\n`);
   const delimiter = Buffer.from(`\r\n--${boundary}`);
-  // A preamble is for readers of mail: some take parts from it.
+  // RFC 2046 allows a preamble, but some readers take parts from it.
   if (!body.subarray(0, opening.length).equals(opening)) return "does not begin with its boundary";
   let at = opening.length;
   for (let parts = 1; ; parts += 1) {

@@ -1,6 +1,6 @@
-// Schemas before they are compiled: references counted, and objects closed to members that nobody declared.
+// Prepares schemas for compilation: marks references to be counted, and closes objects to undeclared members.
 
-/** Counts how often references are followed. */
+/** A private keyword, added next to each reference: it counts how often references are followed. */
 export const stepKeyword = "x-outrigger-step";
 
 export type Json = Readonly<Record<string, unknown>>;
@@ -8,7 +8,7 @@ export type Json = Readonly<Record<string, unknown>>;
 export const isObject = (value: unknown): value is Json =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 
-/** Where schemas are within a schema (2020-12 core, section 10), and whether they are about another value than it. */
+/** Where a schema contains schemas (2020-12 core, section 10). true = about another value than the outer one. */
 const maps: Readonly<Record<string, boolean>> = {
   properties: true,
   patternProperties: true,
@@ -36,13 +36,13 @@ const singles: ReadonlyMap<string, boolean> = new Map([
 ]);
 
 export interface Preparation {
-  /** That references are looked up in. */
+  /** Where references are looked up. */
   readonly document: Json;
-  /** Whether objects take declared members alone. */
+  /** Whether objects accept only declared members. */
   readonly closed: boolean;
 }
 
-/** @param closes whether this schema is the whole of what is said about a value */
+/** @param closes whether no other schema says something about the same value */
 export function prepareSchema(schema: unknown, how: Preparation, closes: boolean): unknown {
   if (!isObject(schema)) return schema;
   const entries = Object.entries(schema).map(([name, value]): [string, unknown] => {
@@ -67,7 +67,7 @@ export function prepareSchema(schema: unknown, how: Preparation, closes: boolean
   return Object.fromEntries(entries);
 }
 
-/** Whether something says which members an object has: one that is free to have any stays so. */
+/** Whether a schema declares members of its object. An object without declared members accepts any. */
 function declaresMembers(schema: unknown, document: Json, seen: Set<unknown>): boolean {
   if (!isObject(schema) || seen.has(schema)) return false;
   seen.add(schema);
@@ -81,7 +81,7 @@ function declaresMembers(schema: unknown, document: Json, seen: Set<unknown>): b
   return parts.some((part) => declaresMembers(part, document, seen));
 }
 
-/** @param pointer a JSON Pointer @returns undefined = there is nothing */
+/** @param pointer a JSON Pointer @returns undefined when nothing is there */
 export function lookUp(document: unknown, pointer: string): unknown {
   let value = document;
   for (const token of pointer.split("/").slice(1)) {

@@ -1,4 +1,4 @@
-// Answers to what does not fit: a problem document whose `errors` says where, by JSON Pointer, and never with what value.
+// Builds refusals: a problem document whose `errors` give the place as a JSON Pointer and never the offending value.
 import { type ErrorCode, GatewayError, type RejectVerdict } from "../../src/plugin-api/contract.ts";
 import type { Flaw } from "./json-body.ts";
 

@@ -1,4 +1,4 @@
-// Responses held against what is declared, in report mode: the client gets them as they are, the operator a line and a count.
+// Report mode: checks responses against the OpenAPI document. They pass unchanged; flaws are logged and counted.
 import { promisify } from "node:util";
 import zlib from "node:zlib";
 import type {
@@ -15,7 +15,7 @@ import type { ValidateOptions } from "./options.ts";
 import type { Check } from "./schemas.ts";
 import type { Validator } from "./validator.ts";
 
-/** Of all bodies that are being collected, on every route of the process. */
+/** Bound on all bodies collected at one time, over every route of the process. */
 const maxHeldBytes = 16_777_216;
 const logEveryMs = 1_000;
 let heldBytes = 0;
@@ -30,7 +30,7 @@ const decoders: Readonly<
 
 type Tell = (exchange: Exchange, status: number, flaw: Flaw) => void;
 
-/** One line a second at most. */
+/** Logs at most one line a second; the line says how many responses it stands for. */
 function createTeller({ logger, clock }: Services, { pattern }: RouteInfo): Tell {
   let nextMono = 0;
   let untold = 0;
@@ -76,7 +76,7 @@ export function createReport(
     const essence = readMediaType(fields.get("content-type") ?? "")?.essence ?? "";
     const check = isJson(essence) ? validator.response(exchange, status, essence) : undefined;
     if (check === undefined) return;
-    // What a plugin behind this one, or the service, has compressed is decoded again, for at most as many bytes.
+    // A body that the service or another plugin has compressed is decoded, up to the same number of bytes.
     const coding = (fields.get("content-encoding") ?? "identity").toLowerCase();
     const decode = decoders[coding];
     if (coding !== "identity" && decode === undefined) return counters.unchecked.inc();
@@ -93,7 +93,7 @@ export function createReport(
   };
 }
 
-/** @param done gets the whole body; undefined = it was too long, or too many were being collected */
+/** @param done gets the whole body; undefined = it was too long, or the process was collecting too much already */
 function collect(maxBytes: number, done: (body: Buffer | undefined) => void): BodyTap {
   let chunks: Buffer[] | undefined = [];
   let length = 0;

@@ -1,5 +1,5 @@
-// Schemas (JSON Schema 2020-12) compiled with ajv, so that no text of a client takes long: linear patterns, bounded recursion,
-// equality by digest.
+// Compiles JSON Schemas (2020-12) with ajv so that no client text takes long to check: linear patterns, bounded
+// recursion, equality by comparing canonical texts.
 import type { SchemaValidateFunction } from "ajv/dist/types/index.js";
 import { Ajv2020, type ErrorObject, type ValidateFunction } from "ajv/dist/2020.js";
 import { textOf } from "../../src/plugin-api/contract.ts";
@@ -12,7 +12,7 @@ import { lookUp, stepKeyword } from "./prepare.ts";
 /** @returns what is wrong with a value; undefined = nothing */
 export type Check = (value: unknown) => Flaw | undefined;
 
-/** Patterns tried and references followed for one value. */
+/** Budget for one value: pattern steps and references followed. */
 const maxWork = 200_000;
 const documentId = "outrigger:document";
 
@@ -30,7 +30,7 @@ export class Schemas {
     },
   });
 
-  /** @param document that references within schemas are looked up in */
+  /** @param document where references within schemas are looked up */
   constructor(document: object) {
     this.#document = document;
     for (const [name, test] of Object.entries(textFormats)) this.#ajv.addFormat(name, test);
@@ -70,7 +70,7 @@ export class Schemas {
   }
 }
 
-/** Those of ajv whose time grows with the square of a list, or that count what need not be counted. */
+/** Replaces keywords of ajv that take time quadratic in a list's length, or that count characters without need. */
 function replaceKeywords(ajv: Ajv2020): void {
   const replace = (
     keyword: string,
@@ -89,7 +89,7 @@ function replaceKeywords(ajv: Ajv2020): void {
     (unique: boolean, items: readonly unknown[]) =>
       !unique || new Set(items.map(canonical)).size === items.length,
   );
-  // A character takes one unit or two: mostly that is enough to know.
+  // A character is one or two UTF-16 units, which mostly decides without counting.
   replace(
     "maxLength",
     "string",
@@ -104,7 +104,7 @@ function replaceKeywords(ajv: Ajv2020): void {
   );
 }
 
-/** Unicode code points, which lengths are counted in (2020-12 validation, section 6.3). */
+/** Counts Unicode code points, the unit of lengths (2020-12 validation, section 6.3). */
 function characters(text: string): number {
   let count = text.length;
   for (let i = 1; i < text.length; i += 1) {
@@ -114,7 +114,7 @@ function characters(text: string): number {
   return count;
 }
 
-/** Members that are missing, or one too many, are named by their own pointer. */
+/** Parameters of ajv's errors that name a member: a missing or unknown member gets its own pointer. */
 const namedBy = ["missingProperty", "additionalProperty", "unevaluatedProperty", "propertyName"] as const;
 
 function flawOf(error: ErrorObject | undefined): Flaw {
@@ -132,7 +132,7 @@ function flawOf(error: ErrorObject | undefined): Flaw {
   };
 }
 
-/** Equal for equal JSON values alone. Recurses: depth is bounded. */
+/** Gives the same text for equal JSON values and only for these. Recurses: depth is bounded. */
 function canonical(value: unknown): string {
   if (typeof value !== "object" || value === null) return JSON.stringify(value);
   if (Array.isArray(value)) return `[${value.map(canonical).join()}]`;

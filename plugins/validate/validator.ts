@@ -1,4 +1,4 @@
-// What one route's policy declares, compiled: a schema for bodies, or the operations of an OpenAPI document.
+// Compiles what one route's policy declares: a schema for bodies, or the operations of an OpenAPI document.
 import { isOverrideField } from "../../src/language/field-sets.ts";
 import { type Exchange, GatewayError, type Verdict } from "../../src/plugin-api/contract.ts";
 import { type Bodies, checkBody } from "./body-check.ts";
@@ -10,18 +10,18 @@ import { refusal } from "./refusal.ts";
 import { type Check, Schemas } from "./schemas.ts";
 
 export interface Validator {
-  /** Fields that are checked, beside those of the body. */
+  /** Header fields that are checked, besides those about the body. */
   readonly headerNames: ReadonlySet<string>;
-  /** @returns a promise where a body has to be read */
+  /** @returns a promise only where a body must be read */
   request(exchange: Exchange): Verdict | Promise<Verdict>;
-  /** What holds for a response's JSON; undefined = nothing is said. */
+  /** The check of a response's JSON; undefined = nothing is declared. */
   response(exchange: Exchange, status: number, essence: string): Check | undefined;
 }
 
 const missingBody = refusal("invalid_content", "body", { pointer: "", message: "is missing" });
 const unwantedBody = refusal("malformed_request", "body", { pointer: "", message: "is not taken" });
 
-/** Throws for what cannot be compiled, with its place. */
+/** Rejects when something cannot be compiled, naming the place. */
 export async function createValidator(options: ValidateOptions): Promise<Validator> {
   if (options.openapi === undefined) return bodyValidator(options);
   const document = new Document(options.openapi, options.responses === "report");
@@ -78,7 +78,7 @@ function operationValidator(
       if (operation === undefined) return unknownMethod(found.value);
       const { parameters, pathNames, body } = operation;
       const { query, fields } = request;
-      // The operation that is checked is the one that is served.
+      // Method override fields are removed, so that the service runs the operation that was checked.
       fields.deleteWhere((name) => isOverrideField(name) && !parameters.header.has(name));
       const flaw = checkParameters({ path: found.parameters, query, fields }, parameters, pathNames);
       if (flaw !== undefined) return refusal("malformed_request", flaw.in, flaw);

@@ -1,4 +1,4 @@
-// Compiled once for all routes and policies that declare the same, as long as one of them is in use.
+// Compiles each set of options once for all routes and policies that share it, and keeps it while one of them uses it.
 import { hash } from "node:crypto";
 import type { ValidateOptions } from "./options.ts";
 import type { Validator } from "./validator.ts";
@@ -17,7 +17,7 @@ async function create(options: ValidateOptions): Promise<Validator> {
 export class Validators {
   readonly #held = new Map<string, Held>();
 
-  /** Rejects with what cannot be compiled. Every use ends with `release`. */
+  /** Rejects when the options cannot be compiled. Call `release` at the end of every use. */
   async acquire(options: ValidateOptions): Promise<{ validator: Validator; release: () => void }> {
     const digest = hash("sha256", JSON.stringify(options), "base64url");
     const held = this.#held.get(digest) ?? { validator: create(options), users: 0 };

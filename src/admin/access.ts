@@ -1,4 +1,4 @@
-// Who may use the sensitive endpoints: a peer on this machine, or whoever shows the admin token.
+// Decides who may use the sensitive endpoints: peers on this machine, and requests with the admin token.
 import { createHash, timingSafeEqual } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import { isLoopbackHost } from "../config/formats.ts";
@@ -11,7 +11,7 @@ function hostOf(authority: string): string {
   return authority.replace(/:\d*$/, "").replace(/^\[(.*)\]$/, "$1");
 }
 
-/** What betrays that somebody else's request comes through a program on this machine; undefined when nothing does. */
+/** A sign that a program on this machine passes on somebody else's request; undefined = none. */
 function foreignSign({ headers }: IncomingMessage): string | undefined {
   // A web page reaches loopback under its own name (DNS rebinding) or posts from its own origin (CSRF).
   if (headers.host !== undefined && !isLoopbackHost(hostOf(headers.host)))
@@ -23,7 +23,7 @@ function foreignSign({ headers }: IncomingMessage): string | undefined {
 }
 
 /**
- * @param token as it is now
+ * @param token gives the current token; undefined = none is set
  * @returns a check that throws AdminProblem (401, 403) unless the request may use the sensitive endpoints
  */
 export function createGuard(token: () => string | undefined): (request: IncomingMessage) => void {
@@ -33,12 +33,12 @@ export function createGuard(token: () => string | undefined): (request: Incoming
     const shown = request.headersDistinct["authorization"];
     if (expected !== undefined && shown !== undefined) {
       const [, credential] = /^bearer +(\S+)$/i.exec(shown.length === 1 ? (shown[0] ?? "") : "") ?? [];
-      // Digests are of one length, so the comparison tells nothing about the token's.
+      // Digests have one length, so the comparison reveals nothing about the token's length.
       if (credential !== undefined && timingSafeEqual(sha256(credential), expected)) return;
       throw new AdminProblem(401, "The token is wrong.", { "WWW-Authenticate": 'Bearer realm="outrigger"' });
     }
     const peer = request.socket.remoteAddress;
-    // A unix socket has no peer address; its file's permissions said who may connect.
+    // A unix socket has no peer address; the permissions of its file decide who may connect.
     if (peer === undefined && !request.socket.destroyed) return;
     if (peer !== undefined && isLoopbackHost(peer)) {
       const foreign = foreignSign(request);

@@ -1,4 +1,4 @@
-// The admin listener: health, metrics, the policy in force, log level and drain. Everything it shows is handed in.
+// The admin listener: health, metrics, the policy in force, log level, drain and more. Its data comes from the options.
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 import type { ListenAddress } from "../config/formats.ts";
@@ -22,7 +22,7 @@ import {
   textAnswer,
 } from "./answer.ts";
 
-/** A further document for GET, open to everyone (a JWKS). */
+/** An extra document that anybody may GET (a JWKS). */
 export interface AdminDocument {
   readonly contentType: string;
   readonly body: string;
@@ -32,9 +32,9 @@ export interface AdminOptions {
   readonly listen: ListenAddress | { readonly fd: number };
   /** Most connections at a time. */
   readonly maxConnections?: number | undefined;
-  /** Opens the sensitive endpoints to peers on other machines. */
+  /** The token that opens the sensitive endpoints to peers on other machines. */
   readonly token: () => string | undefined;
-  /** Opens `/policy/signed` to who shows by TLS to be one. Absent: TLS is not spoken. */
+  /** Lets sidecars that prove by TLS to be siblings read `/policy/signed`. Absent: no TLS. */
   readonly siblings?: (() => SiblingTls) | undefined;
   readonly logger: Logger;
   /** Ready when all are ok. */
@@ -42,28 +42,28 @@ export interface AdminOptions {
   readonly metrics: MetricsPage;
   /** What `GET /policy` shows. */
   readonly policyStatus: () => object;
-  /** What `GET /policy/signed` shows; undefined = what is in force nobody signed. */
+  /** What `GET /policy/signed` shows; undefined = the policy in force is not signed. */
   readonly signedPolicy?: () => object | undefined;
   /** What `GET /plugins` shows. */
   readonly plugins: () => Promise<object>;
-  /** What `GET /requests/<id>` shows; undefined = it is not known. */
+  /** What `GET /requests/<id>` shows; undefined = the request is not known. */
   readonly request: (id: string) => Promise<object | undefined>;
   readonly tap: TapSource;
-  /** undefined = there are none. */
+  /** undefined = this sidecar takes part in no drills. */
   readonly drills?: DrillSource | undefined;
   readonly logLevel: { get(): string; set(level: string): boolean };
   /** Starts the drain and returns; may be called again. */
   readonly drain: () => void;
   /** Drains, then ends the process with exit code 0; returns at once, may be called again. */
   readonly quit: () => void;
-  /** @returns the document at a path that is none of the listener's own; undefined = 404 */
+  /** @returns the document at a path that the listener itself does not serve; undefined = 404 */
   readonly extra?: (path: string) => AdminDocument | undefined | Promise<AdminDocument | undefined>;
 }
 
 export interface Admin {
   /** Rejects when the address cannot be bound. @returns where it listens */
   listen(): Promise<AddressInfo | string>;
-  /** Stops listening; answers under way have a second to end. */
+  /** Stops listening; answers in progress have a second to finish. */
   close(): Promise<void>;
 }
 
@@ -72,9 +72,9 @@ type Handler = (request: IncomingMessage, query: URLSearchParams) => AnyAnswer |
 
 interface Endpoint {
   readonly sensitive: boolean;
-  /** Open to siblings all the same. */
+  /** Also open to siblings. */
   readonly forSiblings?: boolean;
-  /** By method; HEAD goes with GET. */
+  /** By method; GET also serves HEAD. */
   readonly methods: ReadonlyMap<string, Handler>;
 }
 
@@ -98,7 +98,7 @@ async function readBody(request: IncomingMessage): Promise<string> {
   return Buffer.concat(chunks).toString();
 }
 
-/** The level of `{"level":"debug"}` or of plain `debug`. */
+/** Parses the level from `{"level":"debug"}` or from plain `debug`. */
 function parseLevel(body: string): string {
   if (!body.trimStart().startsWith("{")) return body.trim();
   let document: unknown;
@@ -133,13 +133,13 @@ function levelEndpoint({ logLevel, logger }: AdminOptions): Endpoint {
   });
 }
 
-/** For siblings that have no policy. */
+/** Answers siblings that have no policy. */
 function signedAnswer(policy: object | undefined): Answer {
   if (policy === undefined) throw new AdminProblem(404, "No signed policy is in force.");
   return jsonAnswer(200, policy);
 }
 
-/** What ends the sidecar's service. */
+/** The endpoints that end the sidecar's service. */
 function endings({ drain, quit, logger }: AdminOptions): [string, Endpoint][] {
   return [
     [
@@ -187,7 +187,7 @@ function createEndpoints(options: AdminOptions): ReadonlyMap<string, Endpoint> {
   ]);
 }
 
-/** What `GET /` says: an endpoint a line. */
+/** The text of `GET /`: one endpoint per line. */
 function listing(endpoints: ReadonlyMap<string, Endpoint>): string {
   const shown = new Map([
     ...endpoints,
@@ -205,7 +205,7 @@ function isSafe(method: string | undefined): boolean {
   return method === "GET" || method === "HEAD";
 }
 
-/** Answers one request, or throws: AdminProblem for a refusal, anything else for a fault. */
+/** Answers one request or throws: AdminProblem for a refusal, anything else for a fault. */
 type Answerer = (request: IncomingMessage) => Promise<AnyAnswer>;
 
 function createAnswerer(options: AdminOptions, isSibling: (socket: Socket) => boolean): Answerer {
@@ -236,7 +236,7 @@ function createAnswerer(options: AdminOptions, isSibling: (socket: Socket) => bo
     }
     const { sensitive, forSiblings = false } = endpoint;
     if (sensitive && !(forSiblings && isSibling(request.socket))) guard(request);
-    // Pages of browsers have no business with what changes something, whatever they know.
+    // A web page may not change anything, even if it knows the token.
     if (request.headers.origin !== undefined && !isSafe(request.method))
       throw new AdminProblem(403, "Refused, for it has an Origin.");
     return handler(request, new URLSearchParams(mark === -1 ? "" : target.slice(mark)));
@@ -258,7 +258,7 @@ export function createAdmin(options: AdminOptions): Admin {
         error instanceof AdminProblem ? error : new AdminProblem(500, "That failed; the log says why.")
       ).answer;
     }
-    // What is left of a body that nobody wanted is not worth reading.
+    // Closes the connection if the body was not read to its end.
     if (!response.destroyed) sendAnswer(response, answer, !request.complete);
   }
 
@@ -279,7 +279,7 @@ export function createAdmin(options: AdminOptions): Admin {
   return {
     async listen() {
       const address = await listenOn(server, options.listen);
-      // Errors of a listener that listens (EMFILE on accept) pass by themselves.
+      // Errors while listening (EMFILE on accept) pass by themselves.
       server.on("error", (error) => options.logger.error({ err: error }, "admin listener failed"));
       return address;
     },

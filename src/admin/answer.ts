@@ -1,4 +1,4 @@
-// Answers of the admin listener: documents, and problems (RFC 9457) for everything that is refused.
+// Builds and sends answers of the admin listener: documents, and problems (RFC 9457) for every refusal.
 import type { ServerResponse } from "node:http";
 import { STATUS_CODES } from "node:http";
 
@@ -9,9 +9,9 @@ export interface Answer {
   readonly fields?: Readonly<Record<string, string>>;
 }
 
-/** One that goes on: it writes head and body itself. */
+/** An answer that continues: it writes head and body itself. */
 export interface StreamedAnswer {
-  /** @throws AdminProblem before the head */
+  /** @throws AdminProblem only before the head is written */
   stream(response: ServerResponse): void;
 }
 
@@ -23,7 +23,7 @@ export function textAnswer(status: number, text: string): Answer {
   return { status, contentType: "text/plain; charset=utf-8", body: `${text}\n` };
 }
 
-/** A refusal; `detail` is for the caller and holds no secret. */
+/** A refusal. `detail` is shown to the caller and must hold no secret. */
 export class AdminProblem extends Error {
   override readonly name = "AdminProblem";
   readonly status: number;
@@ -48,7 +48,7 @@ export class AdminProblem extends Error {
   }
 }
 
-/** Sends it; Node leaves the body out for HEAD. With `close` the connection ends after it. */
+/** Sends an answer; Node omits the body for HEAD. With `close` the connection ends after it. */
 export function sendAnswer(response: ServerResponse, answer: Answer, close: boolean): void {
   response.writeHead(answer.status, {
     "Content-Type": answer.contentType,

@@ -1,4 +1,4 @@
-// Asks admin listeners of sidecars: of a command, and of a sidecar that has no policy.
+// Sends requests to sidecars' admin listeners, for commands and for a sidecar that has no policy.
 import { lookup } from "node:dns/promises";
 import { X509Certificate } from "node:crypto";
 import http from "node:http";
@@ -10,10 +10,10 @@ import type { CommonBytes } from "./common-bytes.ts";
 import { contextOf, type SiblingTls } from "./siblings.ts";
 
 export interface AdminListener {
-  /** For people. */
+  /** For messages to people. */
   readonly name: string;
   readonly address: ListenAddress;
-  /** It is to be one, by TLS, and is asked as one. Absent: it is asked in clear. */
+  /** The listener must prove to be this sibling by TLS, and gets the own certificate. Absent: plain HTTP. */
   readonly sibling?: SiblingTls | undefined;
 }
 
@@ -25,7 +25,7 @@ export interface AdminReply {
 export interface ReadLimits {
   readonly limitMs: number;
   readonly maxBytes: number;
-  /** What answers that are read at the same time share. */
+  /** A bound shared with other answers that are read at the same time. */
   readonly common?: CommonBytes;
   /** Default: GET. */
   readonly method?: "GET" | "POST" | "DELETE";
@@ -33,7 +33,7 @@ export interface ReadLimits {
 
 const ofCommands: ReadLimits = { limitMs: 5_000, maxBytes: 4_194_304 };
 
-/** All addresses that its name has. Rejects when it is not known. */
+/** One listener for each address of the host name. Rejects when the name cannot be resolved. */
 export async function listenersAt(address: ListenAddress): Promise<readonly AdminListener[]> {
   if ("path" in address) return [{ name: `unix:${address.path}`, address }];
   const found = await lookup(address.host, { all: true });
@@ -43,7 +43,7 @@ export async function listenersAt(address: ListenAddress): Promise<readonly Admi
   }));
 }
 
-/** A request to an admin listener. @param signal ends it, also once its answer has begun */
+/** Starts a request to an admin listener. @param signal ends it, even after the answer has begun */
 export function askAdmin(
   { name, address, sibling }: AdminListener,
   path: string,
@@ -73,13 +73,13 @@ function towards(sibling: SiblingTls): https.RequestOptions {
   return {
     ...contextOf(sibling),
     rejectUnauthorized: true,
-    // An SVID is held to its id; its names, if it has any, say nothing (X509-SVID section 5).
+    // An SVID is checked by its SPIFFE id; DNS names in it have no meaning (X509-SVID section 5).
     checkServerIdentity: (_host: string, { raw }: PeerCertificate) =>
       sibling.endOf(new X509Certificate(raw)) === undefined ? new Error(`is not ${sibling.id}`) : undefined,
   };
 }
 
-/** Rejects when it is out of reach, answers too late or too much. */
+/** Rejects when the listener is out of reach, too slow, or its answer too long. */
 export async function readAdmin(
   listener: AdminListener,
   path: string,

@@ -1,10 +1,10 @@
-// Where the admin listener is bound, and its end.
+// Binds and closes the admin listener.
 import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { ListenAddress } from "../config/formats.ts";
 import { removeStaleSocket } from "../files/unix-socket.ts";
 
-/** @param listen a descriptor is one that listens already */
+/** @param listen an address, or a listening descriptor @returns where it listens. Rejects when it cannot be bound */
 export async function listenOn(
   server: Server,
   listen: ListenAddress | { readonly fd: number },

@@ -1,5 +1,5 @@
-// What answers of many may take of memory together. Past it the longest one is given up: one that lies with all it may send
-// costs itself, and not those who say little.
+// Bounds the memory of many answers together. Past the bound the longest one is given up: a peer that sends as much as
+// it can harms only itself, not those with short answers.
 
 interface Holder {
   bytes: number;
@@ -7,9 +7,9 @@ interface Holder {
 }
 
 export interface CommonShare {
-  /** More of them. May give up this one or others, each once. */
+  /** Adds bytes. May give up this holder or others, each once. */
   take(bytes: number): void;
-  /** They are held no more. */
+  /** The bytes are no longer held. */
   release(): void;
 }
 
@@ -22,7 +22,7 @@ export class CommonBytes {
     this.#most = most;
   }
 
-  /** @param giveUp lets go of what is held */
+  /** @param giveUp called to drop what is held */
   hold(giveUp: () => void): CommonShare {
     const holder: Holder = { bytes: 0, giveUp };
     this.#holders.add(holder);

@@ -1,4 +1,4 @@
-// Content codings of the admin listener's long answers: gzip where the client takes it (RFC 9110 section 12.5.3).
+// Compresses the admin listener's long answers with gzip if the client accepts it (RFC 9110 section 12.5.3).
 import type { IncomingMessage } from "node:http";
 import { promisify } from "node:util";
 import { gzip as gzipCallback } from "node:zlib";
@@ -6,10 +6,10 @@ import type { Answer } from "./answer.ts";
 
 const gzip = promisify(gzipCallback);
 
-/** Below this it is not worth the work. */
+/** Shorter bodies are not worth compressing. */
 const minBytes = 1024;
 
-/** The answer in gzip where the request takes that. */
+/** Returns the answer in gzip if the request accepts it, and with Vary in any case. */
 export async function compressed({ headers }: IncomingMessage, answer: Answer): Promise<Answer> {
   const varying = { ...answer, fields: { ...answer.fields, Vary: "Accept-Encoding" } };
   if (Buffer.byteLength(answer.body) < minBytes || !takesGzip(headers["accept-encoding"])) return varying;

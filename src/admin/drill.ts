@@ -1,19 +1,19 @@
-// `/drill`: has the sidecar behave as if something failed, for a while.
+// `/drill`: makes the sidecar behave for a while as if something had failed.
 import type { IncomingMessage } from "node:http";
 import { AdminProblem, type Answer, jsonAnswer } from "./answer.ts";
 
 export interface DrillSource {
-  /** What runs, and what came of the last one. */
+  /** The drill in progress, and the result of the last one. */
   status(): object;
-  /** Rejects with AdminProblem. */
+  /** Starts a drill. Rejects with AdminProblem. */
   begin(query: URLSearchParams, peer: string): Promise<object>;
-  /** Ends what runs, before its time. */
+  /** Ends the drill in progress early. */
   end(): void;
 }
 
 type Handler = (request: IncomingMessage, query: URLSearchParams) => Answer | Promise<Answer>;
 
-/** @param source undefined = this sidecar takes part in none */
+/** @param source undefined = this sidecar takes part in no drills */
 export function drillMethods(source: DrillSource | undefined): Record<string, Handler> {
   const drills = (): DrillSource => {
     if (source !== undefined) return source;

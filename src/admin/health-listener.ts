@@ -1,4 +1,4 @@
-// The admin listener of what serves nobody: health, metrics, one document about its state.
+// The admin listener of processes that serve no requests: health, metrics, and one document about their state.
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { ListenAddress } from "../config/formats.ts";
@@ -13,12 +13,12 @@ import { originForm } from "./target.ts";
 
 export interface HealthOptions {
   readonly listen: ListenAddress | { readonly fd: number };
-  /** Opens the state to peers on other machines. */
+  /** The token that opens the state to peers on other machines. */
   readonly token: () => string | undefined;
   readonly logger: Logger;
   readonly checks: () => readonly Check[];
   readonly metrics: MetricsPage;
-  /** Where the state is shown, and what that is. */
+  /** The path of the state, and the document shown there. */
   readonly state: { readonly path: string; readonly show: () => object };
 }
 

@@ -1,18 +1,18 @@
-// The metrics page, in the format that whoever asks takes best: Prometheus' text, or OpenMetrics, which has exemplars.
+// Serves the metrics page in the format that the client prefers: Prometheus text, or OpenMetrics, which has exemplars.
 import type { IncomingMessage } from "node:http";
 import type { Answer } from "./answer.ts";
 import { compressed } from "./compressed.ts";
 import { sparingly } from "./pressure.ts";
 
 export interface MetricsPage {
-  /** @param open whether in OpenMetrics */
+  /** @param open renders OpenMetrics */
   render(open: boolean): Promise<string>;
 }
 
 const textType = "text/plain; version=0.0.4; charset=utf-8";
 const openType = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/** @returns what answers a request for it */
+/** @returns a function that answers a request for the page */
 export function metricsAnswerer(page: MetricsPage): (request: IncomingMessage) => Promise<Answer> {
   const text = sparingly(() => page.render(false));
   const open = sparingly(() => page.render(true));
@@ -27,7 +27,7 @@ export function metricsAnswerer(page: MetricsPage): (request: IncomingMessage) =
   };
 }
 
-/** @param accept as the request has it (RFC 9110 section 12.5.1) */
+/** @param accept the Accept field (RFC 9110 section 12.5.1) */
 function prefersOpen(accept: string | undefined): boolean {
   const quality = (type: RegExp): number => {
     const given = (accept ?? "")

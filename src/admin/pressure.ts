@@ -1,16 +1,16 @@
-// What keeps a flood on the admin listener from those who need it: it is open to everybody who reaches it, and shares the
+// Limits what a flood on the admin listener can do: the listener is open to everybody who can reach it, and shares its
 // process with all requests.
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import { isGone } from "../client/gone.ts";
 
-/** Renders in reserve, and how often one comes back: every scraper there is gets a fresh text, a flood gets the last one. */
+/** A token bucket: each scraper gets a fresh page, while a flood gets the last one. */
 const maxRenders = 10;
 const renderEveryMs = 100;
-/** A client that neither asks nor takes its answer. */
+/** Longest silence of a client that neither sends a request nor reads its answer. */
 const silentMs = 10_000;
 
-/** Renders once at a time and ten times a second at most; whoever asks more often gets the last text. */
+/** Runs one render at a time and about ten a second at most; callers beyond that get the last text. */
 export function sparingly(render: () => Promise<string>, now = performance.now.bind(performance)) {
   let last: string | undefined;
   let running: Promise<string> | undefined;
@@ -29,7 +29,7 @@ export function sparingly(render: () => Promise<string>, now = performance.now.b
   };
 }
 
-/** Bounds what one client may take: half of the connections, one request at a time, ten seconds of silence. */
+/** Bounds each client: half of the connections, one request at a time, ten seconds of silence. */
 export function boundClients(server: Server, maxConnections: number): void {
   server.maxConnections = maxConnections;
   server.timeout = silentMs;
@@ -38,7 +38,7 @@ export function boundClients(server: Server, maxConnections: number): void {
   server.on("connection", (socket: Socket) => {
     const { remoteAddress: address } = socket;
     if (address === undefined) {
-      // Over a unix socket nobody has one: who may open it is the file's business.
+      // Peers of a unix socket have no address; the permissions of its file decide who may connect.
       if (isGone(socket)) socket.destroy();
       return;
     }
@@ -58,7 +58,7 @@ export function boundClients(server: Server, maxConnections: number): void {
 
 const answering = new WeakSet<Socket>();
 
-/** @returns false for a request behind one that is not answered yet: nobody but a flood pipelines here, and it ends */
+/** @returns false for a request pipelined before the last answer: only floods do so, so the connection is closed */
 export function isAlone({ socket }: IncomingMessage, response: ServerResponse): boolean {
   if (socket.destroyed) return false;
   if (answering.has(socket)) {

@@ -1,15 +1,15 @@
-// Whether a process is ready, and why not.
+// Decides whether a process is ready, and says why not.
 import { type Answer, textAnswer } from "./answer.ts";
 
 /** One condition of readiness. */
 export interface Check {
   readonly name: string;
   readonly ok: boolean;
-  /** What is wrong, or worth knowing. */
+  /** What is wrong, or worth knowing although it is ok. */
   readonly detail?: string;
 }
 
-/** @param verbose each condition on a line of its own */
+/** @param verbose puts each condition on its own line */
 export function readiness(checks: readonly Check[], verbose: boolean): Answer {
   const failed = checks.filter((check) => !check.ok);
   const status = failed.length === 0 ? 200 : 503;

@@ -1,9 +1,9 @@
-// `GET /requests/<id>`: the course of a request that is over.
+// `GET /requests/<id>`: shows the course of a request that has ended.
 import { AdminProblem, type Answer, jsonAnswer } from "./answer.ts";
 
 const start = "/requests/";
 
-/** @returns the id of a path that asks for a request; undefined for any other */
+/** @returns the request id in the path; undefined for other paths @throws AdminProblem 400 */
 export function requestIdIn(path: string): string | undefined {
   if (!path.startsWith(start) || path.length === start.length) return undefined;
   try {
@@ -13,7 +13,7 @@ export function requestIdIn(path: string): string | undefined {
   }
 }
 
-/** @throws AdminProblem 404 */
+/** Rejects with AdminProblem 404 when the request is not known. */
 export async function requestAnswer(
   id: string,
   find: (id: string) => Promise<object | undefined>,

@@ -1,31 +1,31 @@
-// TLS on the admin listener, beside clear text: for the service's other sidecars, who are known by the SPIFFE id that they have
-// in common. A connection is one of TLS by its first byte (RFC 8446 section 5.1); probes and scrapers go on in clear.
+// Adds TLS to the admin listener, beside clear text, for the service's other sidecars: all share one SPIFFE id. The
+// first byte of a connection tells TLS from clear text (RFC 8446 section 5.1); probes and scrapers stay in clear.
 import { constants, type X509Certificate } from "node:crypto";
 import type { Server } from "node:http";
 import type { Socket } from "node:net";
 import tls, { type SecureContextOptions, type TLSSocket } from "node:tls";
 import { isGone } from "../client/gone.ts";
 
-/** What siblings show each other and believe, from one renewal to the next. */
+/** What a sidecar shows to siblings and trusts, until the next renewal. */
 export interface SiblingTls {
-  /** Of all of them. */
+  /** The SPIFFE id that all siblings share. */
   readonly id: string;
   /** In PEM. */
   readonly cert: string;
   readonly key: string;
   readonly ca: string;
-  /** @returns epoch milliseconds at which a certificate that has been verified is over; undefined = it is no sibling's */
+  /** @returns when a verified certificate expires, epoch milliseconds; undefined = it is not a sibling's */
   endOf(certificate: X509Certificate): number | undefined;
 }
 
-/** Every handshake looks anew: none is resumed. */
+/** No session tickets: every handshake checks the certificates anew. */
 export function contextOf({ cert, key, ca }: SiblingTls): SecureContextOptions {
   return { cert, key, ca, minVersion: "TLSv1.3", secureOptions: constants.SSL_OP_NO_TICKET };
 }
 
 const handshakeByte = 0x16;
 const firstByteMs = 5_000;
-/** Who asks waits no longer. */
+/** The asking side does not wait longer either. */
 const handshakeMs = 2_000;
 
 interface Shown {
@@ -41,7 +41,7 @@ export class SiblingDoor {
   readonly #shown = new WeakMap<Socket, Shown>();
   #handshakes: { readonly by: SiblingTls; readonly server: tls.Server } | undefined = undefined;
 
-  /** Takes over the connections of a server whose clients are bounded already. */
+  /** Takes over the connections of a server whose clients are bounded already (see boundClients). */
   constructor(server: Server, current: () => SiblingTls) {
     this.#server = server;
     this.#current = current;
@@ -51,13 +51,13 @@ export class SiblingDoor {
     server.on("connection", (socket: Socket) => this.#accept(socket));
   }
 
-  /** Whether it has proved to be one, by what counts now: not by authorities, or an id, of before. */
+  /** Whether the peer has proved to be a sibling under the current authorities and id, not under former ones. */
   isSibling(socket: Socket): boolean {
     const shown = this.#shown.get(socket);
     return shown !== undefined && shown.to === this.#current() && Date.now() < shown.endsMs;
   }
 
-  /** Ends connections that have said nothing. */
+  /** Closes connections that have sent nothing yet. */
   close(): void {
     for (const socket of this.#silent) socket.destroy();
   }
@@ -70,7 +70,7 @@ export class SiblingDoor {
       clearTimeout(limit);
       this.#silent.delete(socket);
     };
-    // Nothing to answer has come, and nothing will.
+    // The client ended without sending anything, so there is nothing to answer.
     const ended = (): void => void socket.end();
     const look = (): void => {
       const bytes = socket.read() as Buffer | null;
@@ -86,14 +86,14 @@ export class SiblingDoor {
 
   #handshake(socket: Socket): void {
     const by = this.#current();
-    // A server for each renewal: what a client has proved belongs to what it was checked by.
+    // One TLS server per renewal: a client's proof is valid only for the authorities that checked it.
     if (this.#handshakes?.by !== by) this.#handshakes = { by, server: this.#createServer(by) };
     this.#handshakes.server.emit("connection", socket);
   }
 
   #createServer(by: SiblingTls): tls.Server {
     const options = { ...contextOf(by), ALPNProtocols: ["http/1.1"], handshakeTimeout: handshakeMs };
-    // Nobody else has a reason to speak TLS here.
+    // Only siblings have a reason to speak TLS here, so a client certificate is required.
     const server = tls.createServer({ ...options, requestCert: true, rejectUnauthorized: true });
     server.on("tlsClientError", (_error, socket) => socket.destroy());
     server.on("secureConnection", (socket) => this.#admit(socket, by));

@@ -1,5 +1,5 @@
-// `GET /tap`: heads of exchanges as they end, as server-sent events (WHATWG HTML section 9.2). Whoever does not read them
-// in time is cut off.
+// `GET /tap`: streams the heads of exchanges as they end, as server-sent events (WHATWG HTML section 9.2). Readers that
+// are too slow are disconnected.
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Counter, Logger } from "../plugin-api/telemetry.ts";
 import { AdminProblem, type StreamedAnswer } from "./answer.ts";
@@ -7,17 +7,17 @@ import { AdminProblem, type StreamedAnswer } from "./answer.ts";
 export interface TapSource {
   /** @throws Error that says what is wrong with the parameters */
   read(query: URLSearchParams): { readonly forMs: number };
-  /** @returns ends it. @throws Error when there are too many */
+  /** @returns a function that ends the tap. @throws Error when there are too many */
   start(query: URLSearchParams, onEvent: (event: string, dropped: number) => void): () => void;
-  /** One begins. @param filter its parameters */
+  /** Called when a tap begins. @param filter its parameters */
   begun(filter: string): void;
-  /** Events that a reader was too slow for. */
+  /** Counts the readers that were too slow and were disconnected. */
   readonly slow: Counter;
 }
 
-/** How much may wait for a reader. */
+/** Most bytes that may wait for a reader. */
 const maxWaiting = 1_048_576;
-/** A connection that says nothing for ten seconds is closed. */
+/** Sent regularly, because a connection without traffic is closed after ten seconds. */
 const beatMs = 4_000;
 
 /** @throws AdminProblem 400, 429 */
@@ -37,7 +37,7 @@ export function tapAnswer(
         return;
       }
       const reader = new Reader(response, source.slow);
-      // Before the head: it can still be refused.
+      // Before the head is written: the tap can still be refused.
       const stop = checked(429, () => source.start(query, (event, dropped) => reader.event(event, dropped)));
       writeHead(response);
       response.write(": heads of exchanges, a JSON object each\n\n");

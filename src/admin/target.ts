@@ -1,9 +1,9 @@
-// The target of a request to the admin listener.
+// Reads the target of a request to the admin listener.
 import { AdminProblem } from "./answer.ts";
 
 /**
- * The path of an absolute form, too, which every server takes (RFC 9112 section 3.2.2).
- * @throws AdminProblem when its authority is another than Host names, which decides who may do what
+ * The target in origin form; every server must accept the absolute form, too (RFC 9112 section 3.2.2).
+ * @throws AdminProblem 400 when the target's authority differs from Host, which the access check relies on
  */
 export function originForm(target: string, host: string | undefined): string {
   const match = /^https?:\/\/([^/?#]*)(.*)$/i.exec(target);

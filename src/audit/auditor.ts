@@ -1,4 +1,4 @@
-// Turns what exchanges tell into records of decisions.
+// Turns the events of exchanges into audit records of decisions.
 import type { Clock, Counter, Exchange, Outcome } from "../plugin-api/contract.ts";
 import type { GatewayError } from "../plugin-api/errors.ts";
 import type { EarlyRequest, PolicyAudit } from "../runtime/live-audit.ts";
@@ -8,21 +8,21 @@ import type { Trail } from "./trail.ts";
 const maxPathLength = 2_048;
 const maxNameLength = 256;
 const knownMethods = new Set(["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "QUERY"]);
-/** Answers by which plugins refuse without an error of ours. */
+/** Statuses by which a plugin refuses although its answer carries no error. */
 const refusing = new Set([401, 403, 407, 429]);
 
 const nobody = { userId: undefined, issuer: undefined };
 
 type Answered = Parameters<PolicyAudit["answering"]>[1];
 
-/** Of one policy. */
+/** Writes the records of one policy. */
 export class Auditor implements PolicyAudit {
   readonly blocking: boolean;
   readonly #trail: Trail;
   readonly #policy: string;
   readonly #clock: Clock;
 
-  /** @param policy digest of the one in force */
+  /** @param policy digest of the policy that decides */
   constructor(trail: Trail, policy: string, blocking: boolean, clock: Clock) {
     this.#trail = trail;
     this.#policy = policy;
@@ -102,18 +102,18 @@ function decisionOf({ status, origin, error }: Answered, by: string | undefined)
   return by !== undefined && refusing.has(status) ? "refused" : "answered";
 }
 
-/** Whether the client got what was recorded; to gRPC errors are told with 200. */
+/** Whether the client got what was recorded. gRPC errors are sent with status 200, so their code counts. */
 function isThat({ status, error }: Outcome, recorded: number): boolean {
   return status === recorded || status === 0 || (error !== undefined && error.kind.status === recorded);
 }
 
-/** Of an answer that passed no response phase: middleware's own, or that of a fault. */
+/** The decision of an answer that skipped the response phase: middleware's own, or an answer to a fault. */
 function endDecision(status: number, error: GatewayError | undefined): Decision {
   if ((error?.kind.status ?? status) >= 500) return "failed";
   return error === undefined ? "answered" : "refused";
 }
 
-/** For a policy that wants a trail where the settings have none: nothing is recorded, and nobody is told otherwise. */
+/** Stands in when a policy wants a trail and the settings configure none: records nothing, and counts lost records. */
 export class NoTrail implements PolicyAudit {
   readonly blocking: boolean;
   readonly #lost: Counter;

@@ -1,11 +1,11 @@
-// One sidecar's chain: numbers its records, has each name the hash of the one before, and signs its heads.
+// One sidecar's chain: numbers its records, links each to the hash of the previous one, and signs the heads.
 import type { AuditKey } from "./key.ts";
 import { type AuditEvent, hashOf, lineOf, noHash, type Place, signedLine } from "./record.ts";
 import { seal, type SubjectKey } from "./subject-keys.ts";
 
 export interface Tail {
   readonly chain: string;
-  /** Of the last record; 0 = there is none. */
+  /** Number of the last record; 0 = there is none. */
   readonly seq: number;
   readonly hash: string;
 }
@@ -32,8 +32,8 @@ export class Chain {
   }
 
   /**
-   * @param subject whose key seals what is personal, of a decision about access
-   * @returns the record's line, without its end
+   * @param subject whose key seals the personal fields of an access decision
+   * @returns the record's line, without its line end
    */
   append(event: AuditEvent, subject?: SubjectKey): string {
     const place: Place = { chain: this.name, seq: this.#seq + 1, prev: this.#hash };

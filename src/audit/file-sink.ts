@@ -1,5 +1,5 @@
-// A chain in files: one that grows, and those that it was before, by the time at which they were put aside. Lines are
-// there whole or not at all, whatever ends the process or fills the disk.
+// Keeps a chain in files: one current file, and older ones renamed to the time at which they were put aside. A line is
+// written whole or not at all, also if the process ends or the disk is full.
 import { type FileHandle, open, readdir, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import type { CheckDisk } from "../files/check-disk.ts";
@@ -12,28 +12,28 @@ import type { Found, Sink, Written } from "./sink.ts";
 
 export interface FileSinkOptions {
   readonly path: string;
-  /** Of all files together. */
+  /** Bound on all files together. */
   readonly maxBytes: number;
   /** Files whose last record is older are deleted. */
   readonly retentionMs: number;
-  /** Whether each batch is on the disk before it counts as written. */
+  /** Whether a batch counts as written only when it is on the disk (fdatasync). */
   readonly sync: boolean;
   readonly clock: Clock;
   readonly checkDisk?: CheckDisk | undefined;
 }
 
-/** Of the whole, what one file may take: so much goes at once when the oldest is deleted. */
+/** One file takes at most this part of `maxBytes`: so much is lost at once when the oldest file is deleted. */
 const parts = 16;
-/** More than any record takes. */
+/** More than the longest record. */
 const tailBytes = 1_048_576;
 const pruneEveryMs = 3_600_000;
 
 export class FileSink implements Sink {
   readonly #options: FileSinkOptions;
   #file: FileHandle | undefined;
-  /** Bytes of whole lines; what is behind them is not ours. */
+  /** Bytes of complete lines; anything after them is not part of the chain. */
   #size = 0;
-  /** Whether a write failed: what it left is cut off before the next. */
+  /** Whether a write failed. Its remains are cut off before the next write. */
   #torn = false;
   #day = "";
   #prunedAtMs = -Infinity;
@@ -67,7 +67,7 @@ export class FileSink implements Sink {
     if (this.#torn) await (this.#file as FileHandle).truncate(this.#size);
     else if (isThere && size !== this.#size) throw new Error(`${path} is written by another process, too`);
     if (!isThere) {
-      // Somebody deleted or renamed it: what follows must be where it is looked for. The chain tells of what is gone.
+      // Somebody deleted or renamed the file: continue at the configured path. The chain shows what is gone.
       if (there !== undefined && there.size > 0) throw new Error(`${path} was replaced by another file`);
       await this.#reopen();
     }
@@ -107,7 +107,7 @@ export class FileSink implements Sink {
     const last = await lastLine(file, this.#size);
     const repaired: Record<string, unknown> = {};
     if (last.rest.length > 0) {
-      // The process, or the machine, ended in the middle of it.
+      // The process or the machine stopped in the middle of a write.
       repaired["tornBytes"] = last.rest.length;
       await file.truncate(this.#size - last.rest.length);
       this.#size -= last.rest.length;
@@ -124,7 +124,7 @@ export class FileSink implements Sink {
     };
   }
 
-  /** The end of the newest file that was put aside. */
+  /** The last record of the newest file that was put aside. */
   async #tailBefore(): Promise<Tail | undefined> {
     const newest = (await this.#aside()).at(-1);
     return newest === undefined ? undefined : await tailOf(newest);
@@ -141,7 +141,7 @@ export class FileSink implements Sink {
     await file?.sync();
     await file?.close();
     const taken = new Set(await this.#aside());
-    // A clock that was set back must not put it before others, or in the place of one.
+    // A clock that was set back must not sort the file before older ones, or overwrite one of them.
     const newest = [...taken].at(-1)?.slice(path.length + 1) ?? "";
     let stamp = stampOf(clock.now());
     if (stamp <= newest) stamp = `${newest}+`;
@@ -151,7 +151,7 @@ export class FileSink implements Sink {
     this.#prunedAtMs = -Infinity;
   }
 
-  /** Deletes whole files: those that are too old, and the oldest of too many bytes. */
+  /** Deletes whole files: those that are too old, and the oldest ones while there are too many bytes. */
   async #prune(): Promise<Written> {
     const { maxBytes, retentionMs, clock } = this.#options;
     this.#prunedAtMs = clock.now();
@@ -170,7 +170,7 @@ export class FileSink implements Sink {
       }
       return { pruned };
     } catch (error) {
-      // The lines are written: they must not be given again for it.
+      // The lines are already written: an error here must not cause them to be written again.
       return { pruned, unpruned: textOf(error) };
     }
   }
@@ -179,7 +179,7 @@ export class FileSink implements Sink {
 interface LastFile {
   readonly tail: Tail | undefined;
   readonly day: string | undefined;
-  /** Its last line is no record. */
+  /** The last line is not a record. */
   readonly damaged: boolean;
   readonly repaired: Readonly<Record<string, unknown>> | undefined;
 }
@@ -195,7 +195,7 @@ async function sizeAndInode(path: string): Promise<{ size: number; ino: number }
   }
 }
 
-/** The files that one was before, oldest first. */
+/** The files that were put aside from this one, oldest first. */
 export async function filesBefore(path: string): Promise<string[]> {
   const name = `${basename(path)}.`;
   const files = await readdir(dirname(path));

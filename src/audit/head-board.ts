@@ -1,16 +1,16 @@
-// Where sidecars of a service show their heads: Redis, a hash a month. Each head that is signed names the last ones of
-// siblings, so that none of them can be written anew without the others. What is shown is signed, too: who writes to Redis
-// must not have sidecars say that they saw what never was.
+// Shares the heads of a service's sidecars through Redis, one hash per month. Each signed head names the last heads of
+// siblings, so no trail can be rewritten without the others. The shared heads are signed, too: a writer to Redis must
+// not make sidecars record heads that never existed.
 import { replyList, type Script, type Store } from "../plugin-api/store.ts";
 import type { Tail } from "./chain.ts";
 import { type AuditKey, HeadVerifier } from "./key.ts";
 import type { SeenHead } from "./record.ts";
 import { periodOf } from "./subject-keys.ts";
 
-/** Siblings that a head names: those whose names follow, so that each is named by as many. */
+/** Most siblings that a head names: the next ones by name, in a circle, so that all are named equally often. */
 const maxSeen = 16;
 const maxLookedAt = 256;
-/** Older ones are of sidecars that are gone. */
+/** Older heads belong to sidecars that are gone. */
 const freshMs = 7_200_000;
 const limitMs = 1_000;
 
@@ -55,7 +55,7 @@ export class HeadBoard {
   readonly #key: AuditKey;
   readonly #verifier: HeadVerifier;
 
-  /** @param keepMs how long heads are kept @param keys the first signs; heads that one of them signed are believed */
+  /** @param keepMs how long heads are kept @param keys the first signs; heads signed by any of them are accepted */
   constructor(store: Store, service: string, keepMs: number, keys: readonly [AuditKey, ...AuditKey[]]) {
     this.#store = store;
     this.#service = service;
@@ -64,7 +64,7 @@ export class HeadBoard {
     this.#verifier = new HeadVerifier(keys.map(({ publicKey }) => publicKey));
   }
 
-  /** The last heads of siblings; none while Redis is away. Never rejects. */
+  /** The latest heads of siblings; none while Redis is away. Never rejects. */
   async seen(own: string, nowMs: number): Promise<readonly SeenHead[]> {
     try {
       const key = headsKey(this.#service, periodOf(nowMs));
@@ -75,7 +75,9 @@ export class HeadBoard {
     }
   }
 
-  /** The last head of this chain itself, as it was shown this month or the last; undefined while Redis is away. Never rejects. */
+  /**
+   * The latest head that this chain itself has shown, this month or last; undefined while Redis is away. Never rejects.
+   */
   async own(chain: string, nowMs: number): Promise<SeenHead | undefined> {
     const lastMonth = Date.parse(`${periodOf(nowMs)}-01`) - 1;
     const read = async (atMs: number): Promise<readonly SeenHead[]> => {
@@ -94,7 +96,7 @@ export class HeadBoard {
     }
   }
 
-  /** Never rejects: the next head says it, too. */
+  /** Never rejects: if it fails, the next head is shown. */
   async show({ chain, seq, hash }: Tail, nowMs: number): Promise<void> {
     const key = headsKey(this.#service, periodOf(nowMs));
     const signature = `${this.#key.kid} ${this.#key.sign(signedText([chain, seq, hash]))}`;
@@ -104,12 +106,12 @@ export class HeadBoard {
   }
 }
 
-/** No record begins like that: nobody can take the signature of the one for that of the other. */
+/** No record begins with this text, so a signature of one cannot pass for a signature of the other. */
 const signedText = (head: SeenHead): string => `head on the board ${JSON.stringify(head)}`;
 
 const shownPattern = /^\d+ (\d+) ([A-Za-z0-9_-]{43}) ([A-Za-z0-9_-]{43}) ([A-Za-z0-9_-]{86})$/;
 
-/** @param flat name, head, … as the board holds them; what is malformed, or was signed by nobody known, is left out */
+/** @param flat name, head, … as stored; heads that are malformed or not signed by a known key are left out */
 export function headsOf(flat: unknown, verifier: HeadVerifier): SeenHead[] {
   const list = replyList(flat).map(String);
   const heads: SeenHead[] = [];

@@ -1,4 +1,4 @@
-// Tries something again and again until it is done, or nobody wants it any more.
+// Repeats work until it succeeds or the owner ends it.
 import { textOf } from "../plugin-api/error-text.ts";
 
 export class Insistence {
@@ -11,9 +11,9 @@ export class Insistence {
   }
 
   /**
-   * Never rejects.
-   * @param onFailed told of each try that failed
-   * @returns undefined when it was ended before it was done
+   * Runs the work until it succeeds. Never rejects.
+   * @param onFailed called after each failed try
+   * @returns undefined when ended before success
    */
   async on<Result>(
     work: () => Promise<Result>,
@@ -30,7 +30,7 @@ export class Insistence {
     }
   }
 
-  /** Each thing is tried once more at most. */
+  /** Ends the retries: work in progress gets one more try at most. */
   end(): void {
     this.#ended = true;
     this.#pause?.end();

@@ -1,4 +1,4 @@
-// The keys of subjects as an operator has them: found by who the subject is, or by the tag of a record, and deleted.
+// Lets an operator work with the keys of subjects: find them by subject or by a record's tag, and delete them.
 import { open } from "node:fs/promises";
 import type { Script, Store } from "../plugin-api/store.ts";
 import { type AuditKey, decrypt } from "./key.ts";
@@ -6,11 +6,11 @@ import { keyFileOf, keyPeriodsOf, keysKey, readKeyFile } from "./key-places.ts";
 import type { PersonalFields, ReadRecord } from "./record.ts";
 import { subjectKey, subjectOf, type WrappedKey } from "./subject-keys.ts";
 
-/** A place of keys, of all months. */
+/** A place that stores keys, with all its months. */
 export interface KeyShelf {
   periods(): Promise<readonly string[]>;
   all(period: string): Promise<readonly WrappedKey[]>;
-  /** Keys of that name, and of names that begin with it and `~`. @returns how many there were */
+  /** Deletes keys with this name, and with names that begin with it and `~`. @returns how many there were */
   delete(period: string, name: string): Promise<number>;
 }
 
@@ -60,7 +60,7 @@ export class RedisShelf implements KeyShelf {
   }
 }
 
-/** The files beside a trail's file. */
+/** The key files beside a trail's file. */
 export class FileShelf implements KeyShelf {
   readonly #auditFile: string;
 
@@ -76,7 +76,7 @@ export class FileShelf implements KeyShelf {
     return await readKeyFile(keyFileOf(this.#auditFile, period));
   }
 
-  /** Overwrites them where they stand: a sidecar may be adding others. */
+  /** Overwrites the lines in place, because a sidecar may be appending others. */
   async delete(period: string, name: string): Promise<number> {
     const path = keyFileOf(this.#auditFile, period);
     const lines = (await readKeyFile(path)).filter(
@@ -94,7 +94,7 @@ export class FileShelf implements KeyShelf {
   }
 }
 
-/** Who it is, as records have it. */
+/** A subject as records name it. */
 export interface Subject {
   readonly userId: string;
   readonly issuer: string | undefined;
@@ -103,7 +103,7 @@ export interface Subject {
 export class KeyDirectory {
   readonly #keys: readonly AuditKey[];
   readonly #shelves: readonly KeyShelf[];
-  /** By the tag of their records. */
+  /** Keys by the tag of their records; loaded at the first use. */
   #byTag: Map<string, Buffer> | undefined;
 
   constructor(keys: readonly AuditKey[], shelves: readonly KeyShelf[]) {
@@ -111,7 +111,7 @@ export class KeyDirectory {
     this.#shelves = shelves;
   }
 
-  /** The tags of a subject's records, of all months. */
+  /** The tags of a subject's records in all months. */
   async tagsOf(subject: Subject): Promise<Set<string>> {
     const tags = new Set<string>();
     await this.#each(async (shelf, period) => {
@@ -133,7 +133,7 @@ export class KeyDirectory {
     return deleted;
   }
 
-  /** @returns how many keys no audit key here opens: whose they are cannot be told, so they may be a forgotten subject's */
+  /** @returns how many keys no audit key here can unwrap: they may belong to a subject that was to be forgotten */
   async foreign(): Promise<number> {
     let count = 0;
     await this.#each(async (shelf, period) => {
@@ -142,7 +142,7 @@ export class KeyDirectory {
     return count;
   }
 
-  /** @returns what is sealed in a record; undefined where its key is gone, or it has none */
+  /** @returns the personal fields sealed in a record; undefined when the record has none, or its key is gone */
   async open(record: ReadRecord): Promise<PersonalFields | undefined> {
     const { subject, sealed } = record;
     if (typeof subject !== "string" || typeof sealed !== "string") return undefined;

@@ -1,5 +1,5 @@
-// Where subjects' keys are kept: a hash a month in Redis, which goes by itself when its records are gone; without Redis,
-// lines of a file a month beside the trail.
+// Stores subjects' keys: in Redis one hash per month, which expires when its records are gone; without Redis, one file
+// per month beside the trail.
 import type { BigIntStats } from "node:fs";
 import { type FileHandle, open, readdir, rm, stat } from "node:fs/promises";
 import { basename, dirname } from "node:path";
@@ -29,7 +29,7 @@ export class RedisKeyPlace implements KeyPlace {
   readonly #service: string;
   readonly #keepMs: number;
 
-  /** @param keepMs from a month's first key on */
+  /** @param keepMs how long a month's hash is kept, from its first key on */
   constructor(store: Store, service: string, keepMs: number) {
     this.#store = store;
     this.#service = service;
@@ -44,14 +44,14 @@ export class RedisKeyPlace implements KeyPlace {
   }
 }
 
-/** A line: name, key. Blanks are what is left of one that was deleted; what was cut off in the middle is none. */
+/** A line holds name and key. Deleted lines are blank, incomplete lines do not match. */
 const linePattern = /^([A-Za-z0-9_~-]+) ([A-Za-z0-9_-]{80})$/gm;
 const maxBytes = 256 * 1_048_576;
 
-/** One a month. */
+/** The key file of a month. */
 export const keyFileOf = (auditFile: string, period: string): string => `${auditFile}.keys.${period}`;
 
-/** The months that have one, oldest first. */
+/** The months that have a key file, oldest first. */
 export async function keyPeriodsOf(auditFile: string): Promise<string[]> {
   const prefix = basename(keyFileOf(auditFile, ""));
   const files = await readdir(dirname(auditFile));
@@ -62,7 +62,7 @@ export async function keyPeriodsOf(auditFile: string): Promise<string[]> {
     .sort();
 }
 
-/** How a file looks that nobody has changed since. */
+/** Identity of a file's content: unchanged as long as nobody writes to it. */
 const seenOf = ({ ino, size, mtimeNs }: BigIntStats): string => [ino, size, mtimeNs].join();
 const noFile = "none";
 const readAgainMs = 60_000;
@@ -74,11 +74,11 @@ export class FileKeyPlace implements KeyPlace {
   readonly #known = new Map<string, string>();
   #period = "";
   #seen = "";
-  /** Whether what is known is in part what we wrote, not what was read. */
+  /** Whether some of `#known` was written by this process and not read back. */
   #grown = false;
   #readMono = 0;
 
-  /** @param keepMs from the beginning of a month on */
+  /** @param keepMs how long a month's file is kept, from the beginning of the month on */
   constructor(auditFile: string, keepMs: number, checkDisk?: CheckDisk) {
     this.#checkDisk = checkDisk;
     this.#auditFile = auditFile;
@@ -98,7 +98,7 @@ export class FileKeyPlace implements KeyPlace {
     return kept;
   }
 
-  /** A month begins: keys of records that are gone go, too. */
+  /** A new month begins: deletes key files whose records are gone. */
   async #turn(period: string): Promise<void> {
     await makeFolder(dirname(this.#auditFile));
     for (const old of await keyPeriodsOf(this.#auditFile))
@@ -119,7 +119,7 @@ export class FileKeyPlace implements KeyPlace {
       const after = await file.stat({ bigint: true });
       const isOurs = this.#seen === (before.size === 0n ? noFile : seenOf(before));
       if (!isOurs || after.size !== before.size + BigInt(text.length)) return;
-      // A file that grows by our lines alone is not read again for each.
+      // While only this process appends lines, the file need not be read again.
       for (const [name, wrapped] of fresh) this.#known.set(name, wrapped);
       this.#seen = seenOf(after);
       this.#grown = true;
@@ -128,7 +128,7 @@ export class FileKeyPlace implements KeyPlace {
     }
   }
 
-  /** Again only when it has changed: somebody may have deleted keys. */
+  /** Reads the file again only if it has changed: somebody may have deleted keys. */
   async #read(): Promise<void> {
     const path = keyFileOf(this.#auditFile, this.#period);
     const found = await stat(path, { bigint: true }).catch((error: NodeJS.ErrnoException) => {
@@ -136,7 +136,7 @@ export class FileKeyPlace implements KeyPlace {
       return undefined;
     });
     const seen = found === undefined ? noFile : seenOf(found);
-    // A key that was deleted in the very moment of our own lines is missed until then.
+    // A deletion at the very moment of an append here is not noticed; this limits how long.
     const isOld = this.#grown && performance.now() - this.#readMono > readAgainMs;
     if (seen === this.#seen && !isOld) return;
     this.#known.clear();
@@ -148,12 +148,12 @@ export class FileKeyPlace implements KeyPlace {
 }
 
 export interface KeyLine extends WrappedKey {
-  /** Where the line begins in the file, and its bytes without its end. */
+  /** Offset of the line in the file, and its length in bytes without the line end. */
   readonly at: number;
   readonly bytes: number;
 }
 
-/** @returns none where there is no such file */
+/** @returns an empty list when there is no such file */
 export async function readKeyFile(path: string): Promise<KeyLine[]> {
   let file: FileHandle;
   try {
@@ -165,7 +165,7 @@ export async function readKeyFile(path: string): Promise<KeyLine[]> {
   try {
     const { size } = await file.stat();
     if (size > maxBytes) throw new Error(`${path} is larger than ${maxBytes} bytes`);
-    // Latin-1: an index of the text is one of the file.
+    // Latin-1 makes an index into the text equal to an offset in the file.
     const text = (await file.readFile()).toString("latin1");
     return [...text.matchAll(linePattern)].map((match) => {
       const [line, name = "", wrapped = ""] = match;

@@ -1,5 +1,5 @@
-// OUTRIGGER_AUDIT_KEY at work: it signs heads of the chain (Ed25519), and what it holds besides, by HKDF (RFC 5869), wraps
-// the keys of subjects and gives the names under which these are kept. The public half is enough to verify.
+// Uses OUTRIGGER_AUDIT_KEY: signs heads of the chain (Ed25519). Keys derived from it by HKDF (RFC 5869) wrap the
+// subjects' keys and make the names under which these are stored. The public half is enough to verify.
 import {
   createCipheriv,
   createDecipheriv,
@@ -14,7 +14,7 @@ import {
   verify,
 } from "node:crypto";
 
-/** An Ed25519 key (RFC 8037), as the setting has it. */
+/** An Ed25519 key (RFC 8037) as given in the setting. */
 export interface AuditJwk {
   readonly x: string;
   readonly d: string;
@@ -23,28 +23,28 @@ export interface AuditJwk {
 const nonceBytes = 12;
 const tagBytes = 16;
 
-/** Verifies heads that any of these keys signed. */
+/** Verifies heads signed by any of these keys. */
 export class HeadVerifier {
   readonly #keys: ReadonlyMap<string, KeyObject>;
 
-  /** @param publicKeys the members `x` of their JWKs */
+  /** @param publicKeys member `x` of each JWK */
   constructor(publicKeys: readonly string[]) {
     this.#keys = new Map(publicKeys.map((x) => [thumbprint(x), publicKey(x)]));
   }
 
-  /** @returns undefined where no key has that name */
+  /** @returns undefined when no key has this kid */
   verify(kid: string, signed: string, signature: string): boolean | undefined {
     const key = this.#keys.get(kid);
     if (key === undefined) return undefined;
     const bytes = Buffer.from(signature, "base64url");
-    // Bits that decode to nothing would be a change that nobody sees.
+    // base64url has spare bits: a signature changed only in them must not pass.
     return bytes.toString("base64url") === signature && verify(null, Buffer.from(signed), key, bytes);
   }
 }
 
 /** One private key. */
 export class AuditKey {
-  /** RFC 7638. */
+  /** Thumbprint of the public key (RFC 7638). */
   readonly kid: string;
   readonly publicKey: string;
   readonly #key: KeyObject;
@@ -65,12 +65,14 @@ export class AuditKey {
     return sign(null, Buffer.from(text), this.#key).toString("base64url");
   }
 
-  /** The name under which the key of a subject is kept: another one in each period, and none that can be guessed without this key. */
+  /**
+   * The name under which a subject's key is stored. It differs in each period, and cannot be guessed without this key.
+   */
   pseudonym(period: string, subject: string): string {
     let naming = this.#naming.get(period);
     if (naming === undefined) {
       naming = this.#derive(`names of subjects ${period}`);
-      // Of the last few months: a sidecar needs one, a search as many as the retention has.
+      // Bounds the cache: a sidecar needs one period, a search as many as the retention has months.
       if (this.#naming.size >= 64) this.#naming.clear();
       this.#naming.set(period, naming);
     }
@@ -81,7 +83,7 @@ export class AuditKey {
     return encrypt(this.#wrapping, key, "");
   }
 
-  /** @returns undefined for what this key has not wrapped */
+  /** @returns undefined for text that this key has not wrapped */
   unwrap(text: string): Buffer | undefined {
     return decrypt(this.#wrapping, text, "");
   }
@@ -91,7 +93,7 @@ export class AuditKey {
   }
 }
 
-/** AES-256-GCM under a nonce of its own. @param context what it counts for alone. @returns base64url */
+/** AES-256-GCM with a random nonce. @param context authenticated: decryption requires the same. @returns base64url */
 export function encrypt(key: Buffer, plain: string | Buffer, context: string): string {
   const nonce = randomNonce();
   const cipher = createCipheriv("aes-256-gcm", key, nonce);
@@ -100,7 +102,7 @@ export function encrypt(key: Buffer, plain: string | Buffer, context: string): s
   return Buffer.concat([nonce, body, cipher.final(), cipher.getAuthTag()]).toString("base64url");
 }
 
-/** @returns undefined for anything but what `encrypt` made under this key and context */
+/** @returns undefined unless `encrypt` made the text with this key and context */
 export function decrypt(key: Buffer, text: string, context: string): Buffer | undefined {
   const bytes = Buffer.from(text, "base64url");
   if (bytes.length < nonceBytes + tagBytes) return undefined;
@@ -116,7 +118,7 @@ export function decrypt(key: Buffer, text: string, context: string): Buffer | un
   }
 }
 
-// A call of the random source for each record would cost more than the cipher.
+// Nonces come from a pool: a call of the random source per record would cost more than the cipher.
 let pool = randomBytes(0);
 let used = 0;
 function randomNonce(): Buffer {

@@ -1,4 +1,4 @@
-// Records that found no room, counted until the chain says how many.
+// Counts the records that found no room until a record of the chain reports how many.
 import type { Counter } from "../plugin-api/contract.ts";
 
 export class Losses {
@@ -14,7 +14,7 @@ export class Losses {
     return this.#lost;
   }
 
-  /** @returns whether it is the first since the chain said so */
+  /** @returns whether it is the first loss since the last report */
   add(atMs: number): boolean {
     if (this.#lost === 0) this.#sinceMs = atMs;
     this.#lost += 1;
@@ -22,7 +22,7 @@ export class Losses {
     return this.#lost === 1;
   }
 
-  /** @returns what the chain says of them; undefined = there were none. They are counted anew from here */
+  /** @returns the report for the chain; undefined = nothing was lost. Counting starts again from zero */
   take(): { readonly lost: number; readonly from: string } | undefined {
     if (this.#lost === 0) return undefined;
     const said = { lost: this.#lost, from: new Date(this.#sinceMs).toISOString() };

@@ -1,5 +1,5 @@
-// A copy of the chain in a collector: a log record for each line, whose body is the line, so that what was copied can be
-// verified as the file can. What the collector does not take is missing there, and counted; nobody waits for it.
+// Copies the chain to a collector: one log record per line, with the line as its body, so that the copy can be verified
+// like the file. Lines that the collector does not take are missing there and counted; nothing waits for the copy.
 import type { Counter, Logger } from "../plugin-api/contract.ts";
 import type { Carrier } from "../telemetry/otlp/delivery.ts";
 import type { LogRecord, LogsEncoder } from "../telemetry/otlp/logs.ts";
@@ -12,18 +12,18 @@ export interface OtlpCopyOptions {
   readonly encoder: LogsEncoder;
   readonly carrier: Carrier;
   readonly logger: Logger;
-  /** Records that are missing there. */
+  /** Counts the records that the copy misses. */
   readonly lost: Counter;
   readonly now: () => number;
-  /** How long a line waits for others. */
+  /** How long a line may wait to be sent with others, in milliseconds. */
   readonly delayMs?: number;
-  /** Between 0 and 1. */
+  /** Gives numbers between 0 and 1. */
   readonly random?: () => number;
 }
 
 const defaultDelayMs = 1_000;
 const maxOfRequest = 512;
-/** Of records that wait; beside their number. */
+/** Most records that wait; `maxBytes` bounds their bytes. */
 const maxWaiting = 8_192;
 const maxBytes = 16_777_216;
 const isTraceId = /^[0-9a-f]{32}$/;

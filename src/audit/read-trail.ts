@@ -1,4 +1,4 @@
-// Reads a trail line by line: from files, oldest first, and from the stream in Redis.
+// Reads a trail line by line: from files, oldest first, or from the stream in Redis.
 import { createReadStream } from "node:fs";
 import { access, readdir } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
@@ -9,12 +9,14 @@ import type { HeadVerifier } from "./key.ts";
 import { streamKey } from "./redis-sink.ts";
 import type { Anchor, TrailLine } from "./verify.ts";
 
-/** Longer than any record: a file without line ends must not fill the memory. */
+/** Longer than any record: bounds memory if a file has no line ends. */
 const maxLineLength = 1_048_576;
 const pageLimitMs = 5_000;
 const pageEntries = 500;
 
-/** Lines of the files that this one was before, and its own. Rejects with the system's error when it cannot be read. */
+/**
+ * Lines of the files put aside, oldest first, then of the file itself. Rejects with the system's error if unreadable.
+ */
 export async function* fileLines(path: string): AsyncGenerator<TrailLine> {
   const before = await filesBefore(path);
   const isThere = await access(path).then(
@@ -35,14 +37,14 @@ async function* linesOf(paths: readonly string[]): AsyncGenerator<TrailLine> {
       for (const text of lines) yield { text, where: `${path}:${(number += 1)}` };
       if (rest.length > maxLineLength) throw new Error(`${path}:${number + 1} is longer than any record`);
     }
-    // The end of a line is missing: it was cut off.
+    // The last line has no line end: its end was cut off.
     if (rest !== "") yield { text: rest, where: `${path}:${number + 1}` };
   }
 }
 
 /**
- * The files that a sidecar writes where its settings name that one: itself, or, with several processes, one of each beside
- * it; also those of a process whose last file is gone.
+ * The files that a sidecar writes when its setting names `path`: that file, or with several processes one per process
+ * beside it; also those of a process whose current file is gone.
  */
 export async function trailFiles(path: string): Promise<string[]> {
   const prefix = `${basename(path)}.w`;
@@ -63,7 +65,7 @@ const readPage: Script = {
   lua: "return redis.call('XRANGE', KEYS[1], ARGV[1], '+', 'COUNT', ARGV[2])",
 };
 
-/** Rejects with StoreUnavailable. */
+/** Lines of a service's stream in Redis. Rejects with StoreUnavailable. */
 export async function* streamLines(store: Store, service: string): AsyncGenerator<TrailLine> {
   const key = streamKey(service);
   for (let from = "-"; ;) {
@@ -81,7 +83,7 @@ export async function* streamLines(store: Store, service: string): AsyncGenerato
 
 const headBounds = { maxFields: 1_000_000, maxEntryBytes: 4_096, maxBytes: 256 * 1_048_576 };
 
-/** The heads that sidecars of a service have shown in Redis, and signed. Rejects with StoreUnavailable. */
+/** The signed heads that sidecars of a service have shown in Redis. Rejects with StoreUnavailable. */
 export async function shownHeads(store: Store, service: string, keys: HeadVerifier): Promise<Anchor[]> {
   const anchors: Anchor[] = [];
   for (const key of await store.scan(`audit:${service}:heads:`, 1_000)) {

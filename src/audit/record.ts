@@ -1,19 +1,19 @@
-// Records of the audit trail, and the bytes that stand for one: a line of JSON whose members are in the order in which
-// they are written here. What is hashed and signed are those bytes, never a reading of them.
+// Defines audit records and their exact bytes: one line of JSON, with members in the order written here. Hashes and
+// signatures are over these bytes, never over a parsed form.
 import { hash } from "node:crypto";
 
-/** What became of a request, as far as access goes. */
+/** The access decision on a request. */
 export type Decision =
-  /** The service was asked, and the answer is its own. */
+  /** The service was asked and gave the answer. */
   | "allowed"
-  /** A plugin answered in the service's place: from a cache, with a redirect, with a page. */
+  /** A plugin answered instead of the service: from a cache, with a redirect, with a page. */
   | "answered"
   | "refused"
-  /** Nothing was decided against the caller: the service, or something that the answer needed, was not there. */
+  /** No decision against the caller: the service, or something else that was needed, was unavailable. */
   | "failed"
-  /** What had been let in was ended. */
+  /** Access that had been granted was ended. */
   | "revoked"
-  /** The client was gone before there was an answer. */
+  /** The client left before there was an answer. */
   | "unanswered";
 
 export const decisions: readonly Decision[] = [
@@ -25,13 +25,13 @@ export const decisions: readonly Decision[] = [
   "unanswered",
 ];
 
-/** What is about a person: sealed with the key of its subject, and nowhere in clear. */
+/** Data about a person. It is always sealed with the subject's key, never stored in clear. */
 export interface PersonalFields {
   readonly userId?: string | undefined;
   readonly issuer?: string | undefined;
   readonly credential?: string | undefined;
   readonly address: string;
-  /** Without its query. */
+  /** Without the query. */
   readonly path: string;
   readonly requestId?: string | undefined;
 }
@@ -48,11 +48,11 @@ export interface AccessEvent {
   readonly route: string;
   /** The plugin that answered. */
   readonly by?: string | undefined;
-  /** Of the error that was answered. */
+  /** Error code of the answer. */
   readonly code?: string | undefined;
   /** The rule that refused, as the plugin names it. */
   readonly rule?: string | undefined;
-  /** How the caller showed who it is. */
+  /** The authentication method of the caller. */
   readonly credentialKind?: string | undefined;
   /** Digest of the policy that decided. */
   readonly policy: string;
@@ -60,7 +60,7 @@ export interface AccessEvent {
   readonly person: PersonalFields;
 }
 
-/** Something that changes what is decided, or shows exchanges to somebody. */
+/** A change to what is decided, or exchanges being shown to somebody. */
 export interface ChangeEvent {
   readonly kind: "change";
   readonly at: number;
@@ -77,7 +77,7 @@ export interface ChangeEvent {
   readonly detail: Readonly<Record<string, unknown>>;
 }
 
-/** What the trail says of itself. */
+/** A record of the trail about itself. */
 export interface TrailEvent {
   readonly kind: "start" | "gap" | "pruned" | "head";
   readonly at: number;
@@ -86,28 +86,28 @@ export interface TrailEvent {
 
 export type AuditEvent = AccessEvent | ChangeEvent | TrailEvent;
 
-/** The last head of another chain, as it was seen. */
+/** The latest head of another chain, as seen in Redis. */
 export type SeenHead = readonly [chain: string, seq: number, hash: string];
 
-/** Where a record stands. */
+/** Position of a record. */
 export interface Place {
   readonly chain: string;
-  /** 1 = the chain's first. */
+  /** 1 = the first of the chain. */
   readonly seq: number;
-  /** Hash of the record before. */
+  /** Hash of the previous record. */
   readonly prev: string;
 }
 
-/** What comes before a chain's first record. */
+/** Value of `prev` in a chain's first record. */
 export const noHash = "";
 
-/** Of a record's bytes. */
+/** Hash of a record's line. */
 export const hashOf = (line: string): string => hash("sha256", line, "base64url");
 
-/** A record as readers have it: whatever somebody wrote into the line. */
+/** A record as read back: not validated. */
 export type ReadRecord = Readonly<Record<string, unknown>>;
 
-/** @param sealed the personal fields, sealed, with the tag that those of one subject have in common */
+/** @param sealed the encrypted personal fields, and the tag that all records of the subject share */
 export function lineOf(
   place: Place,
   event: AuditEvent,
@@ -122,7 +122,7 @@ export function lineOf(
   return JSON.stringify({ ...head, ...what, ...sealed });
 }
 
-/** A head's line with the signature over the line without it. */
+/** Adds kid and signature to a head's line; the signature covers the line with the kid. */
 export function signedLine(line: string, kid: string, sign: (text: string) => string): string {
   const unsigned = `${line.slice(0, -1)},"kid":"${kid}"}`;
   return `${unsigned.slice(0, -1)},"sig":"${sign(unsigned)}"}`;
@@ -130,13 +130,13 @@ export function signedLine(line: string, kid: string, sign: (text: string) => st
 
 const signatureAtEnd = /,"sig":"([A-Za-z0-9_-]+)"\}$/;
 
-/** @returns what was signed, and the signature; undefined = the line has none */
+/** @returns the signed text and the signature; undefined = the line has no signature */
 export function unsignedOf(line: string): { readonly signed: string; readonly sig: string } | undefined {
   const sig = signatureAtEnd.exec(line)?.[1];
   return sig === undefined ? undefined : { signed: line.replace(signatureAtEnd, "}"), sig };
 }
 
-/** @returns undefined for what is no record at all */
+/** @returns undefined when the line is not a record */
 export function parseRecord(line: string): (ReadRecord & Place) | undefined {
   try {
     const record = JSON.parse(line) as Record<string, unknown> | null;

@@ -1,4 +1,4 @@
-// A chain in a capped stream of Redis, which a service's sidecars share: an entry a record.
+// Keeps a chain in a capped Redis stream, one entry per record. All sidecars of a service share the stream.
 import type { Clock, Counter, Logger } from "../plugin-api/contract.ts";
 import type { Script, Store } from "../plugin-api/store.ts";
 import { untilLimit } from "../plugin-api/within-limit.ts";
@@ -6,14 +6,15 @@ import { Insistence } from "./insistence.ts";
 import type { Copy, Found, Sink, Written } from "./sink.ts";
 
 const limitMs = 1_000;
-/** Entries that others may have written since a try of ours: so far it is looked for. */
+/** How many entries by others are searched for an earlier try of this sidecar. */
 const maxLookedAt = 5_000;
-/** Entries older than the retention go by the way, every so often. */
+/** How often entries older than the retention are removed, as part of a write. */
 const trimEveryMs = 60_000;
 
 /**
- * ARGV: how the stream is bounded (MINID: for how long, by the clock of Redis, which numbers the entries: one sidecar's may
- * be wrong), the chain, the first number, the last entry of ours (if this is another try), lines.
+ * ARGV: the kind of bound and its value (MINID: an age, by the clock of Redis, which also numbers the entries, since a
+ * sidecar's clock may be wrong), the chain, the first record's number, this sidecar's last entry (only for a retry),
+ * the lines.
  */
 const append: Script = {
   name: "audit-append",
@@ -47,7 +48,7 @@ export class RedisSink implements Sink {
   readonly #options: StreamOptions;
   #chain = "";
   #last = "0-0";
-  /** Whether the last try may have come through. */
+  /** Whether the last try may have been written although it failed. */
   #unsure = false;
   #trimmedMono = -Infinity;
 
@@ -55,7 +56,7 @@ export class RedisSink implements Sink {
     this.#options = options;
   }
 
-  /** Each start is a chain of its own: nobody could tell where in a stream that many write the last one ended. */
+  /** Each start begins a new chain: in a stream with many writers nobody could tell where the last one ended. */
   async open(name: string): Promise<Found> {
     this.#chain = name;
     return {};
@@ -86,7 +87,7 @@ interface Waiting {
 const maxWaiting = 8_192;
 const retryMs = 1_000;
 
-/** A copy in the stream of what a file has: what finds no room while Redis is away is missing there, and counted. */
+/** Copies a file's chain to the stream. Lines without room while Redis is away are missing there and counted. */
 export class RedisCopy implements Copy {
   readonly #sink: RedisSink;
   readonly #logger: Logger;

@@ -1,37 +1,37 @@
-// Where a chain is kept, and where copies of it go.
+// Interfaces of the places that keep a chain and of those that get copies of it.
 import type { Tail } from "./chain.ts";
 
-/** What was there when a sink was opened. */
+/** What a sink found when it was opened. */
 export interface Found {
-  /** The chain goes on behind this record; undefined = it begins. */
+  /** The chain continues after this record; undefined = it begins. */
   readonly tail?: Tail | undefined;
-  /** The end of another chain, which this one comes after. */
+  /** The last record of another chain, which this one continues. */
   readonly after?: Tail | undefined;
-  /** What was wrong with what was there, for a record that says so. */
+  /** Damage that was repaired, for the record about it. */
   readonly repaired?: Readonly<Record<string, unknown>> | undefined;
 }
 
 export interface Written {
-  /** Records up to this one were deleted, for their age or bytes. */
+  /** Records up to this one were deleted because of age or size. */
   readonly pruned?: Tail | undefined;
-  /** Why others that are too many or too old are still there. */
+  /** Why records past the limits could not be deleted. */
   readonly unpruned?: string;
 }
 
 export interface Sink {
-  /** @param name of the chain that is to go on. Rejects when nothing can be written; may be called again then. */
+  /** @param name of the chain to continue. Rejects when nothing can be written; may then be called again. */
   open(name: string): Promise<Found>;
   /**
-   * Writes all lines, in order. Rejects when that is not certain: the same lines are given again then, and are there once
-   * when it resolves.
+   * Writes all lines, in order. Rejects unless they are certainly written; the caller then passes the same lines again.
+   * When it resolves, each line is there exactly once.
    */
   write(lines: readonly string[], first: number): Promise<Written>;
   close(): Promise<void>;
 }
 
-/** Gets the lines that the sink has; waits for nothing, and holds a bounded number. */
+/** Gets every line that the sink has written. Never waits, and holds a bounded number of lines. */
 export interface Copy {
   add(lines: readonly string[], first: number): void;
-  /** Within `limitMs`. Never rejects. */
+  /** Settles within `limitMs`. Never rejects. */
   close(limitMs: number): Promise<void>;
 }

@@ -1,27 +1,26 @@
-// The keys that personal fields are sealed with: one for each person and month, kept where an operator can delete it. What
-// was sealed with it is gone then, and the chain still holds.
+// Manages the keys that seal personal fields: one per person and month, stored where an operator can delete it.
+// Deleting a key makes its sealed fields unreadable, and the chain still verifies.
 import { createHmac, randomBytes } from "node:crypto";
 import { boundedCache } from "../plugin-api/bounded-cache.ts";
 import { type AuditKey, encrypt } from "./key.ts";
 import type { PersonalFields } from "./record.ts";
 
-/** A key under the name of its subject, wrapped by the audit key. */
+/** A subject's key, wrapped by the audit key, under the subject's pseudonym. */
 export interface WrappedKey {
   readonly name: string;
   readonly wrapped: string;
 }
 
-/** Where the keys are. */
+/** A place that stores the keys. */
 export interface KeyPlace {
   /**
-   * Keeps each of them, unless its name has one already.
-   * Rejects when the place is out of reach.
-   * @returns those that count now, in the same order
+   * Stores each key unless its name already has one. Rejects when the place is out of reach.
+   * @returns the keys that are now stored, in the same order
    */
   obtain(period: string, offered: readonly WrappedKey[]): Promise<readonly string[]>;
 }
 
-/** A subject's key with the tag that its records have in common, which nobody can work out without the key. */
+/** A subject's key and the tag that its records share. The tag cannot be computed without the key. */
 export interface SubjectKey {
   readonly key: Buffer;
   readonly tag: string;
@@ -30,20 +29,20 @@ export interface SubjectKey {
 interface Held extends SubjectKey {
   readonly period: string;
   readonly heldAtMs: number;
-  /** Whether the place has it. */
+  /** Whether the key is stored in its place. */
   kept: boolean;
 }
 
-/** So long a key that was deleted may still be used: what it seals cannot be read. */
+/** A deleted key may be used this long in this process; what it then seals cannot be read. */
 const holdMs = 60_000;
 const maxHeld = 16_384;
-/** Keys that could not be kept yet. */
+/** Bound on keys that wait to be stored. */
 const maxOwed = 16_384;
 
-/** The month, by UTC. */
+/** The month in UTC, such as 2026-11. */
 export const periodOf = (atMs: number): string => new Date(atMs).toISOString().slice(0, 7);
 
-/** Who a record is about. Callers whom nobody knows are one subject a day. */
+/** Names the subject of a record. Unknown callers share one subject per day. */
 export function subjectOf(
   { userId, issuer }: Pick<PersonalFields, "userId" | "issuer">,
   atMs: number,
@@ -64,26 +63,26 @@ export class SubjectKeys {
   #away = false;
   #owed: { readonly period: string; readonly subject: string; readonly offer: WrappedKey }[] = [];
 
-  /** @param auditKeys the first wraps; the others still unwrap */
+  /** @param auditKeys the first one wraps; all of them unwrap */
   constructor(auditKeys: readonly [AuditKey, ...AuditKey[]], place: KeyPlace) {
     this.#auditKeys = auditKeys;
     this.#place = place;
   }
 
-  /** Whether the place was out of reach when it was last needed: the keys of subjects that are new are not kept now. */
+  /** Whether the place was out of reach at its last use: new subjects' keys are then not stored. */
   get away(): boolean {
     return this.#away;
   }
 
   /**
-   * Has the keys of these subjects at hand for `of`. While the place is out of reach, new ones are kept here until it is back.
+   * Loads or creates the keys of these subjects for `of`. While the place is out of reach, new keys wait here for it.
    * Never rejects.
    */
   async prepare(subjects: ReadonlySet<string>, atMs: number): Promise<void> {
     const period = periodOf(atMs);
     const stale = [...subjects].filter((subject) => {
       const held = this.#held.get(subject);
-      // A clock that was set back must not keep a key for longer.
+      // abs(): if the clock is set back, a key must not be held longer.
       return held === undefined || held.period !== period || Math.abs(atMs - held.heldAtMs) > holdMs;
     });
     if (stale.length === 0 && this.#owed.length === 0) return;
@@ -104,7 +103,7 @@ export class SubjectKeys {
       for (const [at, subject] of stale.entries()) {
         if (this.#held.get(subject)?.period === period) continue;
         this.#hold(subject, fresh[at] as Buffer, period, atMs).kept = false;
-        // A name of its own: the subject may have a key there that could not be read.
+        // A name of its own, because the subject may already have a stored key that could not be read.
         const { name, wrapped } = offers[at] as WrappedKey;
         const offer = { name: `${name}~${randomBytes(6).toString("base64url")}`, wrapped };
         if (this.#owed.length < maxOwed) this.#owed.push({ period, subject, offer });
@@ -112,15 +111,15 @@ export class SubjectKeys {
     }
   }
 
-  /** Whether the key of a subject that was prepared is in its place. */
+  /** Whether the key of a prepared subject is stored in its place. */
   isKept(subject: string): boolean {
     return this.#held.get(subject)?.kept === true;
   }
 
-  /** The key of a subject that was prepared. */
+  /** The key of a prepared subject. */
   of(subject: string): SubjectKey {
     const held = this.#held.get(subject);
-    // Pushed out by others of the same batch: nobody will read it, and the record is still there.
+    // Evicted by others of the same batch: the record is written, but its personal fields cannot be read.
     return held ?? subjectKey(randomBytes(32));
   }
 
@@ -156,7 +155,7 @@ export class SubjectKeys {
   }
 }
 
-/** @returns the fields as a record has them */
+/** @returns the members that go into the record */
 export function seal(subject: SubjectKey, person: PersonalFields): { subject: string; sealed: string } {
   return { subject: subject.tag, sealed: encrypt(subject.key, JSON.stringify(person), subject.tag) };
 }

@@ -1,4 +1,4 @@
-// What a trail is made of, and its limits.
+// Options and limits of an audit trail.
 import type { Clock, Counter, Logger } from "../plugin-api/contract.ts";
 import type { HeadBoard } from "./head-board.ts";
 import type { AuditKey } from "./key.ts";
@@ -6,15 +6,15 @@ import type { Copy, Sink } from "./sink.ts";
 import type { SubjectKeys } from "./subject-keys.ts";
 
 export interface TrailOptions {
-  /** Of the chain. */
+  /** Name of the chain. */
   readonly name: string;
-  /** Said in the first record of each start. */
+  /** Written into the first record of each start. */
   readonly facts: Readonly<Record<string, unknown>>;
   readonly key: AuditKey;
   readonly subjects: SubjectKeys;
   readonly sink: Sink;
   readonly copies: readonly Copy[];
-  /** Where heads are shown to siblings; undefined = nowhere. */
+  /** Where heads are shared with siblings; undefined = nowhere. */
   readonly heads: HeadBoard | undefined;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -23,11 +23,11 @@ export interface TrailOptions {
 }
 
 export interface TrailLimits {
-  /** Most records that wait. */
+  /** Most records that wait to be written. */
   readonly queued: number;
-  /** For which a record may wait for others to go with it, where nobody waits for it. */
+  /** How long a record may wait to be written with others, if no answer waits for it. */
   readonly delayMs: number;
-  /** Longest wait of an answer for its record. */
+  /** Longest time that an answer waits for its record. */
   readonly waitMs: number;
   readonly retryMs: number;
   readonly headEveryMs: number;

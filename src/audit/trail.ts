@@ -1,5 +1,5 @@
-// The way of records into the chain: they wait in order, go in batches, and are written one batch at a time. What cannot
-// be written is tried again; what finds no room meanwhile is counted, and the chain says how many.
+// Writes records into the chain, in order, one batch at a time. A batch that cannot be written is retried. Records that
+// find no room meanwhile are lost and counted, and a record of the chain says how many.
 import { untilLimit } from "../plugin-api/within-limit.ts";
 import { Chain, type Tail } from "./chain.ts";
 import { Insistence } from "./insistence.ts";
@@ -10,7 +10,7 @@ import { subjectOf } from "./subject-keys.ts";
 import { type TrailLimits, type TrailOptions, usualLimits } from "./trail-options.ts";
 
 const maxBatch = 256;
-/** Without records a head is written all the same, so that an end that was cut off is seen. */
+/** Also without new records a head is written at this interval, so that a removed end is noticed. */
 const idleHeadMs = 3_600_000;
 
 interface Entry {
@@ -18,12 +18,12 @@ interface Entry {
   settle: ((written: boolean) => void) | undefined;
 }
 
-/** Lines that the sink is to have; tried until it has them. */
+/** Lines for the sink, retried until it has them. */
 interface Batch {
   readonly lines: readonly string[];
   readonly first: number;
   readonly entries: readonly Entry[];
-  /** The last head among them. */
+  /** The last head in the batch. */
   readonly head: Tail | undefined;
 }
 
@@ -37,12 +37,12 @@ export class Trail {
   #running: Promise<void> | undefined;
   #delay: NodeJS.Timeout | undefined;
   #heads: NodeJS.Timeout | undefined;
-  /** Why nothing is written now; "" = all is well. */
+  /** Why writing fails; "" = it works. */
   #trouble = "";
   #headAtMs = 0;
   #sinceHead = 0;
   #closing = false;
-  /** The last head is on its way to siblings. */
+  /** Settles when siblings can see the last head. */
   #shown: Promise<void> | undefined;
 
   constructor(options: TrailOptions) {
@@ -54,26 +54,26 @@ export class Trail {
     this.#wake(true);
   }
 
-  /** Whether records are written now. */
+  /** Whether records are being written. */
   get writes(): boolean {
     return this.#trouble === "";
   }
 
-  /** Whether an answer to this person could go out with its record. */
+  /** Whether an answer to this person can be sent with its record written. */
   takes(person: Parameters<typeof subjectOf>[0], atMs: number): boolean {
     if (!this.writes) return false;
     const { subjects } = this.#options;
     return !subjects.away || subjects.isKept(subjectOf(person, atMs));
   }
 
-  /** Waits for nothing. */
+  /** Adds a record that no answer waits for. */
   add(event: AuditEvent): void {
     if (!this.#hasRoom(event)) return;
     this.#queue.push({ event, settle: undefined });
     this.#wake(this.#queue.length >= maxBatch);
   }
 
-  /** @returns whether it is written; false within the time limit when that is not certain. Never rejects */
+  /** @returns whether the record is written; false if that is not certain within the time limit. Never rejects */
   write(event: AuditEvent): Promise<boolean> {
     if (!this.writes || !this.#hasRoom(event)) {
       if (!this.writes) this.#lose(event.at);
@@ -89,7 +89,7 @@ export class Trail {
     this.add({ kind: "change", at: this.#options.clock.now(), what, detail });
   }
 
-  /** Writes what waits and a last head, within `limitMs`. Never rejects. */
+  /** Writes the waiting records and a last head. Each step ends within `limitMs`. Never rejects. */
   async close(limitMs: number): Promise<void> {
     clearInterval(this.#heads);
     await untilLimit(this.#head(true), limitMs / 2);
@@ -127,7 +127,7 @@ export class Trail {
       return;
     }
     clearTimeout(this.#delay);
-    // Those of the same turn go together.
+    // The records of one turn of the event loop go into one batch.
     this.#running = new Promise<void>((resolve) => setImmediate(resolve))
       .then(() => this.#run())
       .finally(() => {
@@ -152,7 +152,7 @@ export class Trail {
     }
   }
 
-  /** Answers wait no longer than their limit, whatever does not end; the records are written when that is possible. */
+  /** Answers do not wait past their limit, whatever hangs; their records are still written when possible. */
   async #inTime<Result>(entries: readonly Entry[], work: () => Promise<Result>): Promise<Result> {
     const late = setTimeout(() => this.#fail("no answer in time", entries), this.#limits.waitMs);
     try {
@@ -162,7 +162,7 @@ export class Trail {
     }
   }
 
-  /** @returns undefined when the trail is closed before that is done */
+  /** @returns undefined when the trail is closed before the batch is written */
   async #writeBatch(chain: Chain, entries: Entry[]): Promise<Written | undefined> {
     const { sink, logger } = this.#options;
     const batch = await this.#lines(chain, entries);
@@ -171,7 +171,7 @@ export class Trail {
     const { pruned, unpruned } = written ?? {};
     if (pruned !== undefined) {
       this.#say("pruned", { of: pruned.chain, to: pruned.seq });
-      // It counts once it is signed.
+      // The deletion is only accepted by verification once a signed head covers it.
       void this.#head(false);
     }
     if (unpruned !== undefined)
@@ -203,7 +203,7 @@ export class Trail {
     return chain;
   }
 
-  /** @returns undefined when the trail is closed before that is done */
+  /** @returns undefined when the trail is closed before the work succeeds */
   async #insist<Result>(
     work: () => Promise<Result>,
     waiting: readonly Entry[] = [],
@@ -252,7 +252,7 @@ export class Trail {
     this.#shown = heads?.show(head, clock.now());
   }
 
-  /** Signs what there is since the last head. It names the last heads of siblings. */
+  /** Adds a head: it signs the records since the last one, and names the last heads of siblings. */
   async #head(last: boolean): Promise<void> {
     const { heads, clock, name } = this.#options;
     const idle = this.#sinceHead === 0 && this.#queue.length === 0;
@@ -261,7 +261,7 @@ export class Trail {
     this.#say("head", { seen, ...(last && { last: true }) });
   }
 
-  /** About the trail itself: has room whatever waits. */
+  /** Adds a record about the trail itself, which gets room beyond the queue's bound. */
   #say(kind: "head" | "pruned", detail: Readonly<Record<string, unknown>>): void {
     if (this.#queue.length > this.#limits.queued + maxBatch) return;
     this.#queue.push({ event: { kind, at: this.#options.clock.now(), detail }, settle: undefined });

@@ -1,37 +1,37 @@
-// Finds what was removed, changed, put elsewhere or made up in a trail: each record names the hash of the one before,
-// heads are signed, and name the heads of other chains.
+// Verifies a trail: finds records that were removed, changed, moved or made up. Each record contains the hash of the
+// previous one; heads are signed, and name heads of other chains.
 import { hashOf, noHash, parseRecord, type Place, type ReadRecord, unsignedOf } from "./record.ts";
 
-/** A line of a trail, and where it stands: `file:line`, or the id of an entry. */
+/** A line of a trail and its place: `file:line`, or the id of a stream entry. */
 export interface TrailLine {
   readonly text: string;
   readonly where: string;
 }
 
-/** Something that is wrong. */
+/** One problem found. */
 export interface Finding {
   readonly where: string;
   readonly chain: string | undefined;
-  /** The record that is wrong, or after which it is. */
+  /** Number of the wrong record, or of the one before the problem. */
   readonly seq: number | undefined;
   readonly problem: string;
 }
 
-/** A head that is known from elsewhere: the record of that number must have that hash. */
+/** A head known from elsewhere: the record with this number must have this hash. */
 export interface Anchor {
   readonly chain: string;
   readonly seq: number;
   readonly hash: string;
-  /** Who says so. */
+  /** Where it is known from. */
   readonly by: string;
 }
 
 export interface VerifyOptions {
-  /** @returns undefined where no key has that name */
+  /** @returns undefined when no key has this kid */
   readonly verify: (kid: string, signed: string, signature: string) => boolean | undefined;
   readonly nowMs: number;
   readonly anchors?: readonly Anchor[];
-  /** Where the oldest records go by themselves (a stream that is capped): a chain may begin anywhere. */
+  /** Set for a capped stream, whose oldest records disappear: a chain may begin at any number. */
   readonly trimmed?: boolean;
 }
 
@@ -46,11 +46,11 @@ export interface Verified {
   readonly findings: readonly Finding[];
 }
 
-/** By so much clocks may differ: a record of later than now was made up, or written by a wrong one. */
+/** Tolerated difference of clocks: a record further in the future was made up, or its clock was wrong. */
 const aheadMs = 150_000;
-/** A head is signed each minute while there are records; so long its absence is no sign of anything. */
+/** While there are records a head is signed each minute: a head missing for less than this is no problem. */
 const headLateMs = 150_000;
-/** Without records there is one an hour. */
+/** Without records, one head an hour. */
 const idleHeadLateMs = 3_900_000;
 
 interface ChainState {
@@ -60,11 +60,11 @@ interface ChainState {
   where: string;
   atMs: number;
   signedTo: number;
-  /** Whether the last record is a head that says that no more follow. */
+  /** Whether the last record is a head marked as the last one. */
   closed: boolean;
-  /** Chains that are said to be deleted, and up to which record, since the last head: anybody can write that behind it. */
+  /** Deletions reported since the last head (chain, last deleted record). Unsigned, anybody could have written them. */
   readonly pruned: [chain: string, to: number][];
-  /** Hashes of heads, by number. */
+  /** Hashes of heads, by record number. */
   readonly heads: Map<number, string>;
 }
 
@@ -73,7 +73,7 @@ export class TrailVerifier {
   readonly #chains = new Map<string, ChainState>();
   readonly #anchors: Anchor[];
   readonly #findings: Finding[] = [];
-  /** Up to which record a chain is said to be deleted. */
+  /** Signed deletions: the last deleted record of each chain. */
   readonly #pruned = new Map<string, number>();
   readonly #after: Anchor[] = [];
   #records = 0;
@@ -83,7 +83,7 @@ export class TrailVerifier {
     this.#anchors = [...(options.anchors ?? [])];
   }
 
-  /** Lines in the order in which they were written; those of several chains may be mixed. */
+  /** Takes lines in the order in which they were written; lines of several chains may be mixed. */
   add({ text, where }: TrailLine): void {
     this.#records += 1;
     const record = parseRecord(text);
@@ -102,7 +102,7 @@ export class TrailVerifier {
     Object.assign(state, { seq: record.seq, hash: own, where, atMs: Date.parse(String(record["at"])) });
   }
 
-  /** What can only be said when all lines are there. */
+  /** Runs the checks that need all lines. */
   end(): Verified {
     for (const [chain, state] of this.#chains) this.#judgeEnds(chain, state);
     for (const anchor of this.#anchors) this.#judgeAnchor(anchor);
@@ -181,7 +181,7 @@ export class TrailVerifier {
     state.pruned.length = 0;
   }
 
-  /** A chain that goes on from another one names its end; one that was behind what it had shown says what that was. */
+  /** A start record names the end of the chain before, and the head shown in Redis if that was ahead of the file. */
   #anchorStart(record: ReadRecord & Place): void {
     if (record["kind"] !== "start") return;
     const by = `record ${record.seq} of ${record.chain}`;
@@ -218,7 +218,7 @@ export class TrailVerifier {
       );
   }
 
-  /** Of a chain that is not there at all, another one's start is the only trace. */
+  /** If a chain is missing entirely, the only trace of it is the start record of the chain that continued it. */
   #judgeAfter(anchor: Anchor): void {
     const { chain, seq, by } = anchor;
     if (this.#chains.has(chain)) this.#judgeAnchor(anchor);

@@ -1,19 +1,21 @@
-// The time of this thread that checks by schemas of others may take: a little for each schema, so that a costly one does
-// not take all from the others, and one larger sum for all of them together. What was spent comes back slowly.
+// Bounds the CPU time that this thread spends on checks by schemas of others. Each schema has a small budget, so that a
+// costly one cannot use up the time of the others, and all share one larger budget. Both refill slowly.
 import { createContext, Script } from "node:vm";
 
-/** Of all schemas together, in milliseconds of CPU. The first of a process costs six, before anything is compiled. */
+/**
+ * For all schemas together, in milliseconds of CPU. The first check of a process costs six before anything is compiled.
+ */
 const sharedMs = 30;
-/** Of each schema by itself. What an ordinary check takes is a hundredth of a millisecond; a thousand properties, four. */
+/** For each schema. An ordinary check takes a hundredth of a millisecond; one of a thousand properties takes four. */
 const ownMs = 5;
-/** Of all schemas in one turn of the event loop, whatever is left to them: requests wait no longer. */
+/** For all schemas in one turn of the event loop, whatever their budgets allow: requests wait no longer than this. */
 const turnMs = 35;
-/** How much comes back in each millisecond. */
+/** Milliseconds that a budget regains per millisecond. */
 const sharedRate = 0.05;
 const ownRate = 0.001;
-/** As many as a policy may have extensions. */
+/** Equal to the most extensions of a policy. */
 const maxSchemas = 64;
-/** Of the options whose results are remembered, for each schema. */
+/** Bound on the options whose results are cached, per schema. */
 const maxKnownCharacters = 131_072;
 
 class Allowance {
@@ -35,7 +37,7 @@ class Allowance {
     return this.#left;
   }
 
-  /** @returns what it did not have */
+  /** @returns the part of `ms` that the allowance did not cover */
   spend(ms: number): number {
     const spent = Math.min(this.left, ms);
     this.#left -= spent;
@@ -43,7 +45,7 @@ class Allowance {
   }
 }
 
-/** What is left of this turn's time. */
+/** What is left of the current turn's time. */
 const turn = {
   left: turnMs,
   ends: undefined as NodeJS.Immediate | undefined,
@@ -59,7 +61,7 @@ const turn = {
 const shared = new Allowance(sharedMs, sharedRate);
 const bySchema = new Map<string, CheckTime>();
 
-/** What one schema's checks may take, and what they found, whichever policies and routes have it. */
+/** The time budget of one schema, and its cached results, shared by all policies and routes with that schema. */
 export class CheckTime {
   readonly #own = new Allowance(ownMs, ownRate);
   readonly #known = new Map<string, unknown>();
@@ -67,14 +69,14 @@ export class CheckTime {
 
   static of(schema: string): CheckTime {
     const found = bySchema.get(schema) ?? new CheckTime();
-    // The one that was used last goes last.
+    // Moves the entry to the end: the least recently used one is evicted first.
     bySchema.delete(schema);
     bySchema.set(schema, found);
     for (const [oldest] of bySchema) if (bySchema.size > maxSchemas) bySchema.delete(oldest);
     return found;
   }
 
-  /** @throws Error as the work does, or when it takes longer than is left; nothing of it runs on */
+  /** @throws Error as the work does, or when it takes longer than the time left; the work is then stopped */
   run<Result>(work: () => Result): Result {
     for (let tries = 1; ; tries += 1) {
       const leftMs = Math.floor(Math.min(this.#own.left + shared.left, turn.left));
@@ -85,7 +87,7 @@ export class CheckTime {
         return inTime(work, leftMs);
       } catch (error) {
         spentMs = millisecondsSince(before);
-        // The clock ran out, and hardly any of that was the work's: the machine was busy.
+        // The time limit passed, but this thread used little CPU: the machine was busy, so try again.
         if (!(error instanceof TooLong) || spentMs > leftMs / 2 || tries === maxTries) throw error;
       } finally {
         spentMs ||= millisecondsSince(before);
@@ -95,7 +97,7 @@ export class CheckTime {
     }
   }
 
-  /** As `run`, once for equal values. @param value as JSON has it */
+  /** Like `run`, but only once for equal values. @param value JSON data */
   once<Result>(value: unknown, work: () => Result): Result {
     const text = JSON.stringify(value);
     if (this.#known.has(text)) return this.#known.get(text) as Result;
@@ -131,7 +133,7 @@ function inTime<Result>(work: () => Result, timeout: number): Result {
   context ??= createContext({ work: undefined }) as Shared;
   context.work = work;
   try {
-    // V8 looks at such limits within regular expressions, too.
+    // V8 applies this time limit within regular expressions, too.
     return script.runInContext(context, { timeout }) as Result;
   } catch (error) {
     throw (error as NodeJS.ErrnoException).code === "ERR_SCRIPT_EXECUTION_TIMEOUT" ? late() : error;

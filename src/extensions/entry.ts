@@ -1,4 +1,4 @@
-// What a policy says of a plugin that is not built in: where its bytes come from, which bytes those are, and how it runs.
+// The policy's entry for a plugin that is not built in: where its bytes come from, their digest, and how it runs.
 import { z } from "zod";
 import { byteSize } from "../language/byte-size.ts";
 import { milliseconds } from "../language/duration.ts";
@@ -110,14 +110,14 @@ export const extensionsField = z
 
 export type ExtensionEntry = z.output<typeof extensionEntry>;
 
-/** One that a policy names, with the package that its digest pins: what a runtime makes a plugin of. */
+/** An extension of the policy with its pinned package: the input of a runtime. */
 export interface Extension {
   readonly name: string;
   readonly entry: ExtensionEntry;
   readonly package: Package;
 }
 
-/** What its hooks may take, in milliseconds: as built-in plugins' may, unless nothing else runs meanwhile. */
+/** Time limit of a hook in milliseconds: that of built-in plugins, but shorter for wasm, which blocks this thread. */
 export function hookLimitMs({ limits, runtime }: Pick<ExtensionEntry, "limits" | "runtime">): number {
   return limits.timeMs ?? (runtime === "wasm" ? 50 : 2_000);
 }

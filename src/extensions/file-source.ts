@@ -1,4 +1,4 @@
-// Packages in the file system: `file:/plugins/geo.wasm`, or a folder that holds `<name>@<version>.wasm` or `.cjs`.
+// Reads packages from the file system: `file:/plugins/geo.wasm`, or a folder with `<name>@<version>.wasm` or `.cjs`.
 import { constants } from "node:fs";
 import { type FileHandle, open, opendir, realpath } from "node:fs/promises";
 import { dirname, join, resolve, sep } from "node:path";
@@ -19,10 +19,10 @@ import {
 
 const endings = [".wasm", ".cjs"] as const;
 const indexMs = 10_000;
-/** Of a folder's entries so many are looked at. */
+/** Most entries of a folder that are looked at. */
 const maxEntries = 10_000;
 
-/** @param root OUTRIGGER_PLUGIN_DIR: nothing outside of it is read; undefined = any absolute path is */
+/** @param root OUTRIGGER_PLUGIN_DIR: only files below it are read; undefined = any absolute path */
 export function createFileSource(root: string | undefined): PackageSource {
   return {
     fetch: async (wanted, signal) => await found(root, wanted, (path) => readPackageFile(path, signal)),
@@ -43,7 +43,7 @@ export function createFileSource(root: string | undefined): PackageSource {
 const readIndex = async (path: string, signal: AbortSignal): Promise<readonly IndexEntry[]> =>
   parseIndex(await readPackageFile(path, signal, maxIndexBytes));
 
-/** Reads the file that is wanted, of a folder the first that is there. */
+/** Reads the wanted file; in a folder, the first of the possible files that exists. */
 async function found<Result>(
   root: string | undefined,
   wanted: Wanted,
@@ -65,24 +65,24 @@ async function found<Result>(
   throw new PackageUnavailable(`${quoted(path)} holds no ${quoted(versionedName(name, version))}`);
 }
 
-/** @returns what lies beside a package as its signature; undefined = nothing does */
+/** @returns the text of the signature file beside a package; undefined = there is none */
 export async function readSignatureFile(path: string, signal?: AbortSignal): Promise<string | undefined> {
   const bytes = await readPackageFile(`${path}.sig`, signal, maxSignatureBytes).catch(absent);
   return bytes?.toString("latin1").trim();
 }
 
-/** Where a folder may hold that version. */
+/** The files in which a folder may hold that version. */
 export const namedFiles = (folder: string, name: string, version: string): string[] =>
   endings.map((ending) => join(folder, `${versionedName(name, version)}${ending}`));
 
 export interface PackageFile {
   readonly name: string;
   readonly version: string;
-  /** Its name in the folder. */
+  /** Name of the file in its folder. */
   readonly file: string;
 }
 
-/** The packages of a folder, by the names of their files. Rejects with PackageUnavailable. */
+/** Lists the packages of a folder by their file names. Rejects with PackageUnavailable. */
 async function packageFiles(folder: string): Promise<PackageFile[]> {
   const found: PackageFile[] = [];
   try {
@@ -100,7 +100,7 @@ async function packageFiles(folder: string): Promise<PackageFile[]> {
   return found;
 }
 
-/** @returns the path behind links, which is not outside. Rejects */
+/** @returns the real path, links resolved. Rejects when it is outside of `root` */
 async function inside(root: string | undefined, location: string): Promise<string> {
   const written = location.replace(/^file:(\/\/(?=\/))?/, "");
   if (written.includes("\0")) throw new PackageError("the path has a NUL");
@@ -111,7 +111,7 @@ async function inside(root: string | undefined, location: string): Promise<strin
   const asked = resolve(root ?? "/", written);
   if (root === undefined) return await behindLinks(asked, written);
   const folder = await behindLinks(root, root);
-  // Before it is looked for: whether something is there, out there, is not told.
+  // Checked before any lookup: the answer must not reveal which files exist outside.
   if (isBelow(asked, resolve(root)) || isBelow(asked, folder)) {
     const path = await behindLinks(asked, written);
     if (isBelow(path, folder)) return path;
@@ -127,7 +127,7 @@ const behindLinks = async (path: string, written: string): Promise<string> =>
 const isBelow = (path: string, folder: string): boolean =>
   path === folder || path.startsWith(folder.endsWith(sep) ? folder : folder + sep);
 
-/** Reads one file, which is at most as long as a package. Rejects with PackageError or PackageUnavailable. */
+/** Reads one file of at most `maxBytes`. Rejects with PackageError or PackageUnavailable. */
 export async function readPackageFile(
   path: string,
   signal?: AbortSignal,
@@ -135,7 +135,7 @@ export async function readPackageFile(
 ): Promise<Buffer> {
   let file: FileHandle | undefined;
   try {
-    // Without O_NONBLOCK a pipe would hold the open until somebody writes.
+    // Without O_NONBLOCK, opening a named pipe would block until somebody writes to it.
     file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
     const { size, ...kind } = await file.stat();
     if (!isRegular(kind.mode)) throw new PackageError(`${quoted(path)} is not a regular file`);

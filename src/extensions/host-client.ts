@@ -1,4 +1,4 @@
-// Requests to the hosts that packages may come from: bounded in time and size, and nowhere else.
+// Sends requests to the hosts that packages may come from, and to no others; bounded in time and size.
 import http from "node:http";
 import https from "node:https";
 import { type HostPattern, isAmong, isLoopbackHost } from "../config/formats.ts";
@@ -9,7 +9,7 @@ import { PackageError, PackageUnavailable, quoted } from "./package-error.ts";
 export interface HostClientOptions {
   /** OUTRIGGER_PLUGIN_HOSTS. */
   readonly hosts: readonly HostPattern[];
-  /** PEM; undefined = the authorities of Node and NODE_EXTRA_CA_CERTS. */
+  /** In PEM; undefined = the authorities of Node and NODE_EXTRA_CA_CERTS. */
   readonly ca?: string | undefined;
 }
 
@@ -17,7 +17,7 @@ export interface HostRequest {
   readonly method?: "GET" | "HEAD" | "POST" | "PUT";
   readonly fields?: Readonly<Record<string, string>>;
   readonly body?: Buffer;
-  /** Of the answer's body. */
+  /** Bound on the response body. */
   readonly maxBytes: number;
   readonly signal: AbortSignal;
 }
@@ -28,7 +28,7 @@ export interface HostAnswer {
   readonly body: Buffer;
 }
 
-/** Registries hand out blobs by a redirect to their storage. */
+/** Registries serve blobs by redirecting to their storage. */
 const maxRedirects = 3;
 const redirects = new Set([301, 302, 303, 307, 308]);
 
@@ -42,8 +42,8 @@ export class HostClient {
   }
 
   /**
-   * Any answer is one, whatever its status. Rejects with PackageUnavailable when there is none, with PackageError when
-   * there may be none: the host is not named, the answer is too long.
+   * Resolves with any response, whatever its status. Rejects with PackageUnavailable when there is no response, and
+   * with PackageError when the request is not allowed (the host is not named) or the response is too long.
    */
   async request(url: URL, request: HostRequest): Promise<HostAnswer> {
     let { fields = {} } = request;
@@ -58,7 +58,7 @@ export class HostClient {
         throw new PackageUnavailable(`${quoted(url.host)} redirects more than ${maxRedirects} times`);
       if (!URL.canParse(location, at)) return answer;
       const next = new URL(location, at);
-      // What was said to one host in confidence is not for the next.
+      // Credentials for one host must not be sent to another.
       if (next.origin !== at.origin) fields = withoutCredentials(fields);
       at = next;
     }
@@ -87,7 +87,7 @@ export class HostClient {
       const fail = (error: unknown): void => reject(failure(url, error, signal));
       const options: https.RequestOptions = {
         method,
-        // A coding would make few bytes swell.
+        // With a coding, few bytes could expand to many.
         headers: {
           "accept-encoding": "identity",
           ...(body === undefined ? {} : { "content-length": String(body.length) }),
@@ -101,7 +101,7 @@ export class HostClient {
       };
       const request = (url.protocol === "https:" ? https : http).request(url, options);
       request.once("error", fail);
-      // A server that goes over to another protocol, which nobody asked for: no error tells of that.
+      // The server switches to another protocol without being asked: Node reports this by no error.
       request.once("upgrade", (_answer, socket) => {
         socket.destroy();
         fail(new PackageUnavailable("answers with another protocol"));
@@ -123,7 +123,7 @@ async function collect(response: http.IncomingMessage, maxBytes: number): Promis
   const announced = Number(response.headers["content-length"] ?? 0);
   for await (const chunk of response as AsyncIterable<Buffer>) {
     bytes += chunk.length;
-    // Leaving the loop destroys the connection.
+    // Leaving the loop by an exception destroys the connection.
     if (Math.max(bytes, announced) > maxBytes)
       throw new PackageError(`the answer has more than ${maxBytes} bytes, which are the most`);
     chunks.push(chunk);
@@ -145,7 +145,9 @@ function withoutCredentials(fields: Readonly<Record<string, string>>): Record<st
   return Object.fromEntries(Object.entries(fields).filter(([name]) => name !== "authorization"));
 }
 
-/** @throws PackageUnavailable for every status but 2xx; a later try may find it */
+/**
+ * The body of a successful response. @throws PackageUnavailable for every other status, since a later try may succeed
+ */
 export function taken(url: URL, what: string, answer: HostAnswer): Buffer {
   const { status, body } = answer;
   if (status >= 200 && status < 300) return body;

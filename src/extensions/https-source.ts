@@ -1,4 +1,4 @@
-// Packages at a URL: one file, or an index (`….json`) whose entries name files beside it.
+// Reads packages from a URL: a single file, or an index (`….json`) whose entries name files beside it.
 import { type HostClient, taken } from "./host-client.ts";
 import { entryIn, type IndexEntry, isIndex, maxIndexBytes, parseIndex, versionsIn } from "./index-file.ts";
 import { maxPackageBytes } from "./package.ts";
@@ -36,7 +36,7 @@ export function createHttpsSource(client: HostClient): PackageSource {
   };
 }
 
-/** @throws PackageError; an index names no other scheme than its own */
+/** Parses a location. @throws PackageError unless it is an https URL, also for entries of an index */
 function urlOf(location: string, base?: string): URL {
   const url = URL.parse(location, base);
   if (url?.protocol === "https:") return url;

@@ -1,4 +1,4 @@
-// An index of packages: a JSON file that says which there are and where each lies, relative to the index.
+// Reads and writes an index of packages: a JSON file that lists packages and their places, relative to the index.
 import { z } from "zod";
 import { parseJson } from "../language/json.ts";
 import { exactVersion, extensionName } from "./manifest.ts";
@@ -32,13 +32,13 @@ export function parseIndex(bytes: Buffer): readonly IndexEntry[] {
   throw new PackageError(`the index is wrong at ${quoted(path.join("."))}: ${message}`);
 }
 
-/** An index, to lie beside what was listed; what is no package by its name is left out. */
+/** Makes an index to be put beside the listed packages; entries whose name or version is invalid are left out. */
 export function indexText(listed: readonly Listed[]): string {
   const plugins = listed.flatMap((each) => entryShape.safeParse(each).data ?? []);
   return `${JSON.stringify({ plugins }, null, 2)}\n`;
 }
 
-/** @throws PackageError without a version, PackageUnavailable when the index has no such package */
+/** @throws PackageError when no version is wanted, PackageUnavailable when the index has no such package */
 export function entryIn(entries: readonly IndexEntry[], wanted: Wanted): IndexEntry {
   const { name, version } = wanted;
   if (version === undefined) throw new PackageError("an index has several packages: say a version");

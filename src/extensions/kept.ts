@@ -1,5 +1,5 @@
-// Packages on disk by their digest, so that a restart needs no Redis and no registry. Workers of a sidecar share the
-// folder. What lies there counts only while its digest is its name.
+// Keeps packages on disk by digest, so that a restart needs neither Redis nor a registry. The workers of a sidecar
+// share the folder. A file is only used while its digest equals its name.
 import { readdir, rm, stat, utimes } from "node:fs/promises";
 import { join } from "node:path";
 import { writeAtomically } from "../files/atomic-file.ts";
@@ -10,13 +10,13 @@ import { readPackageFile } from "./file-source.ts";
 import { digestOf } from "./package.ts";
 
 export interface KeptOptions {
-  /** Made when it is not there. */
+  /** Created if it does not exist. */
   readonly dir: string;
   readonly maxBytes?: number;
-  /** Told what went wrong on disk, and that it no longer does; nothing depends on it but the next start. */
+  /** Called when something goes wrong on disk and when it works again. Only the next start depends on the files. */
   readonly onTrouble: (message: string) => void;
   readonly checkDisk?: CheckDisk | undefined;
-  /** Before what could not be written is tried again the first time; then twice as long each time, up to a minute. */
+  /** Delay in milliseconds before the first retry of a failed write; it doubles each time, up to a minute. */
   readonly retryMs?: number | undefined;
 }
 
@@ -29,7 +29,7 @@ export class KeptPackages {
   readonly #onTrouble: (message: string) => void;
   readonly #checkDisk: CheckDisk | undefined;
   readonly #retryMs: number;
-  /** What is to be tried again, by digest: packages of the policy that was asked for last, and of the one in force. */
+  /** Packages still to be written, by digest: those of the last policy asked for and of the policy in force. */
   #pending = new Map<string, Buffer>();
   #inUse: ReadonlySet<string> = new Set();
   #retry: NodeJS.Timeout | undefined;
@@ -42,7 +42,7 @@ export class KeptPackages {
     this.#onTrouble = onTrouble;
   }
 
-  /** @returns undefined when it is not there, or damaged (it goes then). Never rejects */
+  /** @returns undefined when it is missing or damaged (it is then removed). Never rejects */
   async read(sha256: string): Promise<Buffer | undefined> {
     const path = join(this.#dir, sha256);
     const bytes = await readPackageFile(path).catch(() => undefined);
@@ -52,18 +52,18 @@ export class KeptPackages {
     return undefined;
   }
 
-  /** Never rejects; what could not be written is tried again. @param inUse digests that stay, however old */
+  /** Never rejects; a failed write is retried. @param inUse digests that are not evicted, however old */
   async write(sha256: string, bytes: Buffer, inUse: ReadonlySet<string>): Promise<void> {
     const error = await this.#tryWrite(sha256, bytes, inUse);
     if (error === undefined) return;
     this.#onTrouble(`the package could not be kept in ${this.#pathOf(sha256)}: ${error}; it is tried again`);
-    // Policies that are refused one after the other do not fill the memory.
+    // Otherwise policies that are refused one after the other would fill the memory.
     this.#dropPending((digest) => inUse.has(digest) || this.#inUse.has(digest));
     this.#pending.set(sha256, bytes);
     this.#retryAfter(this.#retryMs);
   }
 
-  /** These are in use: they go last, and no others are tried again. Never rejects. */
+  /** Marks these as in use: they are evicted last, and pending writes of others are dropped. Never rejects. */
   async use(digests: ReadonlySet<string>): Promise<void> {
     this.#inUse = digests;
     this.#dropPending((digest) => digests.has(digest));
@@ -79,7 +79,7 @@ export class KeptPackages {
     return join(this.#dir, sha256);
   }
 
-  /** @returns why it is not there */
+  /** @returns why the write failed; undefined = it succeeded */
   async #tryWrite(sha256: string, bytes: Buffer, inUse: ReadonlySet<string>): Promise<string | undefined> {
     try {
       this.#checkDisk?.();
@@ -100,7 +100,7 @@ export class KeptPackages {
   /** Never rejects. */
   async #writePending(delayMs: number): Promise<void> {
     for (const [sha256, bytes] of this.#pending) {
-      // The next would find the disk as full.
+      // The disk is as full for the next package.
       if ((await this.#tryWrite(sha256, bytes, this.#inUse)) !== undefined) break;
       this.#pending.delete(sha256);
       this.#onTrouble(`the package is kept in ${this.#pathOf(sha256)} now`);
@@ -108,13 +108,13 @@ export class KeptPackages {
     if (this.#pending.size > 0) this.#retryAfter(Math.min(2 * delayMs, maxRetryMs));
   }
 
-  /** Oldest first; half-written files of processes that ended too. */
+  /** Evicts the oldest files first, including half-written files of processes that ended. */
   async #makeRoom(bytes: number, inUse: ReadonlySet<string>): Promise<void> {
     const files: { path: string; name: string; size: number; mtimeMs: number }[] = [];
     for (const name of await readdir(this.#dir)) {
       if (!/^[0-9a-f]{64}(\.\d+\.tmp)?$/.test(name)) continue;
       const path = join(this.#dir, name);
-      // Another worker may have been faster.
+      // Another worker may have removed it already.
       const found = await stat(path).catch(() => undefined);
       if (found?.isFile()) files.push({ path, name, size: found.size, mtimeMs: found.mtimeMs });
     }

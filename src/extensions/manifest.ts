@@ -1,5 +1,5 @@
-// What a package says of itself: who it is, where it runs in the chain, and what it asks for. What it does not ask for
-// it is not given.
+// A package's manifest: its identity, its place in the chain, and what it needs. A plugin gets nothing that its
+// manifest does not ask for.
 import semver from "semver";
 import { z } from "zod";
 import { byteSize } from "../language/byte-size.ts";
@@ -8,7 +8,7 @@ import { term } from "../language/terms.ts";
 import { hookNames } from "../plugin-api/hook-names.ts";
 import { ownMetricLike } from "./own-metrics.ts";
 
-/** Version of the plugin contract that this sidecar has; a manifest's `apiVersion` is a range over it. */
+/** Version of this sidecar's plugin contract; a manifest's `apiVersion` is a range that must include it. */
 export const contractVersion = "1.0.0";
 
 export const extensionName = z
@@ -27,7 +27,7 @@ export const versionRange = z
   .max(128)
   .refine((text) => semver.validRange(text) !== null, "must be a range of versions, such as ^1.2.0");
 
-/** In lower case; * = all. */
+/** In lower case; * = all fields. */
 const shownField = term(
   "field name",
   z
@@ -38,7 +38,7 @@ const shownField = term(
 const fieldNames = z.array(shownField).max(256);
 const bytes = byteSize(1, 16_777_216);
 
-/** What a plugin asks for; each is granted only when it stands here. */
+/** What a plugin asks for; anything not listed here is not granted. */
 export const needs = z.strictObject({
   secrets: z
     .array(z.string().regex(/^[A-Z][A-Z0-9_]{0,63}$/))
@@ -132,7 +132,7 @@ export type Manifest = z.output<typeof manifest>;
 export type Needs = Manifest["needs"];
 export type RuntimeName = "wasm" | "process" | "trusted";
 
-/** A package whose bytes are those that the policy pins. */
+/** A package with the bytes that the policy pins. */
 export interface Package {
   readonly manifest: Manifest;
   /** `wasm`: a WebAssembly module; `js`: a CommonJS bundle. */

@@ -1,5 +1,5 @@
-// Puts a package into an OCI registry: its bytes as the one layer of an artifact (OCI image specification 1.1, "guidelines
-// for artifact usage"), which has a version's tag.
+// Pushes a package to an OCI registry: an artifact with the package as its only layer (OCI image specification 1.1,
+// "guidelines for artifact usage"), tagged with the version.
 import type { HostClient } from "./host-client.ts";
 import { manifestType, OciRepository } from "./oci-registry.ts";
 import { signatureAnnotation } from "./oci-source.ts";
@@ -20,8 +20,8 @@ export interface Push {
 }
 
 /**
- * Rejects with PackageError when another package has the tag, with PackageUnavailable when the registry does not take it.
- * @returns whether it was there already
+ * Rejects with PackageError when the tag holds another package, with PackageUnavailable when the registry refuses.
+ * @returns whether the package was already there
  */
 export async function pushPackage(
   client: HostClient,
@@ -37,7 +37,7 @@ export async function pushPackage(
     throw new PackageError(
       `${quoted(`${place.repository}:${place.tag}`)} is there with other bytes (${there}): give it another version`,
     );
-  // A signature that is there stays.
+  // Without a new signature the existing one is kept.
   if (there === layer && signature === undefined) return true;
   for (const [digest, bytes] of [
     [layer, found.bytes],

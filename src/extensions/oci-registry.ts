@@ -1,5 +1,5 @@
-// A registry of OCI artifacts (OCI distribution specification 1.1), as far as packages need it: manifests, blobs, tags, and
-// the token that a registry asks for, as anybody gets it. Digests are checked here.
+// Client of an OCI registry (OCI distribution specification 1.1), as far as packages need it: manifests, blobs, tags,
+// and anonymous tokens. It verifies the digests.
 import { z } from "zod";
 import { parseJson } from "../language/json.ts";
 import { isLoopbackHost } from "../config/formats.ts";
@@ -26,10 +26,10 @@ const catalogShape = z.object({ repositories: z.array(z.string()).nullish() });
 const tokenShape = z.object({ token: z.string().optional(), access_token: z.string().optional() });
 
 export type OciManifest = z.output<typeof manifestShape>;
-/** What a token is asked for. */
+/** The scope that a token is requested for. */
 export type Scope = "pull" | "pull,push";
 
-/** One repository of a registry, for one attempt. */
+/** One repository of a registry. Use a new object for each attempt: it keeps token and signal. */
 export class OciRepository {
   readonly #client: HostClient;
   readonly #base: URL;
@@ -49,11 +49,11 @@ export class OciRepository {
     this.#signal = signal;
     this.#scope = scope;
     const host = URL.parse(`https://${registry}`)?.hostname.replace(/^\[|\]$/g, "") ?? "";
-    // As other clients do: a registry on this machine has no certificate.
+    // As other clients do: a registry on this machine usually has no certificate.
     this.#base = new URL(`${isLoopbackHost(host) ? "http" : "https"}://${registry}/v2/`);
   }
 
-  /** @param reference a tag, or a digest that is then checked. Rejects with PackageUnavailable when there is none */
+  /** @param reference a tag, or a digest, which is then verified. Rejects with PackageUnavailable when there is none */
   async manifest(reference: string): Promise<{ manifest: OciManifest; digest: string }> {
     const url = this.#url(`manifests/${reference}`);
     const fields = { accept: `${manifestType}, ${dockerManifestType}` };
@@ -76,7 +76,7 @@ export class OciRepository {
     throw new PackageUnavailable(`${quoted(url.host)} answers for ${wanted} with ${found}`);
   }
 
-  /** At most a thousand; none for a repository that is not there. */
+  /** At most a thousand tags; none for a repository that does not exist. */
   async tags(): Promise<readonly string[]> {
     const url = this.#url(`tags/list?n=${maxVersions}`);
     const answer = await this.send(url, { maxBytes: maxDocumentBytes });
@@ -85,7 +85,7 @@ export class OciRepository {
     return (tags ?? []).slice(0, maxVersions);
   }
 
-  /** Repositories of the registry, where it tells. */
+  /** Repositories of the registry, if it lists them. */
   async repositories(): Promise<readonly string[]> {
     const url = new URL(`_catalog?n=${maxVersions}`, this.#base);
     const bytes = taken(url, "list of repositories", await this.send(url, { maxBytes: maxDocumentBytes }));
@@ -96,7 +96,7 @@ export class OciRepository {
     return new URL(`${this.#repository}/${rest}`, this.#base);
   }
 
-  /** Asks for a token when the registry wants one. */
+  /** Sends a request; gets a token and repeats it if the registry demands one. */
   async send(url: URL, request: Omit<HostRequest, "signal">): Promise<HostAnswer> {
     const first = await this.#once(url, request);
     const challenge = first.fields["www-authenticate"];
@@ -105,7 +105,7 @@ export class OciRepository {
     return await this.#once(url, request);
   }
 
-  /** A URL of this repository, to upload to. */
+  /** The URL at which an upload to this repository starts. */
   uploads(): URL {
     return this.#url("blobs/uploads/");
   }
@@ -143,13 +143,13 @@ export class OciRepository {
     const answer = await this.#client.request(url, { maxBytes: 65_536, signal: this.#signal });
     const found = documentOf(taken(url, "token", answer), tokenShape, "token");
     const token = found.token ?? found.access_token ?? "";
-    // What is not visible ASCII could not go into a field.
+    // Anything but visible ASCII could not be sent in a field.
     if (/^[\x21-\x7e]{1,8192}$/.test(token)) return token;
     throw new PackageUnavailable(`${quoted(url.host)} gives no token`);
   }
 }
 
-/** Of `Bearer realm="…",service="…"` (RFC 9110 section 11.2). */
+/** A parameter of `Bearer realm="…",service="…"` (RFC 9110 section 11.2). */
 function parameter(challenge: string, name: string): string | undefined {
   return new RegExp(`[ ,]${name}="([^"\\\\]{1,2000})"`, "i").exec(challenge)?.[1];
 }

@@ -1,5 +1,5 @@
-// Packages in an OCI registry: `oci://host/repository:tag`, or `@sha256:…`. The package is the manifest's first layer, as it
-// is; a version is a tag. A signature is an annotation of the manifest.
+// Reads packages from an OCI registry: `oci://host/repository:tag`, or `@sha256:…`. The package is the manifest's first
+// layer, unchanged; a version is a tag; a signature is an annotation of the manifest.
 import type { HostClient } from "./host-client.ts";
 import { OciRepository } from "./oci-registry.ts";
 import { maxPackageBytes } from "./package.ts";
@@ -66,10 +66,10 @@ export function createOciSource(client: HostClient): PackageSource {
   };
 }
 
-/** Repositories that are looked into. */
+/** Most repositories whose tags are listed. */
 const maxRepositories = 100;
 
-/** Of one repository its tags; of a registry (`oci://host`, `oci://host/teams/`) those of its repositories. */
+/** Lists the tags of one repository, or of all repositories of a registry (`oci://host`, `oci://host/teams/`). */
 async function listed(client: HostClient, location: string, signal: AbortSignal): Promise<Listed[]> {
   const whole = /^oci:\/\/([^/]+)(?:\/(.*\/)?)?$/.exec(location);
   const within = whole?.[2] ?? "";

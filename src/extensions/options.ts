@@ -1,18 +1,18 @@
-// What checks an extension's options: the JSON Schema of its manifest. That comes from others, and patterns,
-// references and sheer size can make one that takes for ever to check: such checks are broken off, and all of them together
-// have one time limit, so that no package holds up the requests that this thread serves.
+// Checks an extension's options by the JSON Schema of its manifest. The schema comes from others: its patterns,
+// references or size can make a check take practically unlimited time. Checks are therefore stopped after a limit, and
+// share one time budget, so that no package holds up the requests of this thread.
 import { z } from "zod";
 import { textOf } from "../plugin-api/error-text.ts";
 import { CheckTime } from "./check-time.ts";
 import type { Manifest } from "./manifest.ts";
 
-/** Longest schema, in characters: what is made of it is much larger. */
+/** Longest schema, in characters: what is compiled from it is much larger. */
 const maxLength = 65_536;
-/** @throws Error that says what of it cannot be checked */
+/** @throws Error that says which part of the schema cannot be used */
 export function optionsSchema({ options }: Pick<Manifest, "options">): z.ZodType {
   const text = JSON.stringify(options);
   if (text.length > maxLength) throw new Error(`longer than ${maxLength} characters`);
-  // {} = any, and options are an object wherever they are written.
+  // {} accepts any options, but options are always an object.
   if (text === "{}") return z.record(z.string(), z.unknown());
   const time = CheckTime.of(text);
   return brokenOff(made(options, time), time);
@@ -20,25 +20,25 @@ export function optionsSchema({ options }: Pick<Manifest, "options">): z.ZodType
 
 const schemas = new WeakMap<CheckTime, z.ZodType>();
 
-/** Once for each text: every policy with the package asks for it, and its set-up again. @throws Error as `fromJSONSchema` does */
+/** Compiled once for each text: policies and set-ups ask for it again. @throws Error as `fromJSONSchema` does */
 function made(options: Manifest["options"], time: CheckTime): z.ZodType {
   let schema = schemas.get(time);
   if (schema === undefined) {
-    // zod's own registry keeps whatever has an `id` for ever.
+    // A registry of its own: zod's global one would keep every schema with an `id` for the life of the process.
     schema = time.run(() => z.fromJSONSchema(options, { registry: z.registry() }));
     schemas.set(time, schema);
   }
   return schema;
 }
 
-/** Code made for a schema of a thousand properties costs ten times what it then checks. */
+/** Generating code for a schema of a thousand properties costs ten times as much as one check. */
 const unhurried = { jitless: true };
 
 function brokenOff(schema: z.ZodType, time: CheckTime): z.ZodType {
   return z.unknown().transform((value, context) => {
     let result: ReturnType<typeof schema.safeParse>;
     try {
-      // Once is enough: every route may have such options.
+      // Cached, because many routes may have the same options.
       result = time.once(value, () => schema.safeParse(value, unhurried));
     } catch (error) {
       const message = `cannot be checked by the schema of the manifest: ${textOf(error)}`;
@@ -46,7 +46,7 @@ function brokenOff(schema: z.ZodType, time: CheckTime): z.ZodType {
       return z.NEVER;
     }
     if (result.success) return result.data;
-    // As they were found; their type would have an input for each kind.
+    // The issues are passed on unchanged; their type would require a case for each kind.
     for (const issue of result.error.issues)
       context.issues.push({ ...issue, input: value } as z.core.$ZodRawIssue);
     return z.NEVER;

@@ -1,6 +1,6 @@
-// The sidecar's own metrics: a plugin whose metrics could have one of these names would speak for the sidecar.
+// Lists the sidecar's own metrics, whose names a plugin's metrics must not be able to have.
 
-/** All that are defined under src/. */
+/** All metrics that are defined under src/. */
 export const ownMetrics: readonly string[] = [
   "outrigger_audit_records_total",
   "outrigger_certificate_expiry_timestamp_seconds",
@@ -74,9 +74,9 @@ export const ownMetrics: readonly string[] = [
   "outrigger_workers",
 ];
 
-/** @returns the sidecar's own metric that the metrics of a plugin with this name could pass for; undefined = none */
+/** @returns a metric of the sidecar that this plugin's metrics could be mistaken for; undefined = none */
 export function ownMetricLike(plugin: string): string | undefined {
   const prefix = `outrigger_${plugin.replaceAll("-", "_")}_`;
-  // A histogram has series of longer names: `…_bucket`, `…_sum`, `…_count`.
+  // A histogram's series have longer names: `…_bucket`, `…_sum`, `…_count`.
   return ownMetrics.find((name) => `${name}_`.startsWith(prefix));
 }

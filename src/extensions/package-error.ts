@@ -1,9 +1,9 @@
-// Why a package is not taken: each message says what is wrong and where, and goes after the extension's or the file's name.
+// Errors about packages. A message says what is wrong and where; the name of the extension or file goes before it.
 
-/** These bytes, or what the policy says of them, are wrong: no second try mends that. */
+/** The bytes, or the policy's entry for them, are wrong: another try cannot succeed. */
 export class PackageError extends Error {
   override readonly name = "PackageError";
-  /** The field of the policy's entry that is at fault, where it is one. */
+  /** The field of the policy's entry that is at fault, if one is. */
   readonly field: string | undefined;
 
   constructor(message: string, field?: string) {
@@ -12,14 +12,16 @@ export class PackageError extends Error {
   }
 }
 
-/** The bytes are not to be had now: the place is out of reach, or holds none or others. A later try may find them. */
+/**
+ * The bytes are not available now: the place is unreachable, or has none or different ones. A later try may succeed.
+ */
 export class PackageUnavailable extends Error {
   override readonly name = "PackageUnavailable";
 }
 
 const shown = 120;
 
-/** Text of others in a message: on one line, without what moves a cursor, and short. */
+/** Quotes foreign text for a message: short, on one line, without characters that control a terminal. */
 export function quoted(text: string): string {
   const line = text.length > shown ? `${text.slice(0, shown)}…` : text;
   return JSON.stringify(line).replace(

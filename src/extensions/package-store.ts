@@ -1,5 +1,5 @@
-// From what a policy says of its extensions to their packages: out of memory, off the disk, else from where the policy
-// says that they are. Bytes are only looked at once their digest is the one that the policy pins.
+// Gets the packages of a policy's extensions: from memory, from disk, or from the source in the policy. Bytes are only
+// parsed if their digest is the one that the policy pins.
 import { textOf } from "../plugin-api/error-text.ts";
 import { OverLimit, unlessAborted, withinLimit } from "../plugin-api/within-limit.ts";
 import { Slices } from "../v8/slices.ts";
@@ -16,19 +16,19 @@ import { exactly, isWithin, versionWanted } from "./version-wanted.ts";
 export type Entries = Readonly<Record<string, ExtensionEntry>>;
 export type Packages = ReadonlyMap<string, Package>;
 
-/** Why one extension's package is not to be had. */
+/** Why an extension's package is not available. */
 export interface PackageProblem {
-  /** The extension's; undefined = of all together. */
+  /** Name of the extension; undefined = the problem is about all of them together. */
   readonly name: string | undefined;
   /** The field at fault: `sha256`, `source`, … */
   readonly field: string | undefined;
   /** What is wrong, without the extension's name. */
   readonly message: string;
-  /** Whether the same policy may be taken later: the place was out of reach, or held none or other bytes. */
+  /** Whether a later try of the same policy may succeed: the place was unreachable, or had no or other bytes. */
   readonly transient: boolean;
 }
 
-/** At least one package is not to be had; one problem for each. */
+/** At least one package is not available; `problems` has one entry for each. */
 export class PackagesRefused extends Error {
   override readonly name = "PackagesRefused";
   readonly problems: readonly PackageProblem[];
@@ -40,7 +40,7 @@ export class PackagesRefused extends Error {
     this.problems = problems;
   }
 
-  /** Whether a later try may do better: nothing that only another policy could mend. */
+  /** Whether a later try may succeed: no problem needs another policy. */
   get transient(): boolean {
     return this.problems.every(({ transient }) => transient);
   }
@@ -48,23 +48,23 @@ export class PackagesRefused extends Error {
 
 export interface PackageStoreOptions {
   readonly sources: PackageSources;
-  /** Where packages are kept by digest; undefined = nowhere, for a command that only looks. */
+  /** Where packages are kept by digest; undefined = nowhere, for a command that only reads. */
   readonly dir: string | undefined;
   readonly onTrouble: (message: string) => void;
-  /** Default: policies, which are all the operator's then. */
+  /** Default: `policies`, for callers whose policies all come from the operator. */
   readonly rightsBy?: RightsGiver;
   /** Longest time for all packages of a policy together, in milliseconds. */
   readonly limitMs?: number;
   readonly maxKeptBytes?: number;
-  /** Of the packages of a policy together. */
+  /** Bound on all packages of a policy together. */
   readonly maxBytes?: number;
   readonly checkDisk?: CheckDisk | undefined;
-  /** Of `KeptOptions`. */
+  /** `retryMs` of `KeptOptions`. */
   readonly retryKeepingMs?: number;
 }
 
 const maxExtensions = 64;
-/** Fetched at a time: of packages of the largest size, the memory for four. */
+/** Packages fetched at the same time: bounds memory to four packages of the largest size. */
 const atOnce = 4;
 const defaultLimitMs = 30_000;
 
@@ -74,7 +74,7 @@ export class PackageStore {
   readonly #limitMs: number;
   readonly #maxBytes: number;
   readonly #rightsBy: RightsGiver;
-  /** Bytes by digest, of the last policy that was asked for and of the one before it. */
+  /** Bytes by digest: of the last policy asked for, and of the one before it. */
   #known = new Map<string, Buffer>();
   #before = new Map<string, Buffer>();
 
@@ -100,7 +100,7 @@ export class PackageStore {
   }
 
   /**
-   * The packages of all these extensions. Rejects with PackagesRefused, or with the signal's reason; ends within the
+   * The packages of all these extensions. Rejects with PackagesRefused, or with the signal's reason. Settles within the
    * time limit.
    */
   async packages(entries: Entries, signal?: AbortSignal): Promise<Packages> {
@@ -116,7 +116,7 @@ export class PackageStore {
     let total = 0;
     const slices = new Slices();
     const takeNext = async (): Promise<void> => {
-      // What is too much is neither held nor kept: the rest is not asked for.
+      // Past the bound the remaining packages are not fetched.
       for (let next = all.shift(); next !== undefined && total <= this.#maxBytes; next = all.shift()) {
         const [name, entry] = next;
         try {
@@ -145,9 +145,9 @@ export class PackageStore {
   }
 
   /**
-   * The one package that an entry stands for, as `policy apply` pins it: the highest version within its range, or the
-   * one that the place names. Rejects with PackagesRefused.
-   * @param entry whose `sha256`, if it has one, is not asked about
+   * The package that an entry stands for, as `policy apply` pins it: the highest version in its range, or the one that
+   * the location names. Rejects with PackagesRefused.
+   * @param entry its `sha256`, if any, is ignored
    */
   async resolve(name: string, entry: ExtensionEntry): Promise<Package> {
     const deadline = new Deadline(this.#limitMs);
@@ -155,7 +155,7 @@ export class PackageStore {
       const source = this.#sourceOf(entry);
       const version = await deadline.within(versionWanted(source, name, entry, deadline.signal));
       const bytes = await deadline.within(source.fetch(wantedOf(name, entry, version), deadline.signal));
-      // Of several versions it has to be the one that was chosen.
+      // If there were several versions, the package must have the chosen one.
       return parsed(name, version === undefined ? entry : { ...entry, version }, bytes);
     } catch (error) {
       throw new PackagesRefused([problemOf(name, error)]);
@@ -163,7 +163,7 @@ export class PackageStore {
   }
 
   /**
-   * The signature beside the package that `resolve` found, unchecked; undefined = there is none. Rejects with
+   * The signature beside the package that `resolve` found, unverified; undefined = there is none. Rejects with
    * PackagesRefused.
    */
   async signatureOf(name: string, entry: ExtensionEntry, found: Package): Promise<string | undefined> {
@@ -193,7 +193,7 @@ export class PackageStore {
     const source = this.#sourceOf(entry);
     const wanted = wantedOf(name, entry, exactly(entry.version));
     const bytes = await deadline.within(source.fetch(wanted, deadline.signal)).catch(asUnavailable);
-    // Never which digest it has: with that, whoever names a file here and reads what is told would have found its text.
+    // Without the actual digest: whoever can name a local file here could confirm its content with it.
     if (digestOf(bytes) !== sha256)
       throw new PackageUnavailable(`${quoted(entry.source)} is not what the policy pins (SHA-256 ${sha256})`);
     const one = this.#entitled(entry, parsed(name, entry, bytes));
@@ -240,9 +240,9 @@ function parsed(name: string, entry: ExtensionEntry, bytes: Buffer): Package {
   return found;
 }
 
-/** What is left of the time for a whole policy. */
+/** The time limit of a whole policy. */
 class Deadline {
-  /** Ends what listens to it. */
+  /** Aborts work that listens to it. */
   readonly signal: AbortSignal;
   readonly #ended: AbortSignal | undefined;
   readonly #limitMs: number;
@@ -256,7 +256,7 @@ class Deadline {
     this.signal = ended === undefined ? late : AbortSignal.any([late, ended]);
   }
 
-  /** What a source does not end by itself ends here. */
+  /** Also ends work that does not listen to the signal. */
   async within<Result>(work: Promise<Result>): Promise<Result> {
     try {
       const leftMs = Math.max(1, this.#endAt - performance.now());
@@ -268,7 +268,7 @@ class Deadline {
   }
 }
 
-/** The digest says which bytes are wanted: whatever else a place says or holds, it may have those later. */
+/** The digest is pinned, so any error of the place may pass: the place may have the right bytes later. */
 function asUnavailable(error: unknown): never {
   throw error instanceof PackageError ? new PackageUnavailable(error.message) : error;
 }

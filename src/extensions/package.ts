@@ -1,5 +1,5 @@
-// A package: one file, a WebAssembly module or a CommonJS bundle, that carries its manifest. Read strictly, because the
-// bytes come from others; written so that the same code and manifest are the same bytes.
+// Reads and writes packages: one file, a WebAssembly module or a CommonJS bundle, with its manifest inside. Reading is
+// strict, because the bytes come from others. Writing is reproducible: the same code and manifest give the same bytes.
 import { createHash } from "node:crypto";
 import semver from "semver";
 import type { z } from "zod";
@@ -12,22 +12,22 @@ import { customSection, customSectionBytes, wasmMagic, wasmSections } from "./wa
 export const maxPackageBytes = 16 * 1_048_576;
 export const maxManifestBytes = 65_536;
 
-/** Of the custom section that holds the manifest of a module, as JSON. */
+/** Name of the custom section that holds a module's manifest, as JSON. */
 const sectionName = "outrigger.manifest";
-/** What a bundle begins with; the manifest follows on the same line. */
+/** A bundle begins with this; its manifest follows on the same line. */
 const bundleMark = Buffer.from("//outrigger-manifest ");
 const newline = 0x0a;
 const utf8 = new TextDecoder("utf-8", { fatal: true });
 
-/** What the policy knows of a package. */
+/** What the policy says about a package. */
 export interface Naming {
-  /** The extension's. */
+  /** Name of the extension. */
   readonly name: string;
-  /** The extension beside which it is another version: of two only one has the package's own name. */
+  /** Set for a second version of an extension: that extension's name, which the package may have instead. */
   readonly replaces?: string | undefined;
-  /** Of a module that says none. */
+  /** For a module without a manifest. */
   readonly version?: string | undefined;
-  /** For a module that carries no manifest, what it would say. */
+  /** The manifest of a module that carries none. */
   readonly manifest?: Readonly<Record<string, unknown>> | undefined;
 }
 
@@ -46,14 +46,14 @@ export function readPackage(bytes: Buffer, naming: Naming): Package {
   return found;
 }
 
-/** Whether the package works with that version of the plugin contract. */
+/** Whether the package works with this version of the plugin contract. */
 export function isCompatible({ apiVersion }: Manifest, version: string = contractVersion): boolean {
   return semver.satisfies(version, apiVersion);
 }
 
 /**
- * A package of whatever name, for whatever contract: to look at, not to run.
- * @param naming for a module without a manifest; absent = such a one is refused
+ * Reads a package of any name and contract version: to look at it, not to run it.
+ * @param naming for a module without a manifest; absent = such a module is refused
  * @throws PackageError
  */
 export function openPackage(bytes: Buffer, naming?: Naming): Package {
@@ -75,7 +75,7 @@ export function openPackage(bytes: Buffer, naming?: Naming): Package {
   return { manifest: parseManifest(json), kind, bytes, sha256: digestOf(bytes) };
 }
 
-/** Whether the bytes are a package that says itself what it is. Throws PackageError. */
+/** Whether the package carries its own manifest. @throws PackageError */
 export const carriesManifest = (bytes: Buffer): boolean => carriedManifest(bytes).json !== undefined;
 
 function carriedManifest(bytes: Buffer): { kind: Package["kind"]; json: Buffer | undefined } {
@@ -106,7 +106,7 @@ function parseManifest(json: Buffer): Manifest {
   let value: unknown;
   try {
     const text = utf8.decode(json);
-    // These end a line of JavaScript (ECMA-262 12.3), and with it the comment that a manifest is: code would follow.
+    // These end a line of JavaScript (ECMA-262 12.3), and so the comment with the manifest: code would follow.
     if (/[\r\u2028\u2029]/u.test(text)) throw new SyntaxError("more than one line");
     value = parseJson(text);
   } catch (error) {
@@ -115,7 +115,7 @@ function parseManifest(json: Buffer): Manifest {
   return checkedManifest(value);
 }
 
-/** @throws PackageError that names the first field that is wrong */
+/** @throws PackageError that names the first wrong field */
 export function checkedManifest(value: unknown): Manifest {
   const parsed = manifestShape.safeParse(value);
   if (!parsed.success) {
@@ -132,8 +132,8 @@ export function checkedManifest(value: unknown): Manifest {
 }
 
 /**
- * @param code a module, or JavaScript; a manifest that it carries already is replaced
- * @throws PackageError when that would be no package
+ * @param code a module or JavaScript; a manifest that it already carries is replaced
+ * @throws PackageError when the result is not a valid package
  */
 export function writePackage(code: Buffer, manifest: Manifest): Buffer {
   const json = Buffer.from(manifestText(manifest));
@@ -156,7 +156,7 @@ function intoBundle(code: Buffer, json: Buffer): Buffer {
   return Buffer.concat([bundleMark, json, Buffer.of(newline), body]);
 }
 
-/** The same manifest is the same text, in whatever order its members stood; it has one line. */
+/** One line of text, the same for equal manifests whatever the order of their members. */
 function manifestText(manifest: Manifest): string {
   return JSON.stringify(manifest, inOrder).replace(/[\u2028\u2029]/gu, (unit) =>
     unit === "\u2028" ? String.raw`\u2028` : String.raw`\u2029`,

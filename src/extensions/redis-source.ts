@@ -1,4 +1,4 @@
-// Packages in Redis: each under `plugin:<name>@<version>`, beside the policy that names them.
+// Reads packages from Redis, each under `plugin:<name>@<version>`, beside the policy that names them.
 import type { Store } from "../plugin-api/store.ts";
 import { StoreUnavailable } from "../plugin-api/store.ts";
 import { maxPackageBytes } from "./package.ts";
@@ -14,24 +14,24 @@ import {
 
 export const packagePrefix = "plugin:";
 
-/** A name of its own: any ending of a version's key would be that of another version. */
+/** A separate prefix: a suffix of the package's key could be part of another version. */
 export const signatureKey = (name: string, version: string): string =>
   `plugin-signature:${versionedName(name, version)}`;
 
 export const packageKey = (name: string, version: string): string =>
   `${packagePrefix}${versionedName(name, version)}`;
 
-/** What is asked of Redis. */
+/** The commands that the source needs. */
 export interface PackageRedis extends Pick<Store, "getBytes" | "scan"> {
   getPart(key: string, from: number, length: number, limitMs: number): Promise<Buffer>;
 }
 
 /**
- * Read at a time: what requests ask of Redis waits on the same connection, and a whole fleet that fetches at once would
- * have Redis hold so much for each.
+ * Size of one read. Requests' commands wait behind it on the same connection, and Redis must buffer this much for every
+ * sidecar of a fleet that fetches at the same time.
  */
 const partBytes = 262_144;
-/** Of one part, over a slow line. */
+/** Time limit of one read, over a slow line. */
 const readMs = 5_000;
 
 /** @param store undefined = there is no Redis */
@@ -80,7 +80,7 @@ async function readParts(store: PackageRedis, key: string, signal: AbortSignal):
     if (length > maxPackageBytes)
       throw new PackageError(`${quoted(key)} has more than ${maxPackageBytes} bytes, which are the most`);
     parts.push(part);
-    // A package that is changed meanwhile comes out as neither of both: its digest tells.
+    // If the package changes between two reads, the digest check finds the mix.
     if (part.length < partBytes) return Buffer.concat(parts, length);
   }
 }
@@ -92,7 +92,7 @@ function one({ location, version }: Wanted): { name: string; version: string } {
   return { name, version: written };
 }
 
-/** Of `redis:plugin:<name>` or `redis:plugin:<name>@<version>`. */
+/** Parses `redis:plugin:<name>` or `redis:plugin:<name>@<version>`. */
 function placeOf(location: string): { name: string; version: string | undefined } {
   const match = /^redis:plugin:([a-z][a-z0-9-]{0,62})(?:@([0-9A-Za-z.+-]{1,64}))?$/.exec(location);
   if (match === null)

@@ -1,22 +1,22 @@
-// Who may give code of others all rights, or secrets, or have the sidecar open its files: not whoever can write a policy that
-// nobody has signed.
+// Decides whether an extension may have all rights, or secrets, or make the sidecar open its files. The writer of an
+// unsigned policy must not be able to grant these.
 import type { ExtensionEntry } from "./entry.ts";
 import type { Manifest } from "./manifest.ts";
 import { PackageError } from "./package-error.ts";
 
 /**
- * `policies`: any policy, for each is the operator's word, signed or in a file. `folder`: what lies in OUTRIGGER_PLUGIN_DIR,
- * and says itself what it asks for. `nobody`: no package has them.
+ * Who grants these rights. `policies`: any policy, because each is signed or in a file, so from the operator. `folder`:
+ * packages in OUTRIGGER_PLUGIN_DIR that carry their manifest. `nobody`: no package gets them.
  */
 export type RightsGiver = "policies" | "folder" | "nobody";
 
-/** Whether the bytes of an entry count only as they lie in the operator's folder now. */
+/** Whether the package must be read from the operator's folder each time, never from memory or the kept copies. */
 export const isOfFolder = (giver: RightsGiver, { source, manifest }: ExtensionEntry): boolean =>
   giver === "folder" && source.startsWith("file:") && manifest === undefined;
 
 /**
- * Before anything of the place is looked at: what is there, or is not, would be told.
- * @throws PackageError for a file that nobody but the writer of an unsigned policy has named
+ * Called before the place is accessed, because the answer could reveal which files exist.
+ * @throws PackageError for a file that only the writer of an unsigned policy has named
  */
 export function checkPlace(giver: RightsGiver, { source }: ExtensionEntry): void {
   if (giver === "nobody" && source.startsWith("file:"))
@@ -29,7 +29,7 @@ export function checkPlace(giver: RightsGiver, { source }: ExtensionEntry): void
 const how =
   "with policies in Redis that takes OUTRIGGER_POLICY_KEYS, or a file in OUTRIGGER_PLUGIN_DIR that carries its manifest";
 
-/** @throws PackageError for an entry that asks for more than anybody has given */
+/** @throws PackageError for an entry that asks for rights that nobody has granted */
 export function checkRights(giver: RightsGiver, entry: ExtensionEntry, { needs }: Manifest): void {
   if (giver === "policies" || isOfFolder(giver, entry)) return;
   if (entry.runtime === "trusted")

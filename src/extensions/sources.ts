@@ -1,4 +1,4 @@
-// All places that packages come from, by the settings.
+// Creates the sources of packages from the settings.
 import type { HostPattern } from "../config/formats.ts";
 import { createFileSource } from "./file-source.ts";
 import { HostClient } from "./host-client.ts";

@@ -1,24 +1,26 @@
-// Which version a policy's range stands for, by semver.org.
+// Resolves a policy's version range to a version, by the rules of semver.org.
 import semver from "semver";
 import type { ExtensionEntry } from "./entry.ts";
 import { PackageUnavailable, quoted } from "./package-error.ts";
 import type { PackageSource } from "./source.ts";
 
-/** The version, where the text is one and no range of several. */
+/** The version, if the text is an exact version and not a range. */
 export function exactly(range: string | undefined): string | undefined {
   return range !== undefined && semver.valid(range) === range ? range : undefined;
 }
 
-/** Whether a version is in the range; a range names prereleases by naming one. */
+/** Whether a version is in the range; prereleases count only if the range names one. */
 export const isWithin = (range: string, version: string): boolean => semver.satisfies(version, range);
 
-/** The highest version first; what is no version is left out. */
+/** Highest version first; invalid versions are left out. */
 const newestFirst = (versions: readonly string[]): string[] =>
   versions.filter((version) => semver.valid(version) === version).toSorted(semver.rcompare);
 
 const shown = 10;
 
-/** @returns undefined = the location itself names one package. Rejects with PackageUnavailable when none is in the range */
+/**
+ * @returns undefined = the location names one package. Rejects with PackageUnavailable when the range has no version
+ */
 export async function versionWanted(
   source: PackageSource,
   name: string,

@@ -1,14 +1,14 @@
-// The outline of a WebAssembly module (core specification 5.5): its sections, and where each begins and ends. What is in
-// them is for the runtime's own validation.
+// Finds the sections of a WebAssembly module (core specification 5.5). Their contents are not checked here: the
+// runtime's own validation does that.
 import { PackageError, quoted } from "./package-error.ts";
 
 export interface Section {
   readonly id: number;
-  /** Of a custom section. */
+  /** Only for custom sections. */
   readonly name: string | undefined;
-  /** Of the section's first byte, its id. */
+  /** Offset of the section's first byte, its id. */
   readonly start: number;
-  /** Of what it holds; of a custom section, after the name. */
+  /** Offset of the contents; in a custom section, after the name. */
   readonly contents: number;
   readonly end: number;
 }
@@ -16,7 +16,7 @@ export interface Section {
 export const wasmMagic = Buffer.from("\0asm", "latin1");
 const headerBytes = 8;
 const customId = 0;
-/** Tags are 13 (exception handling). */
+/** The highest known section id, that of tags (exception handling). */
 const lastId = 13;
 /** Far more than any compiler writes. */
 const maxSections = 4_096;
@@ -66,7 +66,7 @@ function sectionAt(bytes: Buffer, start: number): Section {
   }
 }
 
-/** LEB128 (core specification 5.2.2): of 32 bits at most, in five bytes at most. */
+/** Reads LEB128 (core specification 5.2.2) of at most 32 bits, in at most five bytes. */
 function uint32At(bytes: Buffer, start: number, end: number, what: string): { value: number; next: number } {
   let value = 0;
   for (let at = start; at < Math.min(end, start + 5); at += 1) {
@@ -80,7 +80,7 @@ function uint32At(bytes: Buffer, start: number, end: number, what: string): { va
   throw new PackageError(`${what} is cut off, or more than 32 bits`);
 }
 
-/** @returns the one section of that name; undefined = there is none. Throws PackageError for a second one */
+/** @returns the only section with that name; undefined = there is none. @throws PackageError when there are two */
 export function customSection(sections: readonly Section[], name: string): Section | undefined {
   const [first, second] = sections.filter((section) => section.name === name);
   if (second !== undefined)
@@ -88,7 +88,7 @@ export function customSection(sections: readonly Section[], name: string): Secti
   return first;
 }
 
-/** A custom section as it stands in a module. */
+/** Encodes a custom section as it appears in a module. */
 export function customSectionBytes(name: string, contents: Buffer): Buffer {
   const label = Buffer.from(name);
   const body = [leb128(label.length), label, contents];

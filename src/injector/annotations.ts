@@ -1,4 +1,4 @@
-// The annotations of a pod that say how its sidecar is: a closed table, each read strictly.
+// The pod annotations that configure its sidecar: a closed table, with a strict parser for each.
 import {
   FormatError,
   integer,
@@ -15,11 +15,11 @@ import { parseCpu, parseMemory } from "./quantity.ts";
 export const annotationPrefix = "outrigger.dev/";
 /** Written by the injector: the version that injected. */
 export const injectedAnnotation = `${annotationPrefix}injected`;
-/** Its value in a pod that wants none of the injector's, and brings a sidecar of its own. */
+/** Value of that annotation in a pod that opts out and brings its own sidecar. */
 export const ownSidecar = "by hand";
-/** Written by the injector where a namespace prefers pods without sidecar to none: the reason. */
+/** Written by the injector when a namespace prefers pods without a sidecar to no pods: the reason. */
 export const notInjectedAnnotation = `${annotationPrefix}not-injected`;
-/** Written by the injector: the policy of `plugins`, which a volume shows to the sidecar. */
+/** Written by the injector: the policy made from `plugins`. A volume shows it to the sidecar. */
 export const policyAnnotation = `${annotationPrefix}injected-policy`;
 const written: readonly string[] = [injectedAnnotation, notInjectedAnnotation, policyAnnotation];
 
@@ -28,20 +28,20 @@ interface Annotation<T> {
   readonly doc: string;
 }
 
-/** Of objects: RFC 1123, as the API server has it. */
+/** RFC 1123, as the API server requires for names of objects. */
 const objectName = matching(
   /^(?=.{1,253}$)[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?$/,
   "the name of an object: lower-case letters, digits, dots and dashes",
 );
 const port = integer(1, 65_535);
-/** The sidecar reads the text by itself. */
+/** Only checks the text: the sidecar parses it itself. */
 const checkedBy = (parse: (text: string) => unknown) => (text: string) => {
   parse(text);
   return text;
 };
 const own = <T>(parse: (text: string) => T, doc: string): Annotation<T> => ({ parse, doc });
 
-/** By name, without the prefix. */
+/** By name, without `annotationPrefix`. */
 export const annotations = {
   inject: own(
     oneOf("true", "false"),
@@ -98,8 +98,8 @@ type Table = typeof annotations;
 export type Wanted = { readonly [Name in keyof Table]?: ReturnType<Table[Name]["parse"]> };
 
 /**
- * @param given all annotations of a pod; those of others are none of ours
- * @param images repositories that `image` may be of
+ * @param given all annotations of a pod; those with another prefix are ignored
+ * @param images repositories that the annotation `image` may name
  * @throws Refusal that names the annotation
  */
 export function readAnnotations(given: Readonly<Record<string, string>>, images: readonly string[]): Wanted {
@@ -131,7 +131,7 @@ function readOne(name: string, text: string): unknown {
   }
 }
 
-/** @param problem such as "must be a number" */
+/** @param problem continues the sentence, such as "must be a number" */
 export function wrong(name: string, problem: string): Refusal {
   return new Refusal("annotation", `annotation ${annotationPrefix}${name} ${problem}`);
 }

@@ -1,14 +1,15 @@
-// Who calls the webhook. Everybody in the cluster reaches it, for no selector knows the API server's address: when there are
-// too many, whoever was of use longest ago makes way, so that a newcomer, which may be the API server, always gets in.
+// Bounds the webhook's connections and bodies. Everybody in the cluster can reach it, because no selector matches the
+// API server. When there are too many, the least recently useful one is closed, so that a newcomer, possibly the API
+// server, always gets in.
 import type { IncomingMessage } from "node:http";
 import type { Server } from "node:https";
 import type { Socket } from "node:net";
 
 const nameOf = ({ remoteAddress, remotePort }: Socket): string => `${remoteAddress}:${remotePort}`;
 
-/** Ends connections beyond so many: those first that have asked for no admission for the longest time. */
+/** Closes connections beyond `max`: first those whose last admission request is longest ago. */
 export class Connections {
-  /** In that order. */
+  /** In that order, by address and port of the peer. */
   readonly #open = new Map<string, Socket>();
 
   constructor(server: Server, max: number) {
@@ -26,11 +27,11 @@ export class Connections {
       }
     };
     server.on("connection", add);
-    // The same connection, once it is one of TLS.
+    // The same connection once TLS is established: it replaces the entry of its raw socket.
     server.on("secureConnection", add);
   }
 
-  /** This one has asked for an admission. */
+  /** Marks the connection of an admission request as the most recently useful. */
   used({ socket }: IncomingMessage): void {
     const name = nameOf(socket);
     if (!this.#open.delete(name)) return;
@@ -38,7 +39,9 @@ export class Connections {
   }
 }
 
-/** Bodies under way: the oldest makes way for one more, since an API server has sent its own within milliseconds. */
+/**
+ * Bounds the bodies being read. The oldest is ended for a new one: an API server sends its body within milliseconds.
+ */
 export class Bodies {
   readonly #maxCount: number;
   readonly #maxBytes: number;

@@ -1,4 +1,4 @@
-// The webhook's certificate: read again when its files change, and told of before and after its end.
+// Keeps the webhook's certificate current: reloads changed files, and logs when it is about to end or has ended.
 import type { Gauge, Logger } from "../plugin-api/telemetry.ts";
 import { type Pair, readPair } from "../tls/read-files.ts";
 import { expiryOf, watchFiles } from "../tls/watched-files.ts";
@@ -10,14 +10,14 @@ const sayEveryMs = 3_600_000;
 
 export interface CertificateOptions {
   readonly logger: Logger;
-  /** Seconds since 1970. */
+  /** Expiry in seconds since 1970. */
   readonly expiry: Gauge;
   /** Puts a renewed pair in force. */
   readonly use: (pair: Pair) => void;
 }
 
 export class LiveCertificate {
-  /** The one that it began with. */
+  /** The pair read at the start. */
   readonly pair: Pair;
   readonly #files: Pair;
   readonly #options: CertificateOptions;
@@ -26,7 +26,7 @@ export class LiveCertificate {
   #endsMs = 0;
   #saidMs = -Infinity;
 
-  /** @throws Error when a file cannot be read or is not whole, or the key is not the certificate's */
+  /** @throws Error when a file is unreadable or incomplete, or the key does not belong to the certificate */
   constructor(files: Pair, options: CertificateOptions) {
     this.#files = files;
     this.#options = options;
@@ -46,14 +46,14 @@ export class LiveCertificate {
     this.#timer.unref();
   }
 
-  /** For whoever asks whether the injector is sound. */
+  /** Whether the certificate is valid, for the readiness check. */
   state(): { readonly ok: boolean; readonly detail: string } {
     const ended = Date.now() >= this.#endsMs;
     const detail = `${ended ? "ended" : "ends"} ${new Date(this.#endsMs).toISOString()}`;
     return { ok: !ended, detail: ended ? `${detail}: ${renew}` : detail };
   }
 
-  /** Looks for renewals no more. */
+  /** Stops watching the files. */
   close(): void {
     this.#stopWatching();
     clearInterval(this.#timer);

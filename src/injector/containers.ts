@@ -1,15 +1,15 @@
-// The init containers that a pod gets: the sidecar, and before it, where the pod asks for it, the one that takes the service's port.
+// Builds a pod's init containers: the sidecar and, if wanted, the one before it that takes the service's port.
 import { containerName, listenAddress, sidecarContainer, type SidecarSpec } from "./sidecar-container.ts";
 
 const interceptName = "outrigger-intercept";
 const names: ReadonlySet<string> = new Set([interceptName, containerName]);
 
-/** Whether a container has a name of ours. */
+/** Whether a container has one of these names. */
 export function isOwnContainer({ name }: { readonly name: string }): boolean {
   return names.has(name);
 }
 
-/** In their order, before all others of the pod. */
+/** In this order, before all other containers of the pod. */
 export function ownContainers(spec: SidecarSpec, interceptImage: string): Record<string, unknown>[] {
   const { wanted } = spec;
   return [
@@ -18,7 +18,7 @@ export function ownContainers(spec: SidecarSpec, interceptImage: string): Record
   ];
 }
 
-/** As `deploy/intercept/kubernetes.yaml` has it: with rights that are gone once it has ended. */
+/** The container of `deploy/intercept/kubernetes.yaml`: its rights end when it exits. */
 function interceptContainer(spec: SidecarSpec, image: string): Record<string, unknown> {
   const { service, upstreamPort } = spec;
   return {

@@ -1,7 +1,7 @@
-// References to images: registry, repository, tag, digest.
+// Parses references to images: registry, repository, tag, digest.
 import { matching } from "../config/formats.ts";
 
-/** Letters of the grammar of OCI's references; the node's runtime reads the rest. */
+/** Allows only characters of OCI's reference grammar; the node's runtime checks the rest. */
 export const parseImage = matching(
   /^[a-z0-9][a-z0-9.:/_-]{0,300}(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(?:@sha256:[0-9a-f]{64})?$/,
   "an image, such as registry.example/outrigger:0.1.0",

@@ -1,4 +1,4 @@
-// What becomes of a pod: the JSON Patch (RFC 6902) that gives it a sidecar, or the reason why it gets none.
+// Decides what happens to a pod: gives the JSON Patch (RFC 6902) that adds a sidecar, or throws why it gets none.
 import { version } from "../version.ts";
 import {
   annotationPrefix,
@@ -25,13 +25,13 @@ import {
 
 export type Injection =
   | { readonly kind: "injected"; readonly service: string; readonly patch: readonly Operation[] }
-  /** It has its sidecar: the API server asks again when others have changed a pod. */
+  /** The pod already has its sidecar: the API server asks again after other webhooks changed a pod. */
   | { readonly kind: "unchanged" }
-  /** Its annotation says that it wants none. */
+  /** The pod's annotation opts out. */
   | { readonly kind: "opted_out"; readonly patch: readonly Operation[]; readonly bringsOwn: boolean };
 
 /**
- * The same for the same pod, however often it is asked.
+ * Idempotent: the same pod gives the same result.
  * @throws Refusal
  */
 export function inject(pod: Pod, options: SettleOptions): Injection {
@@ -56,7 +56,7 @@ export function inject(pod: Pod, options: SettleOptions): Injection {
   };
 }
 
-/** `injector pods` reads annotations alone: those of Kustomize, of Helm or by hand are not without. */
+/** For `injector pods`, which reads only annotations: a sidecar by Kustomize, Helm or hand would look missing. */
 function optedOut(pod: Pod): Injection {
   const { containers, initContainers } = pod.spec;
   const bringsOwn = [...containers, ...(initContainers ?? [])].some(({ name }) => name === containerName);
@@ -70,7 +70,7 @@ function optedOut(pod: Pod): Injection {
   return { kind: "opted_out", patch, bringsOwn };
 }
 
-/** Of ours, or of somebody who copied one, or made one up: what it is decides, not the annotation. */
+/** Finds an earlier injection. The container decides, since anybody could copy or make up the annotation. */
 function earlierInjection(pod: Pod): KnownPort | undefined {
   if (annotationsOf(pod)[injectedAnnotation] === undefined) return undefined;
   const container = (pod.spec.initContainers ?? []).find(({ name }) => name === containerName);
@@ -96,7 +96,7 @@ function withoutSidecar(pod: Pod): Pod {
   };
 }
 
-/** Whatever else it has, a command or a mount over its program, is not the sidecar's: then it is made anew. */
+/** If anything else was added, such as a command or a mount over the program, the sidecar is made anew. */
 function isAsWanted(pod: Pod, spec: SidecarSpec, containers: readonly object[]): boolean {
   const { plugins } = spec.wanted;
   return (
@@ -118,7 +118,7 @@ interface Named {
   readonly name: string;
 }
 
-/** From the last to the first, so that the numbers hold. */
+/** From last to first, so that the earlier indices stay valid. */
 function removalsOf(
   where: string,
   list: readonly Named[] | null | undefined,
@@ -138,7 +138,7 @@ function metadataOperations(pod: Pod, { wanted }: SidecarSpec): Operation[] {
   return [...annotate(pod, added), ...(isSaidWithout ? [removeAnnotation(notInjectedAnnotation)] : [])];
 }
 
-/** The sidecar comes first, so that init containers of the pod that call others go through it already. */
+/** The sidecar goes first, so that the pod's own init containers already call others through it. */
 function additions({ spec }: Pod, containers: readonly object[], volumes: readonly object[]): Operation[] {
   return [
     ...(Array.isArray(spec.initContainers)

@@ -1,10 +1,10 @@
-// What the injector counts.
+// Declares the injector's metrics.
 import type { Metrics } from "../plugin-api/telemetry.ts";
 import type { Verdict } from "./review.ts";
 
 export interface InjectorMetrics {
   admitted(verdict: Verdict, seconds: number): void;
-  /** A call that was no admission. @param status of its answer */
+  /** Counts a call that was not answered as an admission. @param status of the answer */
   failed(status: string): void;
 }
 

@@ -1,4 +1,4 @@
-// The injector in one process: webhook, health, certificate.
+// Starts and stops the injector in one process: webhook, health listener, certificate.
 import type { AddressInfo } from "node:net";
 import type { Writable } from "node:stream";
 import { closeServer, listenOn } from "../admin/bound.ts";
@@ -19,13 +19,13 @@ export interface Injector {
   readonly address: AddressInfo | string;
   readonly adminAddress: AddressInfo | string;
   reportFault(kind: string, error: unknown): void;
-  /** Unready, answers what comes until the drain's end, closes all, flushes the log. */
+  /** Becomes unready, answers calls until the drain ends, closes everything, flushes the log. */
   stop(): Promise<void>;
 }
 
 const flushLimitMs = 1_000;
 
-/** Rejects, with nothing left running: ConfigError and StartError when settings are at fault. */
+/** Rejects with ConfigError or StartError when settings are at fault; nothing is left running then. */
 export async function startInjector(
   config: Config,
   review: ReviewOptions,
@@ -96,7 +96,7 @@ async function startParts(config: Config, review: ReviewOptions, parts: Parts): 
   const { logger } = telemetry;
   const adminAddress = await bind("OUTRIGGER_ADMIN", admin, () => health.listen());
   const address = await bind("OUTRIGGER_LISTEN", listen, () => listenOn(webhook.server, listen));
-  // Errors of a listener that listens (EMFILE on accept) pass by themselves.
+  // Errors while listening (EMFILE on accept) pass by themselves.
   webhook.server.on("error", (error) => logger.error({ err: error }, "webhook failed"));
   const { image } = review.defaults;
   logger.info(
@@ -115,7 +115,7 @@ async function startParts(config: Config, review: ReviewOptions, parts: Parts): 
   };
 }
 
-/** What counts where a pod says nothing. */
+/** What applies when a pod's annotations say nothing. */
 function shownState({ defaults, exempt, plugins }: ReviewOptions): object {
   return { version, ...defaults, exempt: [...exempt], plugins };
 }

@@ -1,6 +1,6 @@
-// Whether a part of a pod is what the injector made, after the API server and its own plugins have been at it.
+// Compares a part of a pod with what the injector made, ignoring what the API server and its plugins add.
 
-/** What the API server writes where nothing was said (core/v1). */
+/** Defaults that the API server fills in (core/v1). */
 const serverDefaults: Readonly<Record<string, unknown>> = {
   terminationMessagePath: "/dev/termination-log",
   terminationMessagePolicy: "File",
@@ -9,10 +9,10 @@ const serverDefaults: Readonly<Record<string, unknown>> = {
   apiVersion: "v1",
   defaultMode: 0o644,
 };
-/** Where the pod's service account is mounted, into every container. */
+/** Where the API server mounts the pod's service account into every container. */
 const accountFolder = "/var/run/secrets/kubernetes.io/serviceaccount";
 
-/** @returns whether `found` is `made`, with no more than the API server adds; lists hold the same, in the same order */
+/** @returns whether `found` equals `made`, apart from additions of the API server; lists must have the same order */
 export function isAs(found: unknown, made: unknown): boolean {
   if (Array.isArray(made)) {
     if (!Array.isArray(found)) return false;

@@ -1,4 +1,4 @@
-// Changes of a pod as the API server takes them: JSON Patch (RFC 6902).
+// Builds changes of a pod in the form that the API server takes: JSON Patch (RFC 6902).
 import type { Pod } from "./pod.ts";
 
 export interface Operation {
@@ -7,7 +7,7 @@ export interface Operation {
   readonly value?: unknown;
 }
 
-/** Adds annotations, or puts them in place of what is there. */
+/** Adds annotations, or replaces existing ones. */
 export function annotate(pod: Pod, added: Readonly<Record<string, string>>): Operation[] {
   if (pod.metadata.annotations === undefined || pod.metadata.annotations === null)
     return [{ op: "add", path: "/metadata/annotations", value: added }];
@@ -18,12 +18,12 @@ export function annotate(pod: Pod, added: Readonly<Record<string, string>>): Ope
   }));
 }
 
-/** @param name of one that the pod has */
+/** @param name of an annotation that the pod has */
 export function removeAnnotation(name: string): Operation {
   return { op: "remove", path: `/metadata/annotations/${pointer(name)}` };
 }
 
-/** RFC 6901 section 3. */
+/** Escapes a name (RFC 6901 section 3). */
 function pointer(name: string): string {
   return name.replaceAll("~", "~0").replaceAll("/", "~1");
 }

@@ -1,4 +1,4 @@
-// What the injector reads of a Pod (core/v1); all else passes as it is.
+// The parts of a Pod (core/v1) that the injector reads; everything else passes unchanged.
 import { z } from "zod";
 
 const port = z.looseObject({
@@ -28,7 +28,7 @@ const container = z.looseObject({
 
 const texts = z.record(z.string(), z.string());
 
-/** Of the nodes that it may run on. */
+/** A term of node affinity: the nodes that the pod may run on. */
 const term = z.looseObject({
   matchExpressions: z
     .array(z.looseObject({ key: z.string(), operator: z.string(), values: z.array(z.string()).nullish() }))
@@ -69,10 +69,10 @@ export type Pod = z.output<typeof podSchema>;
 export type Container = z.output<typeof container>;
 export type Action = z.output<typeof action>;
 
-/** Longer ones the API server refuses, once the webhooks have seen them. */
+/** The API server refuses longer names, but only after the webhooks have run. */
 const maxName = 253;
 
-/** For the log: the pods of a controller have no name yet. */
+/** The name for the log. Pods of a controller have only the beginning of one yet. */
 export function podName({ metadata: { name, generateName } }: Pod): string {
   return (
     name?.slice(0, maxName) ??
@@ -82,7 +82,7 @@ export function podName({ metadata: { name, generateName } }: Pod): string {
 
 const osKeys: readonly string[] = ["kubernetes.io/os", "beta.kubernetes.io/os"];
 
-/** Whether it can run on nodes of Windows alone. */
+/** Whether the pod can only run on Windows nodes. */
 export function isOfWindows({ spec }: Pod): boolean {
   if (spec.os?.name === "windows" || (spec.securityContext?.windowsOptions ?? null) !== null) return true;
   if (osKeys.some((key) => spec.nodeSelector?.[key] === "windows")) return true;
@@ -103,7 +103,7 @@ export function annotationsOf({ metadata }: Pod): Readonly<Record<string, string
   return metadata.annotations ?? {};
 }
 
-/** Those that run beside each other: the pod's own, and sidecars among the init containers. */
+/** Containers that run at the same time: the main ones, and sidecars among the init containers. */
 export function staying({ spec }: Pod): Container[] {
   const sidecars = (spec.initContainers ?? []).filter(({ restartPolicy }) => restartPolicy === "Always");
   return [...spec.containers, ...sidecars];

@@ -1,5 +1,5 @@
-// Services that name the port of the service's container, rather than its number, must lead to the sidecar: the sidecar's
-// port takes the name. The container's own probes, which went by it, go by the number then.
+// Moves the name of the service's port to the sidecar's port, so that Services that refer to the port by name lead to
+// the sidecar. The container's own probes by that name are changed to the number.
 import type { Operation } from "./patch.ts";
 import type { Action, Container, Pod } from "./pod.ts";
 import type { SidecarSpec } from "./sidecar-container.ts";

@@ -1,7 +1,7 @@
-// Quantities of Kubernetes, as far as a sidecar needs them.
+// Parses quantities of Kubernetes, as far as a sidecar needs them.
 import { FormatError, matching } from "../config/formats.ts";
 
-/** What the sidecar needs idle, in bytes: less is a container that is killed again and again. */
+/** What an idle sidecar needs, in bytes: with less, its container would be killed again and again. */
 const minMemory = 96 * 1_048_576;
 const units: Readonly<Record<string, number>> = {
   k: 1e3,
@@ -24,12 +24,12 @@ export function parseMemory(text: string): string {
   throw new FormatError(`must be at least 96Mi, which the sidecar takes idle, not "${text}"`);
 }
 
-/** @param text as `parseCpu` takes it */
+/** @param text valid for `parseCpu` @returns thousandths of a processor */
 export function milliCpus(text: string): number {
   return text.endsWith("m") ? Number(text.slice(0, -1)) : Number(text) * 1000;
 }
 
-/** @param text as `parseMemory` takes it */
+/** @param text valid for `parseMemory` */
 export function bytesOf(text: string): number {
   const [, digits = "", unit = ""] = /^(\d{1,10})([A-Za-z]{0,2})$/.exec(text) ?? [];
   return Number(digits) * (units[unit] ?? 1);

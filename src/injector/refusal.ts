@@ -1,6 +1,6 @@
-// Why a pod gets no sidecar.
+// The error that says why a pod gets no sidecar.
 
-/** For the metric: a closed set. */
+/** Label values of the metric: a closed set. */
 export const refusalReasons = [
   "annotation",
   "host_network",
@@ -13,10 +13,10 @@ export const refusalReasons = [
 ] as const;
 export type RefusalReason = (typeof refusalReasons)[number];
 
-/** It goes into a log, an event and an annotation, and names parts of a pod that nobody has checked yet. */
+/** The message goes into a log, an event and an annotation, and may quote parts of a pod that nothing has checked. */
 const maxMessage = 500;
 
-/** The message is one sentence that says what is wrong and what to do. */
+/** The message is one sentence: what is wrong and what to do. */
 export class Refusal extends Error {
   override readonly name = "Refusal";
   readonly reason: RefusalReason;

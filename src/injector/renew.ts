@@ -1,5 +1,5 @@
-// The webhook's certificate where no cert-manager makes it: a Secret that the injector mounts, and the authority in caBundle of
-// the webhooks' configuration, so that API servers believe it. Run now and again, it renews both in time.
+// Renews the webhook's certificate where no cert-manager does: a Secret that the injector mounts, and the authority in
+// caBundle of the webhook configuration, by which API servers trust it. Runs regularly and renews both in time.
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { z } from "zod";
 import { ApiProblem, type KubernetesApi } from "../kubernetes/api.ts";
@@ -9,10 +9,10 @@ import { certificatesIn } from "../tls/pem.ts";
 export interface RenewOptions {
   readonly api: Pick<KubernetesApi, "ask">;
   readonly namespace: string;
-  /** The Service in front of the injector. */
+  /** Name of the Service in front of the injector. */
   readonly service: string;
   readonly secret: string;
-  /** The MutatingWebhookConfiguration. */
+  /** Name of the MutatingWebhookConfiguration. */
   readonly configuration: string;
   readonly days: number;
   readonly nowMs: number;
@@ -20,9 +20,9 @@ export interface RenewOptions {
 }
 
 export interface Renewal {
-  /** Whether there is a new certificate. */
+  /** Whether a new certificate was made. */
   readonly renewed: boolean;
-  /** Why there is one; what the Secret holds is good otherwise. */
+  /** Why it was made; "" = the one in the Secret is still good. */
   readonly reason: string;
   /** Whether caBundle was changed. */
   readonly bundled: boolean;
@@ -30,11 +30,11 @@ export interface Renewal {
 }
 
 const dayMs = 86_400_000;
-/** Of its days: with this part left it is renewed, so that days without a run do no harm. */
+/** Renewed when this part of its days is left, so that some days without a run do no harm. */
 const renewPart = 1 / 3;
-/** Two runs at once: the one that wrote later starts over. */
+/** For concurrent runs: the one whose write conflicts starts over. */
 const maxTries = 5;
-/** Of caBundle: those before go on counting until they end, for pods read their Secret a minute or two later. */
+/** Bound on caBundle. Former authorities stay until they expire: pods see a changed Secret a minute or two later. */
 const maxAuthorities = 4;
 
 const base64 = z.base64().transform((text) => Buffer.from(text, "base64").toString());
@@ -55,7 +55,7 @@ export async function renewCertificate(options: RenewOptions): Promise<Renewal> 
     try {
       return await renewOnce(options);
     } catch (error) {
-      // Somebody else changed the object meanwhile, or made it.
+      // Conflict: somebody else changed or created the object in the meantime.
       if (!(error instanceof ApiProblem) || error.status !== 409 || tries === maxTries) throw error;
     }
   }
@@ -67,7 +67,7 @@ async function renewOnce(options: RenewOptions): Promise<Renewal> {
   const { data } = secret ?? {};
   const made = reason === undefined ? undefined : issueCertificate({ ...options, names: namesOf(options) });
   const cert = made?.cert ?? data?.["tls.crt"] ?? "";
-  // First the authority, then what it vouches for: no API server meets a certificate that it does not believe yet.
+  // The authority first, then the certificate: no API server may meet a certificate that it does not trust yet.
   const bundled = await bundle(made?.ca ?? data?.["ca.crt"] ?? "", options);
   if (made !== undefined) await writeSecret(made, secret?.metadata.resourceVersion, options);
   return {
@@ -100,7 +100,7 @@ async function readSecret(options: RenewOptions): Promise<z.output<typeof secret
 
 type SecretData = NonNullable<z.output<typeof secretSchema>["data"]>;
 
-/** @returns undefined where the certificate is good for a while */
+/** @returns undefined when the certificate is good for a while */
 function reasonToRenew(data: SecretData, options: RenewOptions): string | undefined {
   const { "tls.crt": cert = "", "tls.key": key = "", "ca.crt": ca = "" } = data;
   if (cert === "" || key === "" || ca === "") return "there was none";
@@ -116,7 +116,7 @@ function reasonToRenew(data: SecretData, options: RenewOptions): string | undefi
   }
 }
 
-/** Puts the authority into every webhook's caBundle, beside those that are there and not over. @returns whether it changed */
+/** Adds the authority to every webhook's caBundle, beside unexpired ones. @returns whether anything changed */
 async function bundle(ca: string, options: RenewOptions): Promise<boolean> {
   const { api, configuration, nowMs, signal } = options;
   const path = `/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/${configuration}`;
@@ -124,7 +124,7 @@ async function bundle(ca: string, options: RenewOptions): Promise<boolean> {
   const what = `the MutatingWebhookConfiguration ${configuration}`;
   const { metadata, webhooks } = parsed(configurationSchema, document, what);
   let changed = false;
-  // A merge patch replaces lists whole; with the version, only those that were read.
+  // A merge patch replaces the whole list; resourceVersion ensures that it replaces what was read.
   const given = (document as { webhooks: { clientConfig: object }[] }).webhooks;
   const next = given.map((webhook, at) => {
     const before = webhooks[at]?.clientConfig.caBundle ?? "";
@@ -145,12 +145,12 @@ async function bundle(ca: string, options: RenewOptions): Promise<boolean> {
   return changed;
 }
 
-/** The newest first. */
+/** The newest authority first. */
 function authoritiesOf(bundle: string, ca: string, nowMs: number): string {
   const [own = ""] = certificatesIn(ca);
   const others = certificatesIn(bundle).filter((pem) => pem !== own && !isOver(pem, nowMs));
   const known = certificatesIn(bundle).includes(own);
-  // What is there already stays where it is: nothing is written for an order.
+  // If the authority is already there, the order is kept: order alone is no reason to write.
   const all = known
     ? certificatesIn(bundle).filter((pem) => pem === own || others.includes(pem))
     : [own, ...others];
@@ -161,7 +161,7 @@ function isOver(pem: string, nowMs: number): boolean {
   try {
     return new X509Certificate(pem).validToDate.getTime() <= nowMs;
   } catch {
-    return true; // API servers take no bundle with one that they cannot read.
+    return true; // API servers refuse a bundle with an unreadable certificate.
   }
 }
 

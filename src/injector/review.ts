@@ -1,4 +1,4 @@
-// AdmissionReview (admission.k8s.io/v1) in, AdmissionReview out.
+// Answers an AdmissionReview (admission.k8s.io/v1) with an AdmissionReview.
 import { z } from "zod";
 import { parseJson } from "../language/json.ts";
 import { annotationPrefix, notInjectedAnnotation } from "./annotations.ts";
@@ -21,15 +21,15 @@ const reviewSchema = z.looseObject({
   }),
 });
 
-/** What a namespace prefers when a pod cannot be given a sidecar: no pod, or one without. */
+/** What a namespace prefers when a pod cannot get a sidecar: refuse the pod, or admit it without one. */
 export type Otherwise = "refuse" | "admit";
 
 export interface ReviewOptions extends SettleOptions {
-  /** Whose pods are let through as they are: the injector's own and the cluster's. */
+  /** Namespaces whose pods pass unchanged: the injector's own and the cluster's. */
   readonly exempt: ReadonlySet<string>;
 }
 
-/** For log and metrics. */
+/** The outcome, for log and metrics. */
 export interface Verdict {
   readonly result: "injected" | "unchanged" | "opted_out" | "exempt" | "refused" | "admitted_without";
   readonly reason: RefusalReason | "";
@@ -45,7 +45,7 @@ export interface Reviewed {
   readonly answer: object;
 }
 
-/** The call was not one of the API server's. */
+/** The call was not a review by an API server. */
 export class NoReview extends Error {
   override readonly name = "NoReview";
 }
@@ -95,8 +95,8 @@ export function review(body: string, otherwise: Otherwise, options: ReviewOption
 }
 
 /**
- * Whatever a text holds more than one of takes a comma. A pod has hundreds; reading a million of anything would keep the
- * injector from answering others for seconds, and everybody in the cluster reaches it.
+ * Every list or object with more than one member needs commas. A pod has hundreds. Parsing millions of anything would
+ * block the injector for seconds, and everybody in the cluster can reach it.
  */
 const maxCommas = 50_000;
 
@@ -127,7 +127,7 @@ function requestIn(body: string): AdmissionRequest {
   );
 }
 
-/** @throws Refusal: what is no new pod comes by a webhook configuration that somebody changed */
+/** @throws Refusal, also for a request that is not a new pod: somebody changed the webhook configuration */
 function podOf(request: AdmissionRequest): Pod {
   const { kind, operation, subResource = "" } = request;
   if (kind.group !== "" || kind.kind !== "Pod" || operation !== "CREATE" || subResource !== "")

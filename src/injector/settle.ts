@@ -1,4 +1,4 @@
-// From a pod and its annotations to the sidecar that it gets, or the reason why it gets none.
+// Derives the sidecar of a pod from the pod and its annotations, or throws the reason why it gets none.
 import { isOwnContainer } from "./containers.ts";
 import { nearestName } from "../language/nearest.ts";
 import { annotationPrefix, type Wanted, wrong } from "./annotations.ts";
@@ -20,21 +20,21 @@ const defaultAdminPort = 9901;
 const defaultUpstreamPort = 3000;
 const optOut = `annotate ${annotationPrefix}inject: "false"`;
 
-/** What the fleet's operator decided. */
+/** Decisions of the fleet's operator. */
 export interface SettleOptions {
   readonly defaults: Defaults;
-  /** Built-in ones. */
+  /** Names of the built-in plugins. */
   readonly plugins: readonly string[];
 }
 
-/** The service's port as an earlier injection found it, which took its name. */
+/** The service's port and its name as an earlier injection found them; that injection removed the name. */
 export interface KnownPort {
   readonly upstreamPort: number | undefined;
   readonly portName: string | undefined;
 }
 
 /**
- * @param pod without a sidecar of ours
+ * @param pod without the injector's sidecar
  * @throws Refusal
  */
 export function settle(
@@ -86,7 +86,7 @@ function refusePod(pod: Pod, sidecarImages: readonly string[]): void {
   refuseVolumes(pod);
 }
 
-/** Whoever mounts the sidecar's reads its secrets, or writes its state. */
+/** A container that mounts the sidecar's volumes could read its secrets or change its state. */
 function refuseVolumes({ spec }: Pod): void {
   for (const { name, volumeMounts } of [...spec.containers, ...(spec.initContainers ?? [])]) {
     const mount = volumeMounts?.find(isOwnVolume);
@@ -162,7 +162,7 @@ function checkPorts(pod: Pod, { upstreamPort, listenPort, adminPort }: Ports): v
   }
 }
 
-/** Services that name such a port would reach another one than they mean. */
+/** Services that refer to such a port by name would reach the wrong one. */
 function checkPortNames(pod: Pod, upstreamPort: number): void {
   const names = new Set(
     pod.spec.containers
@@ -189,7 +189,7 @@ function isTcp({ containerPort, protocol = "TCP" }: DeclaredPort, port: number):
   return protocol === "TCP" && containerPort === port;
 }
 
-/** @throws Refusal where it cannot be told: a wrong one would leave the service reachable past the sidecar alone */
+/** @throws Refusal when it is unclear: a wrong port would leave the service reachable only past the sidecar */
 function upstreamPortOf(pod: Pod): number {
   const declared = pod.spec.containers
     .flatMap(({ ports }) => ports ?? [])
@@ -198,7 +198,7 @@ function upstreamPortOf(pod: Pod): number {
   if (first !== undefined && declared.length === 1) return first.containerPort;
   const named = declared.filter(({ name }) => name === "http");
   if (named.length === 1) return (named[0] as DeclaredPort).containerPort;
-  // One that ends serves nobody, as a rule, but calls others.
+  // A pod that ends (a Job's) usually serves nobody and only calls others.
   const ends = (pod.spec.restartPolicy ?? "Always") !== "Always";
   if (first === undefined && ends) return defaultUpstreamPort;
   const found =
@@ -211,7 +211,7 @@ function upstreamPortOf(pod: Pod): number {
   );
 }
 
-/** The name under which Services send to the service. */
+/** The name by which Services refer to the service's port. */
 function namedPort({ spec }: Pod, upstreamPort: number): string | undefined {
   const ports = spec.containers.flatMap(({ ports }) => ports ?? []);
   return ports.find((port) => isTcp(port, upstreamPort) && port.name !== undefined)?.name;

@@ -1,9 +1,9 @@
-// The sidecar that a pod gets: its container and volumes, as `deploy/kubernetes.yaml` has them.
+// Builds the sidecar's container and volumes, as in `deploy/kubernetes.yaml`.
 import type { Wanted } from "./annotations.ts";
 import { policyAnnotation } from "./annotations.ts";
 
 export const containerName = "outrigger";
-/** Of the port with health and metrics. */
+/** Name of the port for health and metrics. */
 export const adminPortName = "outrigger-admin";
 const volumes = { redis: "outrigger-redis", policy: "outrigger-policy", state: "outrigger-state" } as const;
 const volumeNames: ReadonlySet<string> = new Set(Object.values(volumes));
@@ -13,27 +13,27 @@ export function isOwnVolume({ name }: { readonly name: string }): boolean {
   return volumeNames.has(name);
 }
 
-/** What counts where a pod says nothing. */
+/** Values for pods whose annotations say nothing. */
 export interface Defaults {
   readonly image: string;
-  /** Further repositories that pods may choose images of. */
+  /** More repositories whose images pods may choose. */
   readonly allowedImages: readonly string[];
   readonly redisSecret: string;
-  /** With nft, of the init container that takes a service's port. */
+  /** The image with nft, for the init container that takes a service's port. */
   readonly interceptImage: string;
 }
 
-/** Settled: no default is left to choose. */
+/** The complete description of a sidecar; no default is left to apply. */
 export interface SidecarSpec {
   readonly wanted: Wanted;
   readonly service: string;
   readonly upstreamPort: number;
   readonly listenPort: number;
   readonly adminPort: number;
-  /** Of the port where clients connect: what Services name. */
+  /** Name of the port where clients connect; Services refer to it. */
   readonly portName: string;
   readonly image: string;
-  /** undefined = without Redis. */
+  /** Secret with the URL of Redis; undefined = without Redis. */
   readonly redisSecret: string | undefined;
 }
 
@@ -55,7 +55,7 @@ export const defaultResources = {
   "memory-limit": "512Mi",
 } as const;
 
-/** Its image runs as this user and group. */
+/** User and group of the image. */
 const user = 65_532;
 
 const hasPolicy = ({ wanted }: SidecarSpec): boolean =>
@@ -69,7 +69,7 @@ export function sidecarContainer(spec: SidecarSpec): Record<string, unknown> {
     name: containerName,
     image,
     imagePullPolicy: "IfNotPresent",
-    // A native sidecar: ready before the other containers start, ended after they have.
+    // A native sidecar: ready before the other containers start, and stopped after them.
     restartPolicy: "Always",
     env: environment(spec),
     ports: [
@@ -83,7 +83,7 @@ export function sidecarContainer(spec: SidecarSpec): Record<string, unknown> {
       requests: { cpu: amount("cpu-request"), memory: amount("memory-request") },
       limits: { cpu: amount("cpu-limit"), memory: amount("memory-limit") },
     },
-    // Whatever the pod says for its other containers.
+    // Fixed, whatever the pod sets for its other containers.
     securityContext: {
       runAsNonRoot: true,
       runAsUser: user,
@@ -98,7 +98,7 @@ export function sidecarContainer(spec: SidecarSpec): Record<string, unknown> {
   };
 }
 
-/** What is taken from clients of IPv6 is sent there by IPv6. */
+/** [::] with interception: connections redirected from IPv6 clients arrive by IPv6. */
 export function listenAddress({ wanted, listenPort }: SidecarSpec): string {
   return `${wanted.intercept === "true" ? "[::]" : "0.0.0.0"}:${listenPort}`;
 }
@@ -142,7 +142,7 @@ export function sidecarVolumes(spec: SidecarSpec): Record<string, unknown>[] {
   const { wanted, redisSecret } = spec;
   const configMap = wanted["policy-config-map"];
   const list: Record<string, unknown>[] = [];
-  // No other container mounts it. Readable to all users, for the pod need not have an fsGroup: 0444.
+  // Mounted only into the sidecar. Mode 0444, readable to all users, because the pod may have no fsGroup.
   if (redisSecret !== undefined)
     list.push({
       name: volumes.redis,
@@ -150,7 +150,7 @@ export function sidecarVolumes(spec: SidecarSpec): Record<string, unknown>[] {
     });
   if (configMap !== undefined) list.push({ name: volumes.policy, configMap: { name: configMap } });
   if (wanted.plugins !== undefined) list.push({ name: volumes.policy, downwardAPI: shownPolicy });
-  // Outlives a restart of the container: the last good policy.
+  // Survives a restart of the container; it holds the last good policy.
   list.push({ name: volumes.state, emptyDir: { sizeLimit: "16Mi" } });
   return list;
 }
@@ -159,7 +159,7 @@ const shownPolicy = {
   items: [{ path: "policy.yaml", fieldRef: { fieldPath: `metadata.annotations['${policyAnnotation}']` } }],
 };
 
-/** What `plugins` stands for. */
+/** The policy that the annotation `plugins` stands for. */
 export function policyText(plugins: readonly string[]): string {
   return JSON.stringify({ apiVersion: "outrigger/v1", plugins });
 }

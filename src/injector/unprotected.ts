@@ -1,14 +1,14 @@
-// Pods that run without a sidecar in namespaces that ask for one: made before that, while no injector was reached, or because
-// their namespace or they themselves prefer it so.
+// Lists pods that run without a sidecar in namespaces that ask for one: pods from before the label or from a time when
+// the injector was unreachable, and pods without one by choice of the namespace or the pod.
 import { z } from "zod";
 import type { UnprotectedPod } from "../fleet/unprotected.ts";
 import { ApiProblem, type KubernetesApi } from "../kubernetes/api.ts";
 import { annotationPrefix, injectedAnnotation, notInjectedAnnotation, ownSidecar } from "./annotations.ts";
 
 const pageSize = 500;
-/** Of one cluster; what is beyond is not looked at, and said so. */
+/** Bound for one cluster; with more pods the command fails and says so. */
 const maxPods = 50_000;
-/** Whoever makes a pod can write the annotation, too. */
+/** Cut to this length, because anybody who creates pods can write the annotation. */
 const maxWhy = 500;
 
 const page = z.looseObject({
@@ -32,7 +32,7 @@ export interface ListOptions {
   readonly signal: AbortSignal;
 }
 
-/** By namespace and name. Rejects with ApiProblem. */
+/** In the order of the API server, namespaces labelled `enabled` first. Rejects with ApiProblem. */
 export async function listUnprotected(options: ListOptions): Promise<UnprotectedPod[]> {
   const found: UnprotectedPod[] = [];
   let seen = 0;
@@ -51,7 +51,7 @@ export async function listUnprotected(options: ListOptions): Promise<Unprotected
   return found;
 }
 
-/** Those that are over need none. */
+/** Pods that have ended need no sidecar. */
 function podsOf(namespace: string): string {
   const running = encodeURIComponent("status.phase!=Succeeded,status.phase!=Failed");
   return `/api/v1/namespaces/${encodeURIComponent(namespace)}/pods?fieldSelector=${running}`;

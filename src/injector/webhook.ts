@@ -1,4 +1,4 @@
-// The webhook's HTTPS server: calls of the API server, bounded in number, length and time.
+// The webhook's HTTPS server: answers the API server's calls, with bounds on their number, size and time.
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { createServer, type Server } from "node:https";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -8,23 +8,23 @@ import { Bodies, Connections } from "./callers.ts";
 import type { InjectorMetrics } from "./injector-metrics.ts";
 import { NoReview, type Otherwise, review, type Reviewed, type ReviewOptions } from "./review.ts";
 
-/** By the path that a webhook's configuration names. */
+/** By the path in the webhook configuration. */
 const paths: ReadonlyMap<string, Otherwise> = new Map([
   ["/mutate", "refuse"],
   ["/mutate/best-effort", "admit"],
 ]);
 
-/** The API server itself takes requests of 3 MiB. */
+/** The API server accepts requests up to 3 MiB. */
 const maxBodyBytes = 4 * 1_048_576;
 const maxAtOnce = 256;
-/** Of all bodies at once. */
+/** Bound on all bodies being read together. */
 const maxBytesAtOnce = 64 * 1_048_576;
 const maxConnections = 512;
-/** The API server waits no longer than 30 s, and by our manifest for 5. */
+/** The API server waits at most 30 s, and by the manifest 5. */
 const requestLimitMs = 10_000;
 
 export interface WebhookOptions {
-  /** Of the moment: a renewal changes it by `use`. */
+  /** The pair at the start; `use` replaces it after a renewal. */
   readonly pair: Pair;
   readonly minVersion: "TLSv1.2" | "TLSv1.3";
   readonly review: ReviewOptions;
@@ -68,7 +68,7 @@ export class Webhook {
     this.#connections = new Connections(this.server, maxConnections);
   }
 
-  /** For handshakes from now on; connections that stand go on. */
+  /** For new handshakes; existing connections continue. */
   use(pair: Pair): void {
     this.server.setSecureContext({ ...pair, minVersion: this.#options.minVersion });
   }
@@ -77,7 +77,7 @@ export class Webhook {
     return this.#draining;
   }
 
-  /** Answers for at least `minMs`, each answer then closes its connection; all is over after `maxMs`. */
+  /** Answers for at least `minMs`, each answer closing its connection; everything is closed after `maxMs`. */
   async drain({ minMs, maxMs }: { readonly minMs: number; readonly maxMs: number }): Promise<void> {
     const endMono = performance.now() + maxMs;
     this.#draining = true;
@@ -100,7 +100,7 @@ export class Webhook {
     } catch (error) {
       const problem = this.#problemOf(error);
       this.#options.metrics.failed(String(problem.status));
-      // What is left of a body that nobody wants is not worth reading.
+      // Closes the connection if the body was not read to its end.
       send(response, problem.status, { error: problem.message }, this.#draining || !request.complete);
     }
   }
@@ -124,7 +124,7 @@ export class Webhook {
   }
 }
 
-/** The query is the API server's: `?timeout=5s`. */
+/** The API server appends a query (`?timeout=5s`), which is ignored. */
 function otherwiseOf({ method, url = "", headers }: IncomingMessage): Otherwise {
   const [path = ""] = url.split("?", 1);
   const otherwise = paths.get(path);

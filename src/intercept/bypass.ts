@@ -1,5 +1,5 @@
-// Whether the service can be reached past its sidecar: where its port is listened on in this network namespace, and whether
-// what comes there from outside is sent to the sidecar. It takes no right that a sidecar lacks.
+// Decides whether clients can reach the service without passing its sidecar: where its port is listened on in this
+// network namespace, and whether connections from outside are redirected. Needs no privileges beyond a sidecar's.
 import { connect } from "node:net";
 import type { Config } from "../config/config.ts";
 import { isLoopbackHost } from "../config/formats.ts";
@@ -11,7 +11,7 @@ export const bypassStates = ["closed", "intercepted", "open", "unknown"] as cons
 
 export interface Bypass {
   readonly state: (typeof bypassStates)[number];
-  /** In one sentence, without its end. */
+  /** One sentence, without a full stop. */
   readonly detail: string;
 }
 
@@ -23,14 +23,14 @@ export interface ServiceAddress {
 }
 
 export interface BypassOptions {
-  /** Where the sidecar itself listens: `host:port` each. */
+  /** Addresses at which the sidecar itself listens, each as `host:port`. */
   readonly own?: readonly string[];
   readonly listening?: (port: number) => Promise<readonly string[] | undefined>;
-  /** How a connection ends: "connected", or the error's code. */
+  /** Tries to connect. @returns "connected", or the error's code */
   readonly tried?: (host: string, port: number) => Promise<string>;
 }
 
-/** Where a sidecar with these settings listens, as `own` of the options. */
+/** The addresses at which a sidecar with these settings listens, for `BypassOptions.own`. */
 export function ownAddresses({ listen, admin }: Pick<Config, "listen" | "admin">): readonly string[] {
   return [...listen, admin].flatMap((place) => ("port" in place ? [hostPort(place.host, place.port)] : []));
 }
@@ -69,13 +69,13 @@ export async function lookForBypass(service: ServiceAddress, options: BypassOpti
 }
 
 const maxShown = 4;
-/** Beside the probe's. */
+/** A second address to compare with the probe address. */
 const controlAddress = "127.0.79.83";
 
 /**
- * The rules of nftables answer the probe by an error that nothing else on loopback has. Programs of eBPF refuse it, as
- * they do nobody else there: where both are refused, nobody listens at either. Any process may listen at the second alone,
- * which would say nothing of the first.
+ * Rules of nftables reject the probe with an error that nothing else on loopback has. eBPF programs refuse the probe
+ * address only. So if the control address connects and the probe is refused, the port is intercepted. If both are
+ * refused, nothing listens at either. A process listening at the control address alone would prove nothing.
  */
 async function isIntercepted(
   port: number,

@@ -1,24 +1,24 @@
-// Whether a container of Kubernetes is on its node's own network, where rules would take the port of every pod's node.
+// Decides whether a Kubernetes container is on its node's network, where rules would affect a port of the whole node.
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 
-/** What network plugins and kube-proxy make on nodes, and in no pod. */
+/** Interfaces that network plugins and kube-proxy create on nodes, but in no pod. */
 const ofNodes =
   /^(cni\d|docker\d|kube-|nodelocaldns|cilium_|flannel|vxlan\.calico|cali[0-9a-f]|ovn-k8s-|antrea-|weave)/;
 
 export interface Surroundings {
-  /** Whether Kubernetes started this. */
+  /** Whether this process runs under Kubernetes. */
   readonly inKubernetes: boolean;
   /** Names of the network's interfaces. */
   readonly interfaces: readonly string[];
   /** Addresses of the network's interfaces. */
   readonly addresses: readonly string[];
-  /** The node's, as the pod's manifest passes it (status.hostIP). */
+  /** The node's address, from the pod's manifest (status.hostIP). */
   readonly nodeAddress: string | undefined;
   readonly isBridge?: (name: string) => boolean;
 }
 
-/** @returns what says so; undefined = nothing does */
+/** @returns the evidence for the node's network; undefined = none */
 export function hostNetworkSign(here: Surroundings): string | undefined {
   const { inKubernetes, interfaces, addresses, nodeAddress, isBridge = bridge } = here;
   if (nodeAddress !== undefined && addresses.includes(nodeAddress))

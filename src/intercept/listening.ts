@@ -1,4 +1,4 @@
-// Where sockets listen in this network namespace, from /proc/net/tcp and tcp6 (proc_pid_net(5)).
+// Finds where sockets listen in this network namespace, from /proc/net/tcp and tcp6 (proc_pid_net(5)).
 import { type FileHandle, open } from "node:fs/promises";
 import { endianness } from "node:os";
 import ipaddr from "ipaddr.js";
@@ -7,10 +7,11 @@ const listenState = "0A";
 const chunkBytes = 4_096;
 
 /**
- * Off this thread: the kernel looks through all its connections where none of a family is, which takes milliseconds.
- * @param port whose sockets
- * @param folder of the process whose network is looked at
- * @returns addresses, IPv4 that is mapped into IPv6 as itself; undefined = this system does not tell
+ * Reads asynchronously: to find that a family has no listener, the kernel scans all its connections, which takes
+ * milliseconds.
+ * @param port whose listeners are wanted
+ * @param folder the `net` folder of the process whose network namespace is read
+ * @returns addresses, IPv4-mapped IPv6 as IPv4; undefined = this system does not tell
  */
 export async function listeningAt(
   port: number,
@@ -25,8 +26,8 @@ export async function listeningAt(
 }
 
 /**
- * @param absent what it is where there is no such file
- * @returns undefined where it cannot be read
+ * @param absent the result when there is no such file
+ * @returns undefined when the file cannot be read
  */
 async function readListening(
   path: string,
@@ -44,7 +45,7 @@ async function readListening(
   }
 }
 
-/** The kernel lists those that listen first: nothing is read of the connections, of which there may be many thousands. */
+/** Stops at the first connection: the kernel lists listeners first, and there may be many thousands of connections. */
 async function listeningIn(file: FileHandle, port: number): Promise<string[]> {
   const found: string[] = [];
   let rest = "";
@@ -63,7 +64,7 @@ async function listeningIn(file: FileHandle, port: number): Promise<string[]> {
   }
 }
 
-/** Words of 32 bits, each as the machine has them. */
+/** The kernel writes an address as 32-bit words in the machine's byte order. */
 function addressOf(text: string): string {
   const bytes = Buffer.from(text, "hex");
   if (endianness() === "LE") bytes.swap32();

@@ -1,4 +1,5 @@
-// nft, asked without a shell: commands go in as JSON, an argument, since it cannot open a socket as its stdin. What it refuses is said in one sentence, with what to do.
+// Runs nft without a shell. Commands are passed as a JSON argument, because nft cannot open a socket as its stdin. An
+// error of nft becomes one sentence that says what to do.
 import { execFile, type ExecFileException } from "node:child_process";
 import { accessSync, constants, readFileSync } from "node:fs";
 import { release } from "node:os";
@@ -6,28 +7,28 @@ import { delimiter, join } from "node:path";
 import { removal, serviceOfTable, tableName } from "./rules.ts";
 import { type Installed, readTable } from "./read-rules.ts";
 
-/** Why nothing was done; the message is all that is told. */
+/** Says why nothing was done; the message is shown to the user as it is. */
 export class InterceptError extends Error {
   override readonly name = "InterceptError";
 }
 
-/** Users other than root often lack these folders in PATH. */
+/** PATH of users other than root often lacks these folders. */
 const systemFolders = ["/usr/sbin", "/sbin"];
 const limitMs = 10_000;
 const maxOutput = 16 * 1_024 * 1_024;
 
 export interface Nft {
-  /** All of it or nothing. */
+  /** Applies all commands in one transaction, or none. */
   apply(commands: object): Promise<void>;
-  /** undefined = there is no table of that service. */
+  /** undefined = the service has no table. */
   read(service: string): Promise<Installed | undefined>;
-  /** Services whose tables are there. */
+  /** Services that have a table. */
   services(): Promise<readonly string[]>;
-  /** @returns whether there was anything */
+  /** @returns whether the service had a table */
   remove(service: string): Promise<boolean>;
 }
 
-/** @throws InterceptError where it is not installed, or this process may not use it */
+/** @throws InterceptError when nft is not installed, or this process may not use it */
 export function findNft(path = "", folders: readonly string[] = systemFolders): Nft {
   const program = programIn([...path.split(delimiter), ...folders]);
   if (program === undefined)
@@ -78,7 +79,7 @@ function programIn(folders: readonly string[]): string | undefined {
 
 const capNetAdmin = 12n;
 
-/** True where the system does not tell: nft will. */
+/** True when the system does not tell: nft itself will refuse then. */
 function mayAdministerNetwork(): boolean {
   try {
     const [, effective] = /^CapEff:\s*([0-9a-f]+)/m.exec(readFileSync("/proc/self/status", "latin1")) ?? [];

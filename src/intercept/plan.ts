@@ -1,4 +1,4 @@
-// From the settings of a sidecar, and what the command is told besides, to what is to be intercepted; or why it cannot be.
+// Derives what to intercept from a sidecar's settings and the command's options, or says why it cannot be intercepted.
 import { isLoopbackHost, type ListenAddress } from "../config/formats.ts";
 import { InterceptError } from "./nft.ts";
 import type { EgressInterception, Interception } from "./rules.ts";
@@ -15,13 +15,13 @@ export interface Wanted {
 
 export interface Plan {
   readonly interception: Interception;
-  /** What is true of it and might not be meant. */
+  /** True facts about the plan that the user may not have meant. */
   readonly notes: readonly string[];
 }
 
 const ssh = 22;
 const tls = 443;
-/** Of the image. */
+/** The user in the image. */
 const imageUid = 65_532;
 
 /** @throws InterceptError */
@@ -75,7 +75,7 @@ function portOfService({ upstream: { socketPath, host, port, name } }: Settings)
   return port;
 }
 
-/** Connections come redirected to an address of the interface that they came by. */
+/** Redirected connections arrive at an address of the interface that they came in by, so loopback is not enough. */
 function listenNotes(at: readonly Tcp[], toPort: number): string[] {
   const outer = at.filter(({ host }) => !isLoopbackHost(host));
   if (outer.length === 0)

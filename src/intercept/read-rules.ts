@@ -1,13 +1,13 @@
-// What nft lists of a table, read back: which ports go where, and whether all is as `install` leaves it.
+// Parses nft's listing of a table: which ports go where, and whether all rules are as `install` makes them.
 import { isDeepStrictEqual } from "node:util";
 import { type Chain, chainsOf, type EgressInterception, type Interception } from "./rules.ts";
 
 export interface Installed {
-  /** undefined = the rules are none that `install` makes. */
+  /** undefined = the rules are not such as `install` makes. */
   readonly interception: Interception | undefined;
-  /** Whether each chain and rule is as `install` makes it, and none is besides. */
+  /** Whether every chain and rule is as `install` makes it, and there are no others. */
   readonly intact: boolean;
-  /** Connections since, by chain. */
+  /** Connections counted since the installation, by chain. */
   readonly connections: Readonly<Record<string, number>>;
 }
 
@@ -16,12 +16,12 @@ type Item = Readonly<Record<string, unknown>>;
 const isItem = (value: unknown): value is Item =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 
-/** @param listing of `nft -j list table` */
+/** @param listing output of `nft -j list table` */
 export function readTable(service: string, listing: unknown): Installed {
   const items = isItem(listing) && Array.isArray(listing["nftables"]) ? listing["nftables"] : [];
   const found = chainsIn(items.filter(isItem));
   const interception = interceptionIn(service, found);
-  // "dormant": all of it is there, and none in force. `install` sets none, and nft lists them by odd names.
+  // The flag "dormant" disables a complete table. `install` sets no flags, and nft lists them under odd names.
   const hasFlags = items.some((item) => isItem(item) && isItem(item["table"]) && "flags" in item["table"]);
   return {
     interception,
@@ -59,13 +59,13 @@ function chainsIn(items: readonly Item[]): Found[] {
   });
 }
 
-/** Of a chain of NAT that is connections: only their first packet comes there. */
+/** In a NAT chain this counts connections: only their first packet gets there. */
 function packetsOf(part: unknown): number {
   const counter = isItem(part) ? part["counter"] : undefined;
   return isItem(counter) ? Number(counter["packets"]) || 0 : 0;
 }
 
-/** nft lists by its flags and version names or numbers, and what it counted. */
+/** Normalizes nft's listing: by flags and version it lists names or numbers, and adds counts. */
 function plain(part: unknown): unknown {
   if (!isItem(part)) return part;
   if ("counter" in part) return { counter: null };
@@ -93,7 +93,7 @@ function byName(chains: readonly (Chain | Found)[]): unknown {
   );
 }
 
-/** Of what the expressions of a rule say. */
+/** The parts of a rule that matter here. */
 interface Said {
   readonly ports: readonly number[];
   readonly toPort: number | undefined;

@@ -1,24 +1,24 @@
-// The rules of nftables that send a service's connections through its sidecar: one table a service, as JSON that nft reads
-// (libnftables-json(5)), so that no name and no number is ever a word of its language.
+// Builds the nftables rules that send a service's connections through its sidecar: one table per service. They are JSON
+// (libnftables-json(5)), so no name or number is ever parsed as a word of nft's language.
 
 export interface Interception {
   readonly service: string;
-  /** Where clients come for the service. */
+  /** The service's port, to which clients connect. */
   readonly port: number;
-  /** Where the sidecar listens. */
+  /** The sidecar's port. */
   readonly toPort: number;
   readonly egress?: EgressInterception;
 }
 
-/** The service's own calls to others. */
+/** Interception of the service's own outbound calls. */
 export interface EgressInterception {
-  /** Ports of others, ascending. */
+  /** Destination ports of the calls, ascending. */
   readonly ports: readonly number[];
-  /** Where the sidecar's egress listener is. */
+  /** The port of the sidecar's egress listener. */
   readonly toPort: number;
   readonly users:
     | { readonly allBut: number }
-    /** Of a host, where other users' calls are not the service's. */
+    /** For a host, where calls of other users are not the service's. */
     | { readonly only: number };
 }
 
@@ -26,18 +26,21 @@ type Json = null | number | string | boolean | readonly Json[] | { readonly [nam
 
 const family = "inet";
 const prefix = "outrigger-";
-/** Before routing, one step before NAT of destinations (-100), where Docker and others send published ports to containers: the first that says where a connection goes is heard. */
+/**
+ * Before routing, one step ahead of destination NAT (-100), where Docker and others redirect published ports to
+ * containers: the first rule that redirects a connection wins.
+ */
 const beforeDstnat = -101;
 const filter = 0;
 
 /**
- * On loopback, and nobody listens there alone: with the rules in force a connection to it at the service's port ends with
- * EHOSTUNREACH. Who may not list rules sees so that they are there.
+ * An address on loopback where nothing listens. With the rules in force, a connection to it at the service's port fails
+ * with EHOSTUNREACH. This shows that the rules exist to processes that may not list them.
  */
 export const probeAddress = "127.0.79.82";
 
 export const tableName = (service: string): string => `${prefix}${service}`;
-/** @returns undefined for a table of others */
+/** @returns undefined for a table that is not Outrigger's */
 export function serviceOfTable(table: string): string | undefined {
   const service = table.slice(prefix.length);
   return table.startsWith(prefix) && /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/.test(service) ? service : undefined;
@@ -60,7 +63,7 @@ function ofUsers(users: EgressInterception["users"]): Json {
   return "only" in users ? match("==", left, users.only) : match("!=", left, users.allBut);
 }
 
-/** What is only passed on to other machines is not the service's. */
+/** Traffic that is only forwarded to other machines is not for the service. */
 const toThisMachine = match("==", { fib: { result: "type", flags: ["daddr"] } }, "local");
 const probed = (port: number): Json[] => [
   match("==", { payload: { protocol: "ip", field: "daddr" } }, probeAddress),
@@ -73,13 +76,13 @@ export interface Chain {
   readonly type: "nat" | "filter";
   readonly hook: "prerouting" | "input" | "output";
   readonly prio: number;
-  /** Expressions of each. */
+  /** Each rule as a list of expressions. */
   readonly rules: readonly Json[];
 }
 
 /**
- * Loopback stays direct: it is the sidecar's way to the service. What still comes for the service's port after NAT was there
- * before the rules, or went past connection tracking: reset, or it would go on unguarded.
+ * Loopback is not redirected: it is the sidecar's way to the service. A connection that still arrives at the service's
+ * port after NAT is older than the rules, or bypassed connection tracking. It is reset, or it would go on unguarded.
  */
 export function chainsOf({ port, toPort, egress }: Interception): readonly Chain[] {
   const outer = notLoopback("iifname");
@@ -96,7 +99,7 @@ export function chainsOf({ port, toPort, egress }: Interception): readonly Chain
       type: "filter",
       hook: "input",
       prio: filter,
-      // Beside what closes the port: who takes that away by `flush` takes the answer away, too.
+      // In the chain that closes the port: a `flush` that opens the port also removes the answer to the probe.
       rules: [[outer, toPorts([port]), counter, reset], probed(port)],
     },
   ];
@@ -113,18 +116,18 @@ export function chainsOf({ port, toPort, egress }: Interception): readonly Chain
 
 const command = (name: "add" | "delete", what: string, value: Json): Json => ({ [name]: { [what]: value } });
 
-/** One transaction that leaves nothing of the table. */
+/** One transaction that removes the table. */
 export function removal(service: string): object {
   return { nftables: emptied(service) };
 }
 
-/** nft has no "delete if it is there": what was added is. */
+/** nft has no "delete if it exists", so the table is added first. */
 function emptied(service: string): Json[] {
   const table = { family, name: tableName(service) };
   return [command("add", "table", table), command("delete", "table", table)];
 }
 
-/** One transaction, in place of what is there of it: no connection meets half of the rules. */
+/** One transaction that replaces the table: no connection meets half of the rules. */
 export function installation(interception: Interception): object {
   const name = tableName(interception.service);
   const commands = chainsOf(interception).flatMap(({ rules, ...chain }) => [

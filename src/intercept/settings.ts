@@ -1,5 +1,5 @@
-// The few settings of a sidecar that say what is to be intercepted. The others are not looked at: where rules are installed
-// its secrets and certificates need not be.
+// Reads the few settings of a sidecar that determine what to intercept. The others are not read: their secrets and
+// certificates need not exist where the rules are installed.
 import { type Config, ConfigError, type Environment } from "../config/config.ts";
 import { FormatError } from "../config/formats.ts";
 import { settings } from "../config/settings.ts";
@@ -27,6 +27,6 @@ export function readSettings(env: Environment): InterceptSettings {
     }
   }
   if (problems.length > 0) throw new ConfigError(problems);
-  // Each by the parser of its own row.
+  // Safe: each value comes from the parser of its own setting.
   return values as unknown as InterceptSettings;
 }

@@ -1,4 +1,4 @@
-// What libraries print to the console (ioredis does, of passwords that a server does not ask for) belongs into the log.
+// Turns what libraries print to the console into log lines (ioredis warns of passwords that a server does not need).
 import { format } from "node:util";
 import type { Logger } from "../plugin-api/telemetry.ts";
 
@@ -6,13 +6,13 @@ const maxLength = 500;
 
 const methods = ["warn", "error"] as const;
 
-/** The library that prints; in the bundle, whose libraries are in one file, it cannot be told. */
+/** Names the library that prints. Inside the bundle it is unknown: all libraries are in one file. */
 function caller(): string {
   const frames = /\/node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(new Error("who").stack ?? "");
   return frames?.[1] ?? "a library";
 }
 
-/** Until it is given back, `console.warn` and `console.error` are log lines. @returns gives it back */
+/** Turns `console.warn` and `console.error` into log lines. @returns a function that restores them */
 export function takeConsole(logger: Logger): () => void {
   const printer = globalThis.console;
   const toLog = (...values: unknown[]): void =>

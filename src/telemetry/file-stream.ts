@@ -1,13 +1,13 @@
-// stdout when it is a file. Node's own stream for files (26.10) is over for good after one error and loses the rest of a
-// write that the disk took in part: a disk that was full for a second would end the log.
+// Writes stdout when it is a file. Node's own stream for files (26.10) ends at the first error and loses the rest of a
+// partial write: a disk that is full for a second would end the log.
 import { fstatSync, writeSync } from "node:fs";
 import { Writable } from "node:stream";
 
 export interface FileStreamOptions {
   readonly fd: number;
-  /** Called before each write; what it throws has failed. */
+  /** Called before each write; if it throws, the write counts as failed. */
   readonly checkDisk?: (() => void) | undefined;
-  /** Called when a write has failed; it is tried again until it succeeds. */
+  /** Called when a write fails. The write is retried until it succeeds. */
   readonly onFailed: (error: Error) => void;
   /** Called when the file takes bytes again. */
   readonly onRecovered: () => void;
@@ -38,19 +38,19 @@ export class FileStream extends Writable {
     } catch (error) {
       if (this.#retryMs === 0) onFailed(error as Error);
       this.#retryMs = Math.min(Math.max(firstRetryMs, this.#retryMs * 2), lastRetryMs);
-      // A half-written line is ended by its other half, once there is room.
+      // The retry continues where the write stopped, so a half-written line is completed.
       setTimeout(() => this.#put(bytes, at, done), this.#retryMs).unref();
       return;
     }
     const recovered = this.#retryMs > 0;
     this.#retryMs = 0;
-    // Makes room first: the line that says so must find some.
+    // done() first: it frees the place in the stream that the line about the recovery needs.
     done();
     if (recovered) onRecovered();
   }
 }
 
-/** Whether a descriptor is a file, or a device that is no terminal: written at once, with errors that pass. */
+/** Whether a descriptor is a file, or a device other than a terminal: writes are synchronous, and errors pass. */
 export function isFile(fd: number, isTerminal: boolean): boolean {
   try {
     const stats = fstatSync(fd);

@@ -1,5 +1,5 @@
-// The sidecar's own log (pino) and the sink of access lines, both through one bounded output. Fields are cleaned before
-// they are written: errors by an allow-list, user info in URLs masked.
+// Creates the sidecar's own log (pino) and the sink of access lines, both on one bounded output. Fields are cleaned
+// before they are written: errors by an allow-list, user info in URLs masked.
 import { pino } from "pino";
 import type { LineSink, LogFormat, Logger } from "../plugin-api/telemetry.ts";
 import type { Output } from "./output.ts";
@@ -11,7 +11,7 @@ export interface LoggingOptions {
   readonly format?: LogFormat | undefined;
   readonly service: string;
   readonly instance: string;
-  /** Shown on every line of one of several processes. */
+  /** Set when the sidecar has several processes: shown on every line of this one. */
   readonly worker?: string | undefined;
   readonly output: Output;
 }
@@ -19,7 +19,7 @@ export interface LoggingOptions {
 export interface Logging {
   readonly logger: Logger;
   readonly accessLog: LineSink;
-  /** The level in force; `set` returns false, and changes nothing, for a name that is none. */
+  /** The current level. `set` returns false and changes nothing for an unknown name. */
   readonly level: { get(): string; set(level: string): boolean };
 }
 
@@ -29,7 +29,7 @@ export function maskUrls(text: string): string {
   return text.includes("://") ? text.replace(/([a-z0-9+.-]:\/\/)[^\s/?#"'<>]*@/gi, "$1***@") : text;
 }
 
-/** An error as the log may show it. Libraries hang commands, requests and options on theirs: none of that passes. */
+/** An error as the log may show it: without the commands, requests and options that libraries attach to theirs. */
 function cleanError(error: Error, depth: number): Record<string, unknown> {
   const { code } = error as NodeJS.ErrnoException;
   const cause = depth > 0 && error.cause instanceof Error ? cleanError(error.cause, depth - 1) : undefined;
@@ -54,7 +54,7 @@ function clean(value: unknown, depth: number): unknown {
   return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, clean(member, depth - 1)]));
 }
 
-/** Fields of a line; one that is called like a member of every line is renamed, or the line would have it twice. */
+/** Cleans a line's fields. A field named like a member of every line is renamed, or the name would occur twice. */
 function cleanFields(fields: Record<string, unknown>): Record<string, unknown> {
   const entries = Object.entries(fields).map(([name, value]) => [
     /^(level|time|service|instance|msg)$/.test(name) ? `${name}_` : name,
@@ -65,7 +65,7 @@ function cleanFields(fields: Record<string, unknown>): Record<string, unknown> {
 
 /**
  * Lines are pino's JSON objects: `level` (30 = info), `time` (epoch milliseconds), `service`, `instance`, the fields
- * and `msg`; or what another format makes of these. Access lines go out as they are, whatever the level.
+ * and `msg`; or the same in another format. Access lines are written unchanged, whatever the level.
  */
 export function createLogging(options: LoggingOptions): Logging {
   const { level, format = "json", service, instance, worker, output } = options;
@@ -74,7 +74,7 @@ export function createLogging(options: LoggingOptions): Logging {
     {
       level,
       base: { service, instance, ...(worker === undefined ? {} : { worker }) },
-      // pino 10 reshapes `err` by default; ours is clean already.
+      // pino 10 would serialize `err` by default; cleanError has done so already.
       serializers: { err: (error: unknown) => error },
     },
     output,

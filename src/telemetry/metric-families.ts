@@ -1,4 +1,4 @@
-// The families of one registry by name, and how those of several processes become one: as plain data, which adds up.
+// Keeps the metric families of one registry by name, and merges those of several processes, which arrive as plain data.
 import { z } from "zod";
 import type { Aggregation } from "../plugin-api/telemetry.ts";
 import {
@@ -43,13 +43,13 @@ const foldedFamily = {
   aggregation: "sum",
 } as const satisfies Wanted;
 
-/** What families of one name have in common. */
+/** Families with the same name must agree in these. */
 const shape = ["type", "labels", "buckets"] as const;
 
 const metricName = /^[a-zA-Z_:][a-zA-Z0-9_:]*$/;
 const labelName = /^[a-zA-Z_][a-zA-Z0-9_]*$/;
 
-/** @throws Error for a name, label or bucket list that Prometheus would not take or that is ours alone to set */
+/** @throws Error for a name, label or bucket list that Prometheus would refuse, or that is reserved */
 function check({ name, labels, buckets }: Wanted): void {
   if (!metricName.test(name) || /^(process|nodejs)_/.test(name))
     throw new Error(`metric name ${name} cannot be used`);
@@ -70,10 +70,10 @@ export class MetricFamilies {
   readonly #onFolded: (name: string) => void;
   readonly #folded = new Set<string>();
   readonly #families = new Map<string, MetricFamily<Child>>();
-  /** Children whose numbers come from other processes; the first that arrives is no sum yet. */
+  /** Children that hold numbers of other processes. The first number to arrive is copied, later ones are aggregated. */
   readonly #added = new Set<Child>();
 
-  /** @param onFolded a metric has no room for further series; called once for each */
+  /** @param onFolded called once for each metric that has no room for further series */
   constructor(service: string, maxSeries: number, onFolded: (name: string) => void = () => {}) {
     this.#service = service;
     this.#maxSeries = maxSeries;
@@ -82,9 +82,9 @@ export class MetricFamilies {
   }
 
   /**
-   * The family of that name, made when it is new.
-   * @param make a child from its labels as they stand in the text; always of one class for one type
-   * @throws Error when it exists with another type, labels or buckets, or cannot be one
+   * The family of that name; created if it is new.
+   * @param make creates a child from its labels in text form; the class must be the same for every family of one type
+   * @throws Error when the family exists with another type, labels or buckets, or the definition is invalid
    */
   define<T extends Child>(wanted: Wanted, make: (labels: string) => T): MetricFamily<T> {
     const known = this.#families.get(wanted.name);
@@ -108,7 +108,7 @@ export class MetricFamilies {
     return made;
   }
 
-  /** A series of what is there no more. */
+  /** Removes the series of something that no longer exists. */
   forget(name: string, values: readonly string[]): void {
     this.#families.get(name)?.forget(values);
   }
@@ -123,7 +123,7 @@ export class MetricFamilies {
     this.#onFolded(name);
   }
 
-  /** @param open whether it is OpenMetrics */
+  /** @param open renders OpenMetrics instead of the Prometheus text format */
   render(text: string[], open = false): void {
     for (const family of this.#families.values()) family.render(text, open);
   }
@@ -141,9 +141,9 @@ export class MetricFamilies {
   }
 
   /**
-   * Adds what another process has counted. Past the bound on series, what is new counts as `other`.
-   * @returns the families that are left out, because they exist with another type, labels or buckets: plugins of others
-   *   may define theirs anew in each process
+   * Adds the snapshot of another process. Past the bound on series, new ones count as `other`.
+   * @returns names of the families left out because they exist here with another type, labels or buckets; plugins of
+   * others may define them differently in each process
    */
   add(snapshot: readonly FamilySnapshot[]): string[] {
     const leftOut: string[] = [];

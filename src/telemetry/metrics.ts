@@ -1,5 +1,5 @@
-// All metrics of one process: families of our own beside prom-client's process metrics, as one Prometheus text; or
-// those of several processes as one.
+// Holds all metrics of one process (its families and prom-client's process metrics) and renders them as one Prometheus
+// text. Also merges the metrics of several processes.
 import { collectDefaultMetrics, Registry } from "prom-client";
 import { z } from "zod";
 import type { Metrics } from "../plugin-api/telemetry.ts";
@@ -9,11 +9,11 @@ import { Buckets, CounterChild, GaugeChild, HistogramChild } from "./metric-fami
 export interface MetricsOptions {
   /** Value of the `service` label of every series. */
   readonly service: string;
-  /** Value of the `worker` label of the process metrics; none when one process is all there is. */
+  /** Value of the `worker` label of the process metrics; undefined when the sidecar has one process. */
   readonly worker?: string | undefined;
-  /** Most series of one family; the rest is counted together. */
+  /** Most series of one family; further ones are folded into `other`. */
   readonly maxSeries?: number;
-  /** A metric has so many series; called once for each. */
+  /** Called once for each metric that reaches this bound. */
   readonly onFolded?: ((metric: string) => void) | undefined;
 }
 
@@ -26,22 +26,22 @@ const leftOutFamily = {
   aggregation: "sum",
 } as const;
 
-/** All metrics of a process as another one takes them. */
+/** Schema of the metrics that one process sends to another. */
 export const metricsSnapshot = z.strictObject({
   families: z.array(familySnapshot),
-  /** prom-client's text: a block a metric. */
+  /** prom-client's text: one block per metric. */
   process: z.string(),
 });
 
 export type MetricsSnapshot = z.output<typeof metricsSnapshot>;
 
 export interface MetricsRegistry extends Metrics {
-  /** All metrics in the Prometheus text format 0.0.4. @param open in OpenMetrics 1.0 instead, with exemplars */
+  /** All metrics in the Prometheus text format 0.0.4. @param open OpenMetrics 1.0 instead, with exemplars */
   render(open?: boolean): Promise<string>;
-  /** Runs before every `render`: sets gauges that are only worth computing when somebody looks. */
+  /** Runs before every `render` and `snapshot`: for gauges that are only worth computing when they are read. */
   onRender(update: () => void): void;
   snapshot(): Promise<MetricsSnapshot>;
-  /** A series of what is there no more shows no more, and makes room for another. */
+  /** Removes the series of something that no longer exists, which makes room for another. */
   forget(name: string, values: readonly string[]): void;
 }
 
@@ -51,12 +51,12 @@ export interface MergedMetrics {
   readonly process: string;
 }
 
-/** Seconds; from a hit in the cache to a slow upstream. */
+/** In seconds: from a cache hit to a slow upstream. */
 const durationBuckets: readonly number[] = [
   0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
 ];
 
-/** Most series of one family, unless somebody says otherwise. */
+/** Most series of one family by default. */
 export const defaultMaxSeries = 1000;
 
 export function createMetrics({
@@ -67,7 +67,7 @@ export function createMetrics({
 }: MetricsOptions): MetricsRegistry {
   const processRegistry = new Registry();
   processRegistry.setDefaultLabels({ service, ...(worker === undefined ? {} : { worker }) });
-  // The event loop's delay is sampled by a timer; at the default 10 ms it is a tenth of an idle sidecar's work.
+  // A timer samples the event loop's delay. At the default of 10 ms it does a tenth of an idle sidecar's work.
   collectDefaultMetrics({ register: processRegistry, eventLoopMonitoringPrecision: 50 });
   const families = new MetricFamilies(service, maxSeries, onFolded);
   const updates: (() => void)[] = [];
@@ -103,8 +103,8 @@ export function createMetrics({
 }
 
 /**
- * Those of several processes as one: counters and histograms are sums, gauges what their family says, and every process
- * keeps its own process metrics.
+ * Merges the metrics of several processes: counters and histograms are summed, gauges combined as their family says,
+ * and each process keeps its own process metrics.
  */
 export function mergeSnapshots(
   service: string,
@@ -121,7 +121,7 @@ export function mergeSnapshots(
     left += families.add(snapshot.families).length;
     for (const block of snapshot.process.trimEnd().split("\n\n")) {
       if (block === "") continue;
-      // The format wants all samples of a metric in one group, behind its two lines of comment.
+      // The format requires all samples of a metric in one group, after its HELP and TYPE lines.
       const [help = "", type = "", ...samples] = block.split("\n");
       const known = blocks.get(help);
       if (known === undefined) blocks.set(help, [help, type, ...samples]);
@@ -133,7 +133,7 @@ export function mergeSnapshots(
   return { families, process };
 }
 
-/** They as one text. */
+/** Merges the metrics of several processes and renders them as one text. */
 export function mergeMetrics(
   service: string,
   snapshots: readonly MetricsSnapshot[],
@@ -154,7 +154,7 @@ function textOf(families: MetricFamilies, processText: string, open: boolean): s
   return open ? own : own + processText;
 }
 
-/** prom-client's text as OpenMetrics has it: no empty line, and families of counters without `_total`. */
+/** Converts prom-client's text to OpenMetrics: no empty lines, and counter families without `_total`. */
 function openLines(text: string): string[] {
   const lines = text.split("\n").filter((line) => line !== "");
   const counters = new Set(

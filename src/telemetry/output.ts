@@ -1,17 +1,17 @@
-// The way of all log lines to stdout: batched, off the caller's path, bounded. It is our own because SonicBoom 4.2.1,
-// pino's destination, writes through the thread pool: a reader that stalls then blocks `process.exit` for ever.
+// Writes all log lines to stdout: batched, off the caller's path, bounded. pino's own destination, SonicBoom 4.2.1,
+// writes through the thread pool: with a stalled reader, `process.exit` then never returns.
 import type { Writable } from "node:stream";
 
 export interface OutputOptions {
-  /** process.stdout, or any stream; a pipe is written without blocking, a file or terminal at once. */
+  /** process.stdout, or any stream. Node writes a pipe without blocking, a file or terminal synchronously. */
   readonly stream: Writable;
-  /** Most bytes that wait for a slow reader; lines past it are dropped. */
+  /** Most bytes that wait for a slow reader; further lines are dropped. */
   readonly maxBufferedBytes?: number;
-  /** Longest time that a line waits for others to go with it. */
+  /** Longest time that a line waits for others to be written with it. */
   readonly delayMs?: number;
-  /** Called for each line that was dropped. */
+  /** Called with the number of lines dropped. */
   readonly onDrop?: (lines: number) => void;
-  /** Called once when the stream has failed (EPIPE: the reader is gone); all later lines are dropped and counted. */
+  /** Called once when the stream fails (EPIPE: the reader is gone). All later lines are dropped and counted. */
   readonly onClosed?: (error: Error) => void;
 }
 
@@ -28,9 +28,9 @@ function linesOf(text: string | Buffer): number {
   return lines;
 }
 
-/** What a pipe holds on Linux: a longer write is taken in parts. */
+/** The capacity of a pipe on Linux: a longer write would be taken in parts. */
 const blockBytes = 65_536;
-/** UTF-8 of one UTF-16 unit. */
+/** Most UTF-8 bytes of one UTF-16 unit. */
 const maxBytesPerUnit = 3;
 
 class BatchedOutput implements Output {
@@ -39,15 +39,15 @@ class BatchedOutput implements Output {
   readonly #maxBytes: number;
   readonly #delayMs: number;
   readonly #flushed: (() => void)[] = [];
-  /** Full, and next to be written. */
+  /** Full blocks, next to be written. */
   #full: Buffer[] = [];
-  // Lines become bytes at once: as text, each of them would wait as the dozens of pieces it was put together from, and
-  // the collector would copy them all.
+  // Lines are encoded to bytes at once. As strings, each would be kept as the dozens of pieces that it was concatenated
+  // from, and the garbage collector would copy them all.
   #block: Buffer | undefined;
   #used = 0;
-  /** Written out, to be filled again. */
+  /** A block that has been written and can be filled again. */
   #spare: Buffer | undefined;
-  /** All that waits, with what is being written. */
+  /** Bytes that wait, including the block being written. */
   #bytes = 0;
   #timer: NodeJS.Timeout | undefined;
   #armed = false;
@@ -99,7 +99,7 @@ class BatchedOutput implements Output {
     this.#used = 0;
   }
 
-  /** Sends the next block; one at a time, so that what waits stays ours to bound. */
+  /** Writes the next block. Only one is in the stream at a time: the rest stays here, where its size is bounded. */
   #next(): void {
     this.#armed = false;
     if (this.#writing !== undefined || this.#closed) return;
@@ -111,7 +111,7 @@ class BatchedOutput implements Output {
     }
     this.#writing = bytes;
     this.#stream.write(bytes, (error) => {
-      // A failed write also shows as 'error'.
+      // The "error" listener handles a failed write.
       if (error) return;
       this.#writing = undefined;
       this.#bytes -= bytes.length;
@@ -120,7 +120,7 @@ class BatchedOutput implements Output {
     });
   }
 
-  /** Everything that waits, in order. */
+  /** Takes everything that waits, in order. */
   #take(): Buffer {
     this.#seal();
     return Buffer.concat(this.#full.splice(0));

@@ -1,16 +1,16 @@
-// Lines of the sidecar's own log in the formats of others. Fields have been cleaned before.
+// Writes lines of the sidecar's own log in the formats `ecs` and `otel`. The fields have been cleaned before.
 import type { LogFormat } from "../plugin-api/telemetry.ts";
 
-/** What every line has. */
+/** Members that every line has. */
 export interface LineOrigin {
   readonly service: string;
   readonly instance: string;
-  /** Which of several processes. */
+  /** Which of several processes writes the line. */
   readonly worker?: string | undefined;
 }
 
 export type OwnLevel = "debug" | "info" | "warn" | "error";
-/** @param fields plain data @returns the line without its end */
+/** @param fields plain data @returns the line without its line end */
 export type OwnLine = (
   level: OwnLevel,
   nowMs: number,
@@ -18,7 +18,7 @@ export type OwnLine = (
   message: string,
 ) => string;
 
-/** @returns undefined where pino writes them: `json`, and `clf`, which has no form for them */
+/** @returns undefined for formats that pino writes: `json`, and `clf`, which has no form for such lines */
 export function ownLineOf(format: LogFormat, origin: LineOrigin): OwnLine | undefined {
   if (format === "ecs") return ecsLine(origin);
   return format === "otel" ? otelLine(origin) : undefined;
@@ -34,14 +34,14 @@ interface ShownError {
 const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 
-/** Fields, and the error apart, for which both formats have names. */
+/** Separates the error from the other fields: both formats have names for its parts. */
 function parted(fields: Readonly<Record<string, unknown>>) {
   const { err, ...rest } = fields;
   const error: ShownError = isObject(err) ? err : { message: err };
   return { error, rest };
 }
 
-/** The fields stand in one object, whose members a data view need not know one by one. */
+/** The fields go into one object, so that a data view need not know each of them. */
 function ecsLine({ service, instance, worker }: LineOrigin): OwnLine {
   return (level, nowMs, fields, message) => {
     const { error, rest } = parted(fields);
@@ -62,7 +62,7 @@ function ecsLine({ service, instance, worker }: LineOrigin): OwnLine {
   };
 }
 
-/** By the data model of logs. */
+/** Severity numbers of OpenTelemetry's log data model. */
 const severityNumbers: Readonly<Record<OwnLevel, number>> = { debug: 5, info: 9, warn: 13, error: 17 };
 
 function otelLine({ service, instance, worker }: LineOrigin): OwnLine {
@@ -104,7 +104,7 @@ function attributes(values: Readonly<Record<string, unknown>>): object[] {
   );
 }
 
-/** OTLP's AnyValue in JSON: 64-bit integers are text there. */
+/** OTLP's AnyValue in JSON; 64-bit integers are written as text. */
 function anyValue(value: unknown): object {
   if (typeof value === "boolean") return { boolValue: value };
   if (typeof value === "number" && Number.isFinite(value))

@@ -1,4 +1,4 @@
-// prom-client's text of the process' own metrics, read back into families as our own ones are told.
+// Parses prom-client's text of the process metrics into family snapshots, the form of the other families.
 import type { FamilySnapshot } from "./metric-families.ts";
 
 interface Sample {
@@ -10,7 +10,7 @@ interface Sample {
 const head = /^# (HELP|TYPE) (\w+) (.*)$/;
 const label = /[{,](\w{1,128})="((?:[^"\\]|\\.)*)"/g;
 
-/** @param text in the Prometheus text format, a family after the other */
+/** @param text Prometheus text format, family by family */
 export function processFamilies(text: string): FamilySnapshot[] {
   const families: FamilySnapshot[] = [];
   let help = "";
@@ -78,13 +78,13 @@ function familyOf({ name, help, type }: Head, samples: readonly Sample[]): Famil
   return { name, help, type: known, labels, buckets, aggregation: "sum", series: [...series.values()] };
 }
 
-/** The last is of those beyond. */
+/** The index of a bucket; values above all bounds are in the last one. */
 function bucketOf(buckets: readonly number[], bound: string | undefined): number {
   const at = buckets.indexOf(Number(bound));
   return at === -1 ? buckets.length : at;
 }
 
-/** Counts of all up to a bound become those of each bucket alone. */
+/** Converts cumulative bucket counts into counts per bucket. */
 function apart(cells: Float64Array): void {
   for (let i = cells.length - 2; i > 0; i -= 1) cells[i] = (cells[i] as number) - (cells[i - 1] as number);
 }

@@ -1,4 +1,4 @@
-// Log and metrics of one process, made first and flushed last.
+// Creates the log and the metrics of one process. They are created first and flushed last.
 import type { Writable } from "node:stream";
 import type { LogFormat } from "../plugin-api/telemetry.ts";
 import { FileStream, isFile } from "./file-stream.ts";
@@ -9,7 +9,7 @@ import { createOutput, type Output } from "./output.ts";
 export interface Telemetry extends Logging {
   readonly metrics: MetricsRegistry;
   readonly output: Output;
-  /** Logs uncaught exception or rejection, with its stack, and counts it. @param plugin whose fault it is, where known */
+  /** Logs an uncaught exception or rejection with its stack, and counts it. @param plugin that caused it, if known */
   reportFault(kind: string, error: unknown, plugin?: string): void;
 }
 
@@ -18,11 +18,11 @@ export interface TelemetryOptions {
   readonly format?: LogFormat | undefined;
   readonly service: string;
   readonly instance: string;
-  /** Which of several processes this is, for its lines and its process metrics. */
+  /** Which of several processes this is; shown in its lines and process metrics. */
   readonly worker?: string | undefined;
-  /** stdout unless a test says otherwise. */
+  /** stdout by default; tests pass another stream. */
   readonly stream?: Writable | undefined;
-  /** Asked before a line is written to a file. */
+  /** Called before a line is written to a file; throws when the disk has no room. */
   readonly checkDisk?: (() => void) | undefined;
 }
 
@@ -65,7 +65,7 @@ export function createTelemetry(options: TelemetryOptions): Telemetry {
   };
 }
 
-/** What the metrics go by; their log is made after them. */
+/** Options of the metrics. `logger` is a function because the log is created after the metrics. */
 function tellingOf(
   { service, worker }: Pick<MetricsOptions, "service" | "worker">,
   logger: () => Logging["logger"],
@@ -82,7 +82,7 @@ function tellClosed(error: Error): void {
   process.stderr.write(`outrigger: stdout is closed (${error.message}): log lines are lost from now on\n`);
 }
 
-/** @param onRecovered a file that took no bytes takes them again */
+/** @param onRecovered called when a file accepts bytes again after a failure */
 function stdoutStream(checkDisk: (() => void) | undefined, onRecovered: () => void): Writable {
   if (!isFile(process.stdout.fd, process.stdout.isTTY)) return process.stdout;
   return new FileStream({

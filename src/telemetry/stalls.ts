@@ -1,5 +1,5 @@
-// Tells afterwards that the event loop stalled, for how long and, where that is known, by whom: nothing else of this
-// process could say so while it lasted.
+// Reports a stall of the event loop after it has ended: how long it was and, if known, what caused it. During the stall
+// nothing in this process could report it.
 import type { Logger, Metrics } from "../plugin-api/telemetry.ts";
 
 const tickMs = 250;
@@ -21,7 +21,7 @@ export class StallWatch {
     )();
   }
 
-  /** Keeps no process alive. */
+  /** Starts the watch; its timer does not keep the process alive. */
   start(): void {
     let lastMono = performance.now();
     let lastCpu = process.cpuUsage();
@@ -39,7 +39,7 @@ export class StallWatch {
     clearInterval(this.#timer);
   }
 
-  /** Something that is known by name ran for so long without a break. */
+  /** Notes that something with a known name ran for `ms` without a break. */
   suspect(by: string, ms: number): void {
     if (this.#suspect === undefined || this.#suspect.ms < ms) this.#suspect = { by, ms };
   }
@@ -49,7 +49,7 @@ export class StallWatch {
     this.#suspect = undefined;
     if (lateMs < stallMs) return;
     this.#seconds.observe(lateMs / 1000);
-    // A process that got no CPU (starved, stopped, on a host that slept) stood still for other reasons than its own.
+    // A process that got little CPU (starved, stopped, host asleep) did not cause the stall itself.
     const starved = cpuMs < lateMs / 2;
     const by = suspect !== undefined && suspect.ms > lateMs / 2 ? suspect.by : undefined;
     this.#logger.warn(

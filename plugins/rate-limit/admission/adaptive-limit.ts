@@ -1,17 +1,17 @@
-// How many requests one upstream can take at once, learnt from how long it takes to answer them: the limit falls in
-// proportion while answers are much slower than usual and grows slowly while they are not (a gradient controller,
-// multiplicative down, additive up). Without such evidence nothing is refused, however much is in flight.
+// Learns how many requests one upstream can take at once from how long it takes to answer (a gradient controller). The
+// limit falls in proportion while answers are much slower than usual (multiplicative) and grows slowly otherwise
+// (additive). Without such evidence nothing is refused, however much is in flight.
 import type { Gauge } from "../../../src/plugin-api/contract.ts";
 
-/** From here on nothing is refused. */
+/** At this limit and above, nothing is refused. */
 const unlimited = 1000;
 const smallestLimit = 16;
-/** A decision needs this many answers, and this much time since the last one. */
+/** A step needs this many answers, and this much time since the last step. */
 const samplesPerStep = 10;
 const stepMs = 100;
-/** Evidence older than this counts no more: what finishes rarely (long polls) means no overload. */
+/** Older evidence does not count: requests that rarely finish (long polls) are no sign of overload. */
 const evidenceMs = 5000;
-/** Twice the usual wait and 50 ms on top are taken for noise: a busy core alone makes that much. */
+/** Up to twice the usual wait plus 50 ms counts as noise: a busy core alone causes that much. */
 const toleratedFactor = 2;
 const toleratedMs = 50;
 
@@ -24,7 +24,7 @@ export class AdaptiveLimit {
   #sum = 0;
   #samples = 0;
   #steppedAt = -Infinity;
-  /** The usual wait; undefined before the first step. */
+  /** The usual wait for an answer; undefined before the first step. */
   #usualMs: number | undefined = undefined;
 
   constructor(gauge: Gauge) {
@@ -33,7 +33,7 @@ export class AdaptiveLimit {
 
   /** @param share of the limit that the request's class may fill */
   admits(share: number, nowMono: number): boolean {
-    // Never lowered, or all grown back: there is nothing to keep to.
+    // Never lowered, grown back, or outdated: there is no limit to enforce.
     if (this.#limit >= unlimited || nowMono - this.#steppedAt > evidenceMs) return true;
     return this.#inFlight < this.#limit * share;
   }
@@ -47,7 +47,7 @@ export class AdaptiveLimit {
     this.#inFlight -= 1;
   }
 
-  /** One answer's wait. */
+  /** Records how long one answer took. */
   sample(upstreamMs: number, nowMono: number): void {
     this.#sum += upstreamMs;
     this.#samples += 1;
@@ -63,7 +63,7 @@ export class AdaptiveLimit {
   #step(recentMs: number): void {
     this.#usualMs ??= recentMs;
     const bearableMs = this.#usualMs * toleratedFactor + toleratedMs;
-    // Slow answers while little is in flight are the service's own affair: refusing requests would not help it.
+    // Slow answers with few requests in flight are not caused by load: refusing requests would not help.
     const slow = recentMs > bearableMs && this.#peak > smallestLimit;
     const pressed = this.#peak >= this.#limit / 2;
     if (slow) {
@@ -72,8 +72,8 @@ export class AdaptiveLimit {
     } else {
       this.#limit = Math.min(unlimited, this.#limit + (pressed ? Math.sqrt(this.#limit) : 1));
     }
-    // Waits under pressure hardly count as usual, or the limit would forgive itself ever more; but a service that has
-    // become slower for good is believed after some ten seconds.
+    // Waits under pressure hardly raise the usual wait: otherwise the limit would come to accept ever slower answers. A
+    // service that has become slower for good is still believed after about ten seconds.
     const rises = slow || pressed ? 0.01 : 0.1;
     this.#usualMs += (recentMs - this.#usualMs) * (recentMs < this.#usualMs ? 0.3 : rises);
     this.#gauge.set(Math.round(this.#limit));

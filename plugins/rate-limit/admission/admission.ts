@@ -1,5 +1,5 @@
-// The hooks of one route: a permit among the requests in flight, then protection against overload, then the limits, which
-// come last so that a request refused for another reason takes nothing from them.
+// The hooks of one route. First a concurrency permit, then overload protection, then the limits. The limits come last
+// so that a request refused for another reason uses up none of their permits.
 import {
   note,
   GatewayError,
@@ -35,13 +35,13 @@ export interface AdmissionParts {
   readonly fields: FieldChoice;
 }
 
-/** What one exchange holds and was told, from its first hook to its last. */
+/** What one exchange holds and what it was told, from its first hook to its last. */
 interface AdmissionState {
   plan: PlanLimits;
   bindingLimit: Decision["bindingLimit"];
   permit: Permit | undefined;
   ticket: Ticket | undefined;
-  /** The exchange is complete: what a late wait still brings must be given back at once. */
+  /** The exchange is complete: a permit that arrives after this must be released at once. */
   over: boolean;
 }
 
@@ -122,7 +122,7 @@ export class Admission implements Hooks {
       const priority = overload.priorityOf(exchange);
       const ticket = overload.guard.enter(exchange.route.upstream, priority);
       if (ticket === undefined) return shed(exchange);
-      // An upgraded connection lives long and says nothing of how fast the service answers.
+      // An upgraded connection lives long and tells nothing about how fast the service answers.
       if (exchange.request.upgrade === undefined) state.ticket = ticket;
       else ticket.leave();
     }

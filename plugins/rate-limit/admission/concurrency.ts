@@ -1,5 +1,5 @@
-// Requests in flight at once, per caller: a permit each, a bounded queue for those who wait, and every permit given
-// back exactly once whatever became of the request.
+// Bounds the requests in flight per caller: one permit per request, a bounded queue for those that wait. Every permit
+// is released exactly once, whatever the outcome of the request.
 import type { Clock } from "../../../src/plugin-api/contract.ts";
 
 export interface ConcurrencyOptions {
@@ -9,9 +9,9 @@ export interface ConcurrencyOptions {
   readonly queueTimeoutMs: number;
 }
 
-/** A permit among the requests in flight. */
+/** The right of one request to be in flight. */
 export interface Permit {
-  /** Gives it back; only the first call counts. */
+  /** Releases the permit; only the first call has an effect. */
   release(): void;
 }
 
@@ -32,7 +32,7 @@ export class Concurrency {
   readonly #lanes = new Map<string, Lane>();
   #timer: NodeJS.Timeout | undefined = undefined;
 
-  /** @param workers of the sidecar: each has its part of the permits, at least one, and of the queue */
+  /** @param workers of the sidecar: each gets its part of the permits (at least one) and of the queue */
   constructor(options: ConcurrencyOptions, clock: Clock, workers = 1) {
     const { limit, queue, queueTimeoutMs } = options;
     this.#options = {
@@ -43,7 +43,7 @@ export class Concurrency {
     this.#clock = clock;
   }
 
-  /** Requests in flight and waiting, of all callers. */
+  /** Requests in flight and waiting, summed over all callers. */
   counts(): { readonly inFlight: number; readonly waiting: number } {
     let inFlight = 0;
     let waiting = 0;
@@ -59,8 +59,9 @@ export class Concurrency {
   }
 
   /**
-   * A permit at once, or a promise of one when there is room in the queue; undefined = no room, or waited in vain.
-   * @param signal ends the wait: the client left or the hook's time is over; asked for only when there is a wait
+   * Takes a permit at once, or waits for one when the queue has room.
+   * @param signal ends the wait (client gone or hook out of time); called only when there is a wait
+   * @returns undefined when the queue is full; the promise gives undefined when the wait was in vain
    */
   enter(caller: string, signal: () => AbortSignal): Permit | undefined | Promise<Permit | undefined> {
     let lane = this.#lanes.get(caller);
@@ -68,7 +69,7 @@ export class Concurrency {
       lane = { inFlight: 0, waiting: [] };
       this.#lanes.set(caller, lane);
     }
-    // Nobody passes those who wait.
+    // A new request may not overtake those that wait.
     if (lane.inFlight < this.#options.limit && lane.waiting.length === 0) return this.#occupy(caller, lane);
     if (lane.waiting.length >= this.#options.queue) return undefined;
     return this.#wait(lane, signal());
@@ -118,7 +119,7 @@ export class Concurrency {
     });
   }
 
-  // One timer for everybody in all queues, only while somebody waits.
+  // One timer serves all queues and runs only while a request waits.
   #watch(): void {
     if (this.#timer !== undefined) return;
     const everyMs = Math.max(5, Math.min(100, this.#options.queueTimeoutMs / 4));
@@ -129,7 +130,7 @@ export class Concurrency {
     }, everyMs);
   }
 
-  /** Sends away whoever has waited too long. */
+  /** Ends the wait of every request that has waited too long. */
   expire(): void {
     const now = this.#clock.mono();
     for (const lane of this.#lanes.values()) {

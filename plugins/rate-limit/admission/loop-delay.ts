@@ -1,5 +1,5 @@
-// How late this process's event loop runs. A single pause (garbage collection, a new policy) is no overload: what
-// counts is the smallest delay of the last quarter of a second.
+// Measures how late this process's event loop runs. A single pause (garbage collection, a new policy) is not overload,
+// so the smallest delay of the last quarter of a second counts.
 import type { Clock } from "../../../src/plugin-api/contract.ts";
 
 const tickMs = 50;
@@ -17,7 +17,7 @@ export class LoopDelay {
     this.#clock = clock;
   }
 
-  /** Starts to measure, once; keeps no process alive. */
+  /** Starts to measure. Further calls have no effect. The timer does not keep the process alive. */
   start(): void {
     if (this.#timer !== undefined) return;
     let due = this.#clock.mono() + tickMs;
@@ -33,14 +33,14 @@ export class LoopDelay {
     this.#timer = undefined;
   }
 
-  /** @param delayMs by how much one tick came late */
+  /** @param delayMs how late one tick came */
   observe(delayMs: number): void {
     this.#recent[this.#next] = delayMs;
     this.#next = (this.#next + 1) % remembered;
     this.#sustainedMs = Math.min(...this.#recent);
   }
 
-  /** Whether this request is one of those to shed: ever more of them, from none at the threshold to nearly all at twice it. */
+  /** Whether to shed this request. The part shed grows from none at the threshold to 95 % near twice the threshold. */
   sheds(thresholdMs: number): boolean {
     if (this.#sustainedMs <= thresholdMs) return false;
     this.#debt += Math.min(0.95, (this.#sustainedMs - thresholdMs) / thresholdMs);

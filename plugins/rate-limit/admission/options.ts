@@ -1,4 +1,4 @@
-// Options of admission: requests in flight, and protection against overload.
+// Options of admission: concurrency and overload protection.
 import { z } from "zod";
 import { milliseconds } from "../../../src/language/duration.ts";
 import { pathPattern } from "../../../src/language/path-pattern.ts";

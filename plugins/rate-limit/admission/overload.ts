@@ -1,14 +1,14 @@
-// Protection that nobody has to configure: sheds load, least important first, when the service answers ever more slowly
-// under the requests in flight, or when this process cannot keep up with its own event loop.
+// Sheds load without any configuration, least important requests first. The causes: the service answers ever more
+// slowly under the requests in flight, or this process cannot keep up with its event loop.
 import type { Clock, Counter, Gauge, Metrics } from "../../../src/plugin-api/contract.ts";
 import { AdaptiveLimit } from "./adaptive-limit.ts";
 import { LoopDelay } from "./loop-delay.ts";
 import { overloadLimit, overloadShed } from "../metrics.ts";
 
-/** Critical is never shed; the others go in the order low, normal, high. */
+/** `critical` is never shed; the others are shed in the order low, normal, high. */
 export type Priority = "critical" | "high" | "normal" | "low";
 
-/** The part of an upstream's limit that a class may fill. */
+/** The part of an upstream's limit that each priority may fill. */
 const shareOfLimit: Readonly<Record<Priority, number>> = {
   critical: Infinity,
   high: 1,
@@ -16,7 +16,7 @@ const shareOfLimit: Readonly<Record<Priority, number>> = {
   low: 0.7,
 };
 
-/** Delay of the event loop from which a class is shed. */
+/** Delay of the event loop, in milliseconds, above which a priority is shed. */
 const loopDelayMs: Readonly<Record<Priority, number>> = {
   critical: Infinity,
   high: 400,
@@ -24,14 +24,14 @@ const loopDelayMs: Readonly<Record<Priority, number>> = {
   low: 100,
 };
 
-/** Upstreams come from the policy; one that no request went to for long makes room for others. */
+/** Upstreams come from the policy. Past this number the one created first is dropped. */
 const maxUpstreams = 1024;
 
 /** One admitted request. */
 export interface Ticket {
-  /** The response head came, or will not come: the request is no longer in flight towards the upstream. */
+  /** Call when the response head has come or will not come: the request is no longer in flight to the upstream. */
   leave(): void;
-  /** @param upstreamMs wait for the response head, or for nothing when the upstream ran into its time limit */
+  /** @param upstreamMs wait for the response head; the whole duration when the upstream ran into its time limit */
   sample(upstreamMs: number): void;
 }
 

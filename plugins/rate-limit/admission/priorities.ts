@@ -1,10 +1,10 @@
-// Of which priority a request is, by its path and the caller's plan.
+// Decides the priority of a request by its path and the caller's plan.
 import { compilePaths, type PathSet } from "../../../src/language/path-pattern.ts";
 import type { Exchange, RouteInfo } from "../../../src/plugin-api/contract.ts";
 import type { OverloadOptions } from "./options.ts";
 import type { Priority } from "./overload.ts";
 
-/** Whose requests are of a priority. */
+/** The paths and plans whose requests have a priority. */
 interface PriorityClass {
   readonly priority: Priority;
   readonly paths: PathSet;
@@ -27,7 +27,7 @@ function compilePriorities(
   }));
 }
 
-// Thousands of routes have the same options from the policy's top.
+// Cached because thousands of routes share the options of the policy's top.
 const withCase = new WeakMap<OverloadOptions, readonly PriorityClass[]>();
 const withoutCase = new WeakMap<OverloadOptions, readonly PriorityClass[]>();
 

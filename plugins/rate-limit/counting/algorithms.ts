@@ -5,10 +5,10 @@ import { windowEnd, windowStart } from "./window.ts";
 
 export type Algorithm = "gcra" | "sliding" | "fixed";
 
-/** What a limit allows, in the numbers that the algorithms take. */
+/** What a limit allows, as the numbers that the algorithms take. */
 export interface Rule {
   readonly algorithm: Algorithm;
-  /** Most permits out at once: the burst of gcra, the limit of the others. */
+  /** Most permits in use at once: the burst for gcra, the limit for the others. */
   readonly capacity: number;
   /** Permits that come back per millisecond (gcra). */
   readonly perMs: number;
@@ -17,9 +17,10 @@ export interface Rule {
 
 /**
  * What one caller has used.
- * gcra: `level` permits were out at `since` and drain at the rule's rate: the continuous-state form of the algorithm
- * (ITU-T I.371 annex A), which counts permits and so keeps its meaning when the rate changes.
- * fixed: `level` permits in the window that began at `since`. sliding: the same, and `before` in the window before it.
+ * gcra: `level` permits were in use at `since`; they drain at the rule's rate. This is the continuous-state form (ITU-T
+ * I.371 annex A). It counts permits, so it keeps its meaning when the rate changes.
+ * fixed: `level` permits were used in the window that began at `since`. sliding: the same, and `before` in the window
+ * before it.
  */
 export interface Usage {
   level: number;
@@ -27,14 +28,14 @@ export interface Usage {
   before: number;
 }
 
-/** Rounding of doubles must not cost a caller the permit that is due at this very moment. */
+/** Rounding of doubles must not cost a caller the permit that becomes free at this very moment. */
 const epsilon = 1e-9;
 
 export function emptyUsage(): Usage {
   return { level: 0, since: 0, before: 0 };
 }
 
-/** Brings the record to `nowMs`. A clock that went back frees nothing and locks nobody out: what is out stays out, from now on. */
+/** Brings the record to `nowMs`. If the clock goes back, the level stays: nothing is freed, nobody is locked out. */
 export function roll(usage: Usage, rule: Rule, nowMs: number): void {
   if (rule.algorithm === "gcra") {
     if (nowMs > usage.since) usage.level = Math.max(0, usage.level - (nowMs - usage.since) * rule.perMs);
@@ -50,18 +51,18 @@ export function roll(usage: Usage, rule: Rule, nowMs: number): void {
   usage.since = start;
 }
 
-/** Permits free at `nowMs`, after `roll`; a fraction where the algorithm is smooth. */
+/** Permits free at `nowMs`; a fraction for the smooth algorithms. Call `roll` first. */
 export function free(usage: Usage, rule: Rule, nowMs: number): number {
   const used = rule.algorithm === "sliding" ? usage.level + faded(usage, rule, nowMs) : usage.level;
   return rule.capacity - used + epsilon;
 }
 
-/** The share of the bucket before this one that still counts. */
+/** What still counts of the bucket before this one. */
 function faded(usage: Usage, rule: Rule, nowMs: number): number {
   return usage.before * (1 - (nowMs - usage.since) / rule.window.ms);
 }
 
-/** Milliseconds until `amount` permits are free if nobody takes any; a whole window when they never are. After `roll`. */
+/** Milliseconds until `amount` permits are free if nobody takes any; a whole window if never. Call `roll` first. */
 export function waitMs(usage: Usage, rule: Rule, nowMs: number, amount: number): number {
   const missing = amount - free(usage, rule, nowMs);
   if (missing <= 0) return 0;
@@ -70,20 +71,20 @@ export function waitMs(usage: Usage, rule: Rule, nowMs: number, amount: number):
   const endMs = windowEnd(rule.window, usage.since) - nowMs;
   if (rule.algorithm === "fixed") return endMs;
   if (usage.level + amount <= rule.capacity) return (missing / usage.before) * rule.window.ms;
-  // Not before this bucket has become the one before, and has faded enough.
+  // Not before this bucket has become the previous one and has faded enough.
   return endMs + (1 - (rule.capacity - amount) / usage.level) * rule.window.ms;
 }
 
-/** Milliseconds until one permit more than now is free: the draft's reset parameter; 0 when all are free. After `roll`. */
+/** Milliseconds until one more permit is free (the draft's reset parameter); 0 when all are free. Call `roll` first. */
 export function resetMs(usage: Usage, rule: Rule, nowMs: number): number {
   const next = Math.floor(free(usage, rule, nowMs)) + 1;
   return next > rule.capacity ? 0 : waitMs(usage, rule, nowMs, next);
 }
 
-/** Counts what another record of the same caller says: its usage under a limit's former numbers. */
+/** Merges another record of the same caller: its usage under the limit's former numbers. */
 export function merge(usage: Usage, rule: Rule, other: Usage): void {
   if (rule.algorithm === "gcra") {
-    // A bucket that overflowed because it became smaller would lock its caller out for longer than a full one.
+    // A bucket above its capacity, because the limit was lowered, would lock its caller out longer than a full one.
     usage.level = Math.min(rule.capacity, Math.max(usage.level, other.level));
     return;
   }

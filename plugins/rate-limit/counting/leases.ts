@@ -1,10 +1,10 @@
-// Leased mode: permits are taken from Redis in small lots, held for at most `leaseMs`, used without asking, renewed
-// ahead of need and given back when idle. The README proves the bound of the overshoot.
+// Leased mode: takes permits from Redis in small lots, holds them for at most `leaseMs`, and uses them without asking.
+// Leases are renewed ahead of need and given back when idle. The README proves the bound of the overshoot.
 import type { Clock } from "../../../src/plugin-api/contract.ts";
 import type { Caller, Lease } from "../caller.ts";
 import { Reservation, type Limit } from "../limit.ts";
 
-/** What leases need of the shared counting. */
+/** What leases need from the shared counting. */
 export interface LeaseSource {
   /** As `RedisCounts.take`. */
   take(reservations: readonly Reservation[], limitMs: number): Promise<number>;
@@ -15,9 +15,9 @@ export interface LeaseSource {
 export class Leases {
   readonly #source: LeaseSource;
   readonly #clock: Clock;
-  /** Callers that hold a lease; the sweep ends with the last of them. */
+  /** Callers that hold a lease. The sweep timer stops when there are none. */
   readonly #holders = new Map<Caller, Limit>();
-  /** Limits whose metric was set since the last time that nothing was held. */
+  /** Limits whose gauge was set since the last time that no lease was held. */
   readonly #seen = new Set<Limit>();
   #sweeping: NodeJS.Timeout | undefined = undefined;
 
@@ -26,7 +26,9 @@ export class Leases {
     this.#clock = clock;
   }
 
-  /** Uses held permits. Synchronous: the whole cost of a warm request. @returns the lease they came from, if any */
+  /**
+   * Uses held permits. Synchronous: this is the whole cost of a warm request. @returns the lease they came from, if any
+   */
   take(caller: Caller, limit: Limit, limitMs: number, now = this.#clock.mono()): Lease | undefined {
     let lease = caller.lease;
     if (lease === undefined || lease.left < limit.cost || now >= lease.until) {
@@ -37,13 +39,13 @@ export class Leases {
     lease.usedAt = now;
     const low = lease.left * 4 <= lease.size || now - lease.from >= (lease.until - lease.from) * 0.75;
     if (low && caller.spare === undefined && caller.pending === undefined && now >= caller.deniedUntil) {
-      // Nobody waits for this one; whoever needs it finds that it failed.
+      // Nobody awaits this renewal: a request that needs it later finds that it failed.
       this.#renew(caller, limit, now, limitMs).catch(() => {});
     }
     return lease;
   }
 
-  /** Joins the renewal under way or starts one. Ends within `limitMs`; rejects as the source does. */
+  /** Joins the renewal in progress or starts one. Settles within `limitMs`; rejects as the source does. */
   async await(caller: Caller, limit: Limit, limitMs: number): Promise<void> {
     caller.awaited += limit.cost;
     try {
@@ -53,7 +55,7 @@ export class Leases {
     }
   }
 
-  /** Gives back what is over or idle. @param all also what is in use: at the end of a policy or the process */
+  /** Gives back leases that are expired or idle. @param all also those in use: at the end of a policy or the process */
   async sweep(all = false): Promise<void> {
     const returns: Promise<void>[] = [];
     const now = this.#clock.mono();
@@ -70,7 +72,7 @@ export class Leases {
     await Promise.all(returns);
   }
 
-  /** The next lease takes the place of one that is used up or over. */
+  /** Replaces a lease that is used up or expired by the spare one. */
   #change(caller: Caller, now: number): Lease | undefined {
     const { lease, spare } = caller;
     if (lease !== undefined && lease.left > 0 && (now >= lease.until || spare !== undefined)) {
@@ -85,7 +87,7 @@ export class Leases {
 
   async #return(caller: Caller, lease: Lease): Promise<void> {
     const { rule } = caller.table;
-    // A gcra permit that has been out for long enough has come back already.
+    // A gcra permit drains with time: what has drained since the grant is free again and is not given back.
     const regained = rule.algorithm === "gcra" ? (this.#clock.mono() - lease.from) * rule.perMs : 0;
     if (lease.left - regained >= 1) await this.#source.giveBack(caller, lease);
   }
@@ -107,7 +109,7 @@ export class Leases {
 
   #keep(caller: Caller, limit: Limit, reservation: Reservation, sentMono: number, serverMs: number): void {
     const { rule } = caller.table;
-    // A quota's permits end with its window: none of one month is used in the next. Waits are rounded up, hence - 1.
+    // A quota's permits end with its window: none of one month is used in the next. Redis rounds waits up, hence - 1.
     const heldMs =
       rule.algorithm === "fixed" ? Math.min(limit.leaseMs, reservation.resetMs - 1) : limit.leaseMs;
     const lease: Lease = {
@@ -124,7 +126,7 @@ export class Leases {
     this.#sweeping ??= setInterval(() => this.#tick(), sweepMs).unref();
   }
 
-  // Asking again for each permit that drops out would be exact mode with more steps: let a few gather.
+  // Asking again for each permit that becomes free would be exact mode with more steps: wait for a few of them.
   #deny(caller: Caller, limit: Limit, now: number): void {
     const { perMs, capacity, algorithm } = caller.table.rule;
     if (algorithm !== "gcra" || perMs === 0) return;
@@ -151,7 +153,7 @@ export class Leases {
 
 const sweepMs = 100;
 
-/** How many permits to ask for: what half a lease's time takes at the recent pace, and whoever waits. */
+/** How many permits to ask for: what half a lease's time uses at the recent pace, plus what waiting requests need. */
 function lotOf(caller: Caller, limit: Limit, now: number): number {
   const { rule } = caller.table;
   const perLease = largestLot(limit);
@@ -162,7 +164,7 @@ function lotOf(caller: Caller, limit: Limit, now: number): number {
     const pace = (lease.size - lease.left) / Math.max(1, now - lease.from);
     batchSize = Math.min(Math.ceil((pace * limit.leaseMs) / 2), Math.max(firstLot, lease.size * 4));
   }
-  // Near the end nobody takes more than half of what is left: other sidecars need some too.
+  // When few are left, nobody takes more than half of them: other sidecars need some too.
   if (lease !== undefined) batchSize = Math.min(batchSize, Math.max(1, caller.remaining >> 1));
   const wanted = Math.max(batchSize, limit.cost) + caller.awaited;
   return Math.max(limit.cost, Math.min(wanted, perLease, rule.capacity));
@@ -172,13 +174,13 @@ function lotOf(caller: Caller, limit: Limit, now: number): number {
 function largestLot({ quota, leaseMs, table }: Limit): number {
   const { algorithm, window } = table.rule;
   const batchSize = Math.ceil((quota / window.ms) * leaseMs);
-  // A quota's leases end with its window, so that their size costs no exactness.
+  // A quota's leases end with its window, so their size costs no exactness.
   return algorithm === "fixed" ? Math.max(batchSize, Math.ceil(quota / 256)) : batchSize;
 }
 
 /**
- * The bound that the README proves: how many requests more than `exact` would admit in any interval.
- * @param sidecars that hold leases at the same time
+ * The bound that the README proves: how many more requests than `exact` mode are admitted in any interval.
+ * @param sidecars number that hold leases at the same time
  */
 export function overshootBound(limit: Limit, sidecars: number): number {
   const { algorithm, perMs } = limit.table.rule;

@@ -1,4 +1,4 @@
-// Counting in this process: the whole truth in embedded mode, this sidecar's share while Redis is out of reach.
+// Counts in this process: all usage in embedded mode, this sidecar's share while Redis is out of reach.
 import type { Clock } from "../../../src/plugin-api/contract.ts";
 import { free, resetMs, roll, waitMs, type Rule } from "./algorithms.ts";
 import type { Reservation } from "../limit.ts";
@@ -12,7 +12,7 @@ export class MemoryCounts {
 
   /**
    * Decides all reservations of one request at once: when an enforced one does not fit, none takes anything.
-   * @param ruleOf the numbers to decide by
+   * @param ruleOf the rule that each reservation is decided by
    * @returns whether the request may pass
    */
   take(reservations: readonly Reservation[], ruleOf: (reservation: Reservation) => Rule): boolean {
@@ -41,7 +41,7 @@ export class MemoryCounts {
     return fits;
   }
 
-  // Quotas follow the calendar. What is smooth follows the clock that nobody can set.
+  // Quotas follow the calendar. The smooth algorithms use the monotonic clock, which nobody can set.
   #timeFor(rule: Rule, mono: number): number {
     return rule.algorithm === "fixed" ? this.#clock.now() : mono;
   }

@@ -1,12 +1,12 @@
-// A caller through an outage of Redis: this sidecar goes on from what Redis said last, and afterwards tells what was used
-// meanwhile, and what Redis had said in case it has forgotten: nobody gets a second helping.
+// Takes a caller through an outage of Redis, so that nobody gets a limit twice. During it, this sidecar counts on from
+// the last answer of Redis. Afterwards it reports its own usage, and that answer in case Redis has forgotten it.
 import type { Clock } from "../../../src/plugin-api/contract.ts";
 import { roll, type Rule, type Usage } from "./algorithms.ts";
 import type { Caller } from "../caller.ts";
 import type { Reservation } from "../limit.ts";
 import { windowStart } from "./window.ts";
 
-/** Before the first local decision of an outage: the share of what is known to be used already. */
+/** Before the first local decision of an outage: starts from this sidecar's share of the usage known so far. */
 export function goOnLocally(caller: Caller, share: Rule, clock: Clock): void {
   if (caller.unreported !== undefined) return;
   const { usage, seed } = caller;
@@ -17,7 +17,9 @@ export function goOnLocally(caller: Caller, share: Rule, clock: Clock): void {
   Object.assign(usage, seed);
 }
 
-/** What was used in an outage travels with the next reservation, once. @param lostAt when Redis was last missed, monotonic ms */
+/**
+ * Attaches the usage of an outage to the next reservation, once. @param lostAt last time without Redis, monotonic ms
+ */
 export function reportUsage(reservation: Reservation, clock: Clock, lostAt: number): void {
   const { caller } = reservation;
   if (caller.heardAt !== undefined && caller.heardAt < lostAt) reservation.floor = floorOf(caller, clock);
@@ -36,10 +38,10 @@ export function reportUsage(reservation: Reservation, clock: Clock, lostAt: numb
   seed.level = 0;
 }
 
-/** The reservation did not arrive. */
+/** Call when a reservation did not reach Redis: its usage is kept for the next one. */
 export function keepUnreported({ caller, unreportedUsage, seed, unreportedRule }: Reservation): void {
   if (unreportedRule === undefined) return;
-  // Others may have begun anew meanwhile, from the same seed.
+  // Other requests may have started again from the same seed meanwhile.
   if (caller.unreported === undefined) {
     caller.usage.level = seed;
     caller.seed.level = seed;
@@ -48,7 +50,7 @@ export function keepUnreported({ caller, unreportedUsage, seed, unreportedRule }
   caller.usage.level += unreportedUsage;
 }
 
-/** Permits that Redis knew to be used and that still are. */
+/** Permits that Redis reported as used and that still count. */
 function floorOf(caller: Caller, clock: Clock): number {
   const { rule } = caller.table;
   const wall = rule.algorithm !== "gcra";
@@ -57,7 +59,7 @@ function floorOf(caller: Caller, clock: Clock): number {
   return known.level;
 }
 
-/** What Redis said last. @param wall puts it on the wall clock, which windows in Redis follow */
+/** What Redis said last. @param wall = use the wall clock, which windows in Redis follow */
 function knownUsage(caller: Caller, rule: Rule, wall: Clock | undefined, mono = wall?.mono() ?? 0): Usage {
   const { heardAt, remaining } = caller;
   if (heardAt === undefined) return { level: 0, since: 0, before: 0 };

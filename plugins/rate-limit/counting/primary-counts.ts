@@ -1,11 +1,11 @@
-// What takeScript is in Redis, for the workers of one sidecar without it: the same calls, decided in their primary over
-// counts in memory. script.ts says what keys, arguments and answers mean, algorithms.ts holds the arithmetic.
+// Does in memory what takeScript does in Redis, for the workers of a sidecar without Redis: their primary decides the
+// same calls. script.ts says what keys, arguments and answers mean; algorithms.ts has the arithmetic.
 import { z } from "zod";
 import { boundedCache, type Clock } from "../../../src/plugin-api/contract.ts";
 import { emptyUsage, free, roll, waitMs, type Rule, type Usage } from "./algorithms.ts";
 import { windowStart } from "./window.ts";
 
-/** The least recently used go: what they had used is forgotten. About 200 bytes each. */
+/** The least recently used counts are evicted, and their usage is forgotten. About 200 bytes each. */
 const maxCounts = 200_000;
 
 const calls = z.array(z.strictObject({ keys: z.array(z.string()), args: z.array(z.string()) }));
@@ -15,7 +15,7 @@ const number = z.coerce.number();
 const flag = z.enum(["0", "1"]);
 const reservationWords = z.tuple(
   [z.enum(["g", "s", "f"]), number, number, z.string(), flag, number, number, number, flag, number],
-  // Of a limit over regions: nobody leases anything to a sidecar without Redis.
+  // Present for a limit over regions, and ignored: nobody leases anything to a sidecar without Redis.
   z.string(),
 );
 const reservationCount = z.coerce.number().int().min(0);
@@ -26,11 +26,11 @@ interface Reservation {
   readonly key: string;
   readonly rule: Rule;
   readonly usage: Usage;
-  /** Whether anything was counted under the key. */
+  /** Whether the key had a count before. */
   readonly known: boolean;
   readonly enforced: boolean;
   readonly least: number;
-  /** Below zero: so many are given back. */
+  /** Below zero: this many permits are given back. */
   readonly most: number;
   readonly unreportedUsage: number;
   readonly free: number;
@@ -45,7 +45,7 @@ class Counts {
   }
 
   decide({ keys, args }: Call): unknown[] {
-    // As Redis: one clock for everything, the wall's, because quotas follow the calendar.
+    // As in Redis, one clock for everything: the wall clock, because quotas follow the calendar.
     const nowMs = this.#clock.now();
     const reply: unknown[] = [String(Math.floor(nowMs))];
     const left = keys.values();
@@ -98,7 +98,7 @@ class Counts {
 
   #giveBack({ key, rule, usage, known, most, unreportedUsage: grantedAt }: Reservation, nowMs: number): void {
     let amount = -most;
-    // A gcra permit that has been out for long enough has come back already; others end with their window.
+    // A gcra permit drains with time, so less is given back; permits of a window end with it.
     if (rule.algorithm === "gcra") amount -= Math.max(0, nowMs - grantedAt) * rule.perMs;
     else if (windowStart(rule.window, grantedAt) !== usage.since) return;
     if (!known || amount <= 0) return;
@@ -132,7 +132,9 @@ function rolled(usage: Usage | undefined, rule: Rule, nowMs: number): Usage {
   return copy;
 }
 
-/** @returns what handles a list of the script's calls, a list each; it throws for a request of another shape */
+/**
+ * @returns a function over a list of the script's calls, each a list of keys and args; it throws for any other shape
+ */
 export function createCounts(clock: Clock): (request: unknown) => unknown[][] {
   const counts = new Counts(clock);
   return (request) => calls.parse(request).map((call) => counts.decide(call));

@@ -1,12 +1,12 @@
-// The counts of a sidecar's workers that have no Redis: called for in their primary in the words of the script.
+// A store for the workers of a sidecar without Redis: sends the calls of the script to the primary, which counts.
 import type { Store, Workers } from "../../../src/plugin-api/contract.ts";
 
-/** Where limits are counted for several processes: Redis, or the primary of this sidecar's workers. */
+/** Where several processes count together: Redis, or the primary of this sidecar's workers. */
 export type SharedStore = Pick<Store, "up" | "sharded" | "runAll">;
 
 export function createPrimaryStore(workers: Workers): SharedStore {
   return {
-    // A primary that is gone takes its workers with it; one that is slow runs into the time limit.
+    // If the primary dies, so do its workers; if it is slow, the call runs into its time limit.
     up: true,
     sharded: false,
     async runAll(calls, limitMs = 250) {

@@ -1,5 +1,5 @@
-// Counting in Redis. What the requests of one turn of the event loop ask travels in one write: the batch leaves when
-// the sockets have been read (setImmediate), never on a timer.
+// Counts in Redis. All reservations of one turn of the event loop go out in one write: the batch leaves when the
+// sockets have been read (setImmediate), never on a timer.
 import type { Clock } from "../../../src/plugin-api/contract.ts";
 import type { Caller, Lease } from "../caller.ts";
 import type { Reservation } from "../limit.ts";
@@ -8,19 +8,19 @@ import type { SharedStore } from "./primary-store.ts";
 import { takeScript } from "./script.ts";
 import type { RegionWants } from "./region-wants.ts";
 
-/** Longest script run: keeps a batch from holding Redis for more than about a millisecond. */
+/** Bounds one script call, so that it does not block Redis for more than about a millisecond. */
 const requestsPerScript = 64;
 
-/** Longest wait of a batch in which nobody asks for less. */
+/** Longest wait of a batch in which no request asks for a shorter one. */
 const maxWaitMs = 5000;
 
-/** The longest that a refusal is remembered: a block lifted by hand shows within this time. */
+/** The longest that a refusal is remembered: when an operator lifts a block, it takes effect within this time. */
 const maxDenialMs = 1000;
 
-/** What one script call has to decide together. */
+/** What one script call must decide as a unit. */
 interface Ask {
   readonly reservations: readonly Reservation[];
-  /** Ready-made argument and keys of what is given back; then there are no reservations. */
+  /** Set for permits that are given back: ready-made argument and key; `reservations` is then empty. */
   readonly refund: { readonly key: string; readonly text: string } | undefined;
   readonly tag: string;
   readonly settle: (serverMs: number) => void;
@@ -35,7 +35,7 @@ export class RedisCounts {
   #limitMs = maxWaitMs;
   #lostAt = -Infinity;
 
-  /** @param wants where leases of limits over regions are asked for */
+  /** @param wants where leases for limits over regions are asked for */
   constructor(store: SharedStore, clock: Clock, wants?: RegionWants) {
     this.#store = store;
     this.#clock = clock;
@@ -43,8 +43,9 @@ export class RedisCounts {
   }
 
   /**
-   * Decides all reservations of one request; when an enforced one does not fit, none takes anything. The outcome is in the reservations.
-   * Rejects with `StoreUnavailable` when Redis does not answer in time: permits may or may not have been taken.
+   * Decides all reservations of one request; when an enforced one does not fit, none takes anything. The outcome is
+   * written into the reservations. Rejects with `StoreUnavailable` when Redis does not answer in time: permits may have
+   * been taken or not.
    * @returns the server's time of the decision, epoch milliseconds
    */
   async take(reservations: readonly Reservation[], limitMs: number): Promise<number> {
@@ -64,12 +65,12 @@ export class RedisCounts {
     }
   }
 
-  /** Redis is missed now: it may come back with less than it knew. */
+  /** Notes that Redis is out of reach now: it may come back knowing less. */
   lost(): void {
     this.#lostAt = this.#clock.mono();
   }
 
-  /** Gives a lease's unused permits back; what cannot be told comes back by itself with time. */
+  /** Gives a lease's unused permits back. If that fails, they become free by themselves with time. */
   async giveBack(caller: Caller, lease: Lease): Promise<void> {
     await this.#refund(caller, lease.left, lease.grantedAt);
   }
@@ -79,7 +80,7 @@ export class RedisCounts {
     const together =
       this.#store.sharded === false || reservations.every(({ caller }) => caller.tag === first.caller.tag);
     if (together) return this.#ask(reservations, first.caller.tag, limitMs);
-    // One node cannot decide for another: each takes at once, and whoever admitted gives back when another refused.
+    // One node cannot decide for another: each takes at once, and those that granted are undone when another refused.
     const tags = new Set(reservations.map(({ caller }) => caller.tag));
     const groups = [...tags].map((tag) => reservations.filter(({ caller }) => caller.tag === tag));
     const outcomes = await Promise.allSettled(
@@ -124,7 +125,7 @@ export class RedisCounts {
     if (this.#waiting.push(ask) === 1) setImmediate(() => void this.#send());
   }
 
-  /** Sends what has gathered; never rejects. */
+  /** Sends the gathered batch; never rejects. */
   async #send(): Promise<void> {
     const asks = this.#waiting;
     const limitMs = this.#limitMs;
@@ -139,7 +140,7 @@ export class RedisCounts {
         else for (const ask of batch) ask.fail(outcome?.reason);
       }
     } catch (error) {
-      // Nothing that waits may be left waiting; whoever was settled already does not hear this.
+      // No ask may be left waiting. Those settled already ignore this.
       for (const ask of asks) ask.fail(error);
     }
   }
@@ -151,7 +152,7 @@ function remember(reservation: Reservation, sentMono: number): void {
   caller.heardAt = sentMono;
   caller.formerKey = undefined;
   if (!reservation.enforced || !reservation.exceeded) return;
-  // Counted from before the question left, so that a caller is never held longer than Redis would.
+  // Counted from before the question was sent, so that a caller is never blocked longer than by Redis.
   caller.deniedUntil = sentMono + Math.min(reservation.retryMs, maxDenialMs);
   caller.dueAt = sentMono + reservation.retryMs;
   caller.deniedLeast = reservation.least;
@@ -207,7 +208,7 @@ function textOf(
   return `${spec} ${enforced ? 1 : 0} ${least} ${most} ${unreportedUsage} ${hasFormer ? 1 : 0} ${floor}${regionSpec}`;
 }
 
-/** Throws when the answer is not of the script's shape. */
+/** Throws when the answer does not have the script's shape. */
 function decode(batch: readonly Ask[], reply: unknown): void {
   if (!Array.isArray(reply)) throw new TypeError("unexpected answer of the rate-limit script");
   const values = reply as (number | string)[];

@@ -1,13 +1,13 @@
-// Callers that need more of a limit over regions than their region has: told in this region's Redis, where its relay looks.
+// Asks for leases of limits over regions: lists the callers that need more in this region's Redis, for its relay.
 import type { Clock, Script, Store } from "../../../src/plugin-api/contract.ts";
 import { maxWants, wantsKey, wantText } from "../../../src/language/region-quota.ts";
 import type { Caller } from "../caller.ts";
 import { windowEnd, windowStart } from "./window.ts";
 
-/** A caller is told of again after this. */
+/** A caller is reported again after this time. */
 const againMs = 250;
 const limitMs = 1_000;
-/** Beyond these, callers of the same moment are told of when they next ask. */
+/** Callers beyond this number at one moment are reported when they next ask. */
 const maxAtOnce = 500;
 
 /** KEYS: list of wants. ARGV: when (epoch ms), most, how long it is kept without another (ms), wants. */
@@ -24,7 +24,7 @@ return 0`,
 export class RegionWants {
   readonly #store: Pick<Store, "runAll">;
   readonly #clock: Clock;
-  /** By list; the time is the last one. */
+  /** Gathered by list key; `atMs` is the latest time. */
   readonly #waiting = new Map<string, { atMs: number; keptMs: number; readonly texts: Set<string> }>();
   readonly #gatherMs: number;
   #isDue = false;
@@ -35,7 +35,7 @@ export class RegionWants {
     this.#gatherMs = gatherMs;
   }
 
-  /** @param serverMs when Redis said that so many remain */
+  /** @param serverMs server's time at which `remaining` permits were left */
   note(caller: Caller, remaining: number, serverMs: number): void {
     const { part, rule, sharers } = caller.table;
     if (part === undefined || part.isHome || part.pool === 0 || remaining >= part.ahead) return;
@@ -57,7 +57,7 @@ export class RegionWants {
     setTimeout(() => void this.#tell(), this.#gatherMs).unref();
   }
 
-  /** What does not arrive is told of again when the caller asks again. */
+  /** Never rejects. A lost report is made again when the caller asks again. */
   async #tell(): Promise<void> {
     this.#isDue = false;
     const calls = [...this.#waiting].map(([key, { atMs, keptMs, texts }]) => ({

@@ -1,18 +1,22 @@
-// The algorithms as one Lua script: every limit of a request, and every request of a batch, decided in one step by
-// the server's own clock. algorithms.ts holds the same arithmetic and the reasons.
+// The algorithms as one Lua script. It decides every limit of a request, and every request of a batch, in one step by
+// the server's own clock. algorithms.ts has the same arithmetic and the reasons.
 import type { Script } from "../../../src/plugin-api/contract.ts";
 
 /**
- * KEYS: for each reservation its key, and its former key where the reservation says so.
+ * KEYS: for each reservation its key, then its former key if it has one.
  * ARGV: for each request the number of its reservations, then each reservation as `<g|s|f> <capacity> <permits per ms>
- * <window ms, or M> <enforced 1|0> <least> <most> <carry> <has former key 1|0> <floor>`. A reservation takes between `least` and `most` permits;
- * `most` below zero gives permits back that were granted at server time `carry`; otherwise `carry` permits were used
- * while this server was out of reach and are counted first, over at least `floor`, which it said itself before. A request whose enforced reservations do not all fit takes nothing.
- * Of a limit over regions, ` home|leases <pool>` follows, and another key, after the former one: the capacity is this region's share, and
- * that key says how much of the pool there is beside it: in the home region what it has lent (`<start>:<region> <end> <seq> <permits>`
- * in lines), elsewhere what is leased (`<start> <seq> <permits> <permits lost> <whether the pool was empty 1|0>`).
+ * <window ms, or M> <enforced 1|0> <least> <most> <carry> <has former key 1|0> <floor>`.
+ * A reservation takes between `least` and `most` permits. A request whose enforced reservations do not all fit takes
+ * nothing.
+ * `most` below zero gives permits back that were granted at server time `carry`.
+ * Otherwise `carry` permits were used while this server was out of reach; they are counted first, on top of at least
+ * `floor`, which this server reported earlier.
+ * For a limit over regions ` home|leases <pool>` follows, and one more key after the former one. The capacity is then
+ * this region's share, and the key says how much of the pool comes on top. In the home region it holds what is lent, in
+ * lines of `<start>:<region> <end> <seq> <permits>`; elsewhere what is leased, as
+ * `<start> <seq> <permits> <permits lost> <whether the pool was empty 1|0>`.
  * Answers: server time, then for each reservation permits granted, permits left, wait and reset in milliseconds.
- * A value that is not ours (wrong type, garbage) counts as none and is overwritten.
+ * A value that the script did not write (wrong type, garbage) counts as none and is overwritten.
  */
 export const takeScript: Script = {
   name: "rate-limit-take",

@@ -1,7 +1,7 @@
-// Where windows that are aligned with the calendar begin and end, in UTC.
+// Computes where windows that are aligned with the calendar begin and end, in UTC.
 import type { Window } from "../../../src/language/duration.ts";
 
-/** Start of the aligned window that holds `epochMs`. Whole windows are counted from the epoch, so days start at midnight UTC. */
+/** Start of the window that holds `epochMs`. Windows are counted from the epoch, so days start at midnight UTC. */
 export function windowStart(window: Window, epochMs: number): number {
   if (!window.monthly) return Math.floor(epochMs / window.ms) * window.ms;
   const date = new Date(epochMs);

@@ -1,5 +1,5 @@
-// What is published of a model, as one JSON document: the file that the library saved, rows whose scores are known, and
-// what the features were like in training.
+// Reads the published form of a model, one JSON document: the file that the library saved, golden rows with known
+// scores, and how the features were distributed in training.
 import { hash } from "node:crypto";
 import { z } from "../../../src/plugin-api/contract.ts";
 import { BadModel } from "./forest.ts";
@@ -12,7 +12,7 @@ export const maxArtefactBytes = 4_194_304;
 
 const artefact = z.strictObject({
   model: z.record(z.string(), z.unknown()),
-  /** Boosting rounds that count; default: all. */
+  /** Boosting rounds to use; default: all. */
   iterations: z.int().min(1).max(100_000).optional(),
   golden: z
     .array(z.strictObject({ row: z.array(z.number().nullable()).max(4_096), score: z.number() }))
@@ -33,7 +33,7 @@ export interface Artefact {
 
 export const digestOf = (bytes: Buffer): string => hash("sha256", bytes);
 
-/** @throws BadModel, naming the place, for what is no model, or not the one whose scores it brings */
+/** @throws BadModel, naming the place, if it is no model or does not give the scores of its golden rows */
 export function readArtefact(bytes: Buffer): Artefact {
   if (bytes.length > maxArtefactBytes)
     throw new BadModel("the model", `has ${bytes.length} bytes, and ${maxArtefactBytes} are the most`);
@@ -62,7 +62,7 @@ export function readArtefact(bytes: Buffer): Artefact {
   return { model, training, golden: golden.length };
 }
 
-/** The file as XGBoost or LightGBM saved it. @throws BadModel */
+/** @param saved the file as XGBoost or LightGBM saved it @throws BadModel */
 export function readModel(saved: Part, iterations?: number): Model {
   if ("learner" in saved) return readXgboost(objectAt(saved, "the model"), iterations);
   if ("tree_info" in saved) return readLightgbm(objectAt(saved, "the model"), iterations);
@@ -77,6 +77,6 @@ export function documentIn(bytes: Buffer): unknown {
   }
 }
 
-/** XGBoost adds in single precision. */
+/** The tolerance allows for XGBoost adding in single precision. */
 const isNear = (one: number, other: number): boolean =>
   Math.abs(one - other) <= 1e-6 + 1e-5 * Math.abs(other);

@@ -1,15 +1,14 @@
-// A forest of decision trees in flat arrays: what XGBoost and LightGBM save, made the same. Each node that is no leaf is
-// followed by the one to its left.
+// Evaluates a forest of decision trees (XGBoost or LightGBM) in flat arrays. A node's left child directly follows it.
 
-/** What of a feature counts as missing at a node. */
+/** Which values of a feature count as missing at a node. */
 export type Missing = "none" | "zero" | "nan";
 
-/** A node as a format has it. */
+/** A node as read from either format. */
 export type TreeNode =
   | { readonly value: number }
   | {
       readonly feature: number;
-      /** What is not greater goes to the left. */
+      /** Values up to this one go to the left. */
       readonly threshold: number;
       readonly missing: Missing;
       readonly missingLeft: boolean;
@@ -17,7 +16,7 @@ export type TreeNode =
       readonly right: unknown;
     };
 
-/** Why a model is refused, and where in it. */
+/** Says why a model is refused, and where in it. */
 export class BadModel extends Error {
   constructor(place: string, why: string) {
     super(`${place}: ${why}`);
@@ -27,19 +26,19 @@ export class BadModel extends Error {
 const maxTrees = 10_000;
 export const maxDepth = 64;
 const maxNodes = 1_000_000;
-/** What LightGBM takes for zero (kZeroThreshold). */
+/** LightGBM takes smaller absolute values for zero (kZeroThreshold). */
 const zero = 1e-35;
 const codes: Readonly<Record<Missing, number>> = { none: 0, zero: 1, nan: 2 };
 const leftBit = 4;
 
 export class Forest {
-  /** -1 at a leaf, whose value is its threshold. */
+  /** Index of the feature; -1 at a leaf, whose value is in `#threshold`. */
   readonly #feature: Int32Array;
   readonly #threshold: Float64Array;
   readonly #right: Int32Array;
   readonly #flags: Uint8Array;
   readonly #roots: Int32Array;
-  /** Nodes that a row passes at most. */
+  /** The most nodes that evaluating a row visits. */
   readonly steps: number;
 
   constructor(parts: ForestParts) {
@@ -55,7 +54,7 @@ export class Forest {
     return this.#roots.length;
   }
 
-  /** @param row by feature; NaN = missing @returns the sum of the leaves that it comes to */
+  /** @param row by feature; NaN = missing @returns the sum of the leaves that the row reaches */
   sum(row: Float64Array): number {
     const feature = this.#feature;
     const threshold = this.#threshold;
@@ -100,15 +99,15 @@ export class ForestBuilder {
   readonly #parts: ForestParts = { feature: [], threshold: [], right: [], flags: [], roots: [], steps: 0 };
 
   /**
-   * @param root what `read` makes a node of
-   * @param read throws BadModel; told how deep the node is
+   * @param root passed to `read` first
+   * @param read turns a node of the format into a TreeNode; gets its depth, throws BadModel
    */
   add(root: unknown, read: (node: unknown, depth: number) => TreeNode): void {
     const { feature, threshold, right, flags, roots } = this.#parts;
     if (roots.length >= maxTrees) throw new BadModel("trees", `there are more than ${maxTrees}`);
     roots.push(feature.length);
     let deepest = 0;
-    // Children to the right that wait until all to the left of them is there.
+    // Right children, waiting until everything to their left has been added.
     const waiting: { readonly node: unknown; readonly depth: number; readonly parent: number }[] = [];
     for (let next: (typeof waiting)[number] | undefined = { node: root, depth: 1, parent: -1 }; next;) {
       const { node, depth } = next;

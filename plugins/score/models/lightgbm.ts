@@ -1,4 +1,4 @@
-// What LightGBM's Booster.dump_model() gives, as JSON (src/boosting/gbdt_model_text.cpp and src/io/tree.cpp of LightGBM 4).
+// Reads the JSON of LightGBM 4's Booster.dump_model() (src/boosting/gbdt_model_text.cpp and src/io/tree.cpp).
 import { BadModel, ForestBuilder, maxDepth, type Missing, type TreeNode } from "./forest.ts";
 import { type Model, sigmoid } from "./model.ts";
 import { indexAt, listAt, numberAt, objectAt, type Part, textAt } from "./reading.ts";
@@ -79,7 +79,7 @@ const plain = new Set([
 ]);
 const exponential = new Set(["poisson", "gamma", "tweedie"]);
 
-/** `binary sigmoid:1`, `regression sqrt`: the objective and its parameters. */
+/** @param objective name and parameters, such as `binary sigmoid:1` or `regression sqrt` */
 function outcomeOf(objective: unknown): (raw: number) => number {
   const [name = "", ...parameters] = textAt(objective ?? "regression", "objective").split(" ");
   const steepness = Number(

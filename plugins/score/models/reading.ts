@@ -1,4 +1,4 @@
-// Reads parts of a document that may be anything.
+// Reads typed parts of an unvalidated document. Each function throws BadModel with the place.
 import { BadModel } from "./forest.ts";
 
 export type Part = Readonly<Record<string, unknown>>;
@@ -23,7 +23,7 @@ export function indexAt(value: unknown, place: string, below: number): number {
   throw new BadModel(place, `is no whole number from 0 to ${below - 1}`);
 }
 
-/** A number that is written as a text, as XGBoost has its parameters. */
+/** Reads a number written as text, which is how XGBoost saves its parameters. */
 export function numericTextAt(value: unknown, place: string): number {
   const text = typeof value === "string" ? value : "";
   if (/^[+-]?(\d+(?:\.\d*)?|\.\d+)([eE][+-]?\d+)?$/.test(text)) return numberAt(Number(text), place);

@@ -1,10 +1,10 @@
-// XGBoost's model.json ("Introduction to Model IO" and doc/model.schema of XGBoost 1.7 to 3): gbtree and dart, one output.
+// Reads model.json of XGBoost 1.7 to 3 ("Introduction to Model IO", doc/model.schema): gbtree and dart, one output.
 import { BadModel, type Forest, ForestBuilder, maxDepth, type TreeNode } from "./forest.ts";
 import { type Model, sigmoid } from "./model.ts";
 import { indexAt, listAt, numberAt, numericTextAt, objectAt, type Part, textAt } from "./reading.ts";
 
 interface Objective {
-  /** base_score is kept in the space of the score: the margin that it stands for. */
+  /** base_score is saved as a score; this gives the margin for it. */
   readonly margin: (base: number) => number;
   readonly outcome: (margin: number) => number;
 }
@@ -56,7 +56,7 @@ export function readXgboost(document: Part, iterations: number | undefined): Mod
   };
 }
 
-/** XGBoost 3.1 has it in brackets. */
+/** XGBoost 3.1 writes base_score in brackets. */
 function baseScore(value: unknown, place: string): number {
   return numericTextAt(typeof value === "string" ? value.replace(/^\[(.*)\]$/, "$1") : value, place);
 }
@@ -95,7 +95,7 @@ function forestOf(learner: Part, features: number, iterations: number | undefine
   return builder.build();
 }
 
-/** Of a model that stopped early its two interfaces use different numbers of trees: which is to be said. */
+/** After early stopping, XGBoost's two interfaces use different numbers of trees, so the policy owner must choose. */
 function usedTrees(learner: Part, model: Part, all: number, iterations: number | undefined): number {
   const { best_iteration: best } = objectAt(learner["attributes"] ?? {}, "learner.attributes");
   const parameters = objectAt(model["gbtree_model_param"] ?? {}, "gbtree_model_param");
@@ -117,7 +117,7 @@ function usedTrees(learner: Part, model: Part, all: number, iterations: number |
 interface TreePlace {
   readonly place: string;
   readonly features: number;
-  /** Of a tree that dart has dropped now and then. */
+  /** Scales the leaves: below 1 for a tree that dart has dropped at times. */
   readonly weight: number;
 }
 
@@ -149,7 +149,7 @@ function addTree(builder: ForestBuilder, tree: Part, { place, features, weight }
     if (lefts[i] === -1) return { value: condition * weight };
     return {
       feature: indexAt(indices[i], `${place}.split_indices[${i}]`, features),
-      // XGBoost's left is what is less.
+      // XGBoost goes left for values less than the condition, the forest for values up to the threshold.
       threshold: singleBelow(condition),
       missing: "nan",
       missingLeft: defaults[i] === 1 || defaults[i] === true,
@@ -163,7 +163,7 @@ function addTree(builder: ForestBuilder, tree: Part, { place, features, weight }
 
 const bits = new DataView(new ArrayBuffer(4));
 
-/** The greatest number of single precision below a finite one. */
+/** The greatest single-precision number below a finite one. */
 function singleBelow(value: number): number {
   if (value === 0) return -1.401298464324817e-45;
   bits.setFloat32(0, value);

@@ -1,5 +1,5 @@
-// An OpenAPI 3.1 document of a policy: its operations with all that they take, compiled at set-up. References lead to the
-// document itself alone.
+// Compiles the operations of a policy's OpenAPI 3.1 document at set-up, with all parameters and bodies. References may
+// only lead within the document.
 import { setImmediate as breathe } from "node:timers/promises";
 import { isJson, rangePattern } from "../media-type.ts";
 import { isObject, type Json, lookUp, pointerOf, prepareSchema } from "../prepare.ts";
@@ -8,12 +8,12 @@ import { compileParameters, type Parameters } from "./parameters.ts";
 import type { Part, Parts } from "./parts.ts";
 import { PathTree } from "./path-tree.ts";
 
-/** What a body of some media type has to be; undefined = nothing is said. */
+/** The check for each media type range of a body; undefined = nothing is declared. */
 export type Content = ReadonlyMap<string, Check | undefined>;
 
 export interface Operation {
   readonly parameters: Parameters;
-  /** Names in the path, in order. */
+  /** Names of the path's parameters, in order. */
   readonly pathNames: readonly string[];
   readonly body: { readonly required: boolean; readonly content: Content } | undefined;
   /** By status (`200`), class (`2XX`) or `default`. */
@@ -31,12 +31,12 @@ const maxObjects = 50_000;
 const maxReferences = 8;
 const maxCompileMs = 8_000;
 
-/** Throws for whatever is not understood, with its place. */
+/** The constructor and `operations` throw for anything that is not understood, naming the place. */
 export class Document implements Parts {
   readonly #root: Json;
   readonly #withResponses: boolean;
   readonly schemas: Schemas;
-  /** Lower-case names of the fields that are parameters; complete once `operations` is done. */
+  /** Lower-case names of the header fields that are parameters; complete once `operations` has resolved. */
   readonly headerNames = new Set<string>();
 
   constructor(written: Json, withResponses: boolean) {
@@ -50,7 +50,7 @@ export class Document implements Parts {
     this.schemas = new Schemas(this.#root);
   }
 
-  /** Compiled one after the other, so that what else goes on meanwhile waits for one of them at most. */
+  /** Compiles one operation per turn of the event loop, so that other work waits for at most one of them. */
   async operations(): Promise<Operations> {
     const tree: Operations = new PathTree();
     const base = basePath(this.#root["servers"]);
@@ -69,7 +69,7 @@ export class Document implements Parts {
     return tree;
   }
 
-  /** Follows references, whose path is then that of what they lead to. */
+  /** Follows references; the pointer of the result is that of their target. */
   deref(written: unknown, pointer: string): Part {
     let value = object(written, pointer);
     let at = pointer;
@@ -136,7 +136,7 @@ function countObjects(document: Json): void {
   }
 }
 
-/** All schemas of the document, in their places: under `schema`, and in `components.schemas`. */
+/** Prepares all schemas of the document in place: under `schema`, and in `components.schemas`. */
 function prepareSchemas(document: Json): Json {
   const how = { document, closed: true };
   const visit = (value: unknown, key: string, inSchemas: boolean): unknown => {
@@ -151,7 +151,7 @@ function prepareSchemas(document: Json): Json {
   return visit(document, "", false) as Json;
 }
 
-/** Paths of a document come behind that of its first server. */
+/** Paths of the document are relative to the path of its first server. */
 function basePath(servers: unknown): string {
   const [first] = Array.isArray(servers) ? (servers as unknown[]) : [];
   if (!isObject(first) || typeof first["url"] !== "string") return "";

@@ -1,4 +1,4 @@
-// Parameters of an operation: path, query, header and cookie, in the styles that say one thing only.
+// Compiles and checks the parameters of an operation (path, query, header, cookie), only in unambiguous styles.
 import type { Fields } from "../../../src/plugin-api/contract.ts";
 import { below, type Flaw } from "../json-body.ts";
 import { isObject, type Json } from "../prepare.ts";
@@ -10,16 +10,16 @@ type Place = "path" | "query" | "header" | "cookie";
 interface Parameter {
   readonly name: string;
   readonly required: boolean;
-  /** How several values are written; undefined = it has one. */
+  /** How several values are written; undefined = there is one value. */
   readonly list: "repeated" | "commas" | undefined;
-  /** Types of the value, or of the values of a list. */
+  /** Types of the value, or of a list's items. */
   readonly types: readonly string[];
   readonly check: Check | undefined;
 }
 
 export type Parameters = Readonly<Record<Place, ReadonlyMap<string, Parameter>>>;
 
-/** OpenAPI 3.1, Parameter Object: these are ignored. */
+/** OpenAPI 3.1, Parameter Object: parameters with these names are ignored. */
 const ignoredHeaders = new Set(["accept", "content-type", "authorization"]);
 const styles: Readonly<Record<Place, string>> = {
   path: "simple",
@@ -28,7 +28,7 @@ const styles: Readonly<Record<Place, string>> = {
   cookie: "form",
 };
 
-/** @param parts path item and operation: what the latter says counts */
+/** @param parts path item, then operation: the operation's parameters override the path item's */
 export function compileParameters(
   document: Parts,
   parts: readonly Part[],
@@ -100,7 +100,7 @@ interface Request {
   readonly fields: Fields;
 }
 
-/** @returns what is wrong with the first that is; undefined = nothing */
+/** @returns the first flaw; undefined = none */
 export function checkParameters(
   { path, query, fields }: Request,
   parameters: Parameters,
@@ -136,7 +136,7 @@ export function checkParameters(
   return undefined;
 }
 
-/** As those services read cookies that take them for percent-encoded. */
+/** Cookie values as services read them that take them for percent-encoded. Both readings must pass the check. */
 function unescaped(values: readonly string[] | undefined): string[] | undefined {
   return values?.map((text) => (text.includes("%") ? (decoded(text, false) ?? text) : text));
 }
@@ -153,7 +153,7 @@ function checkOne(
     return parameter.required ? { in: place, pointer, message: "is missing" } : undefined;
   if (given === null) return { in: place, pointer, message: "can be read in several ways" };
   const values = typeof given === "string" ? [given] : given;
-  // Services differ in which of two they take.
+  // Services differ in which of two values they take.
   if (values.length > 1 && parameter.list !== "repeated" && place !== "header")
     return { in: place, pointer, message: "is there more than once" };
   const flaw = parameter.check?.(valueOf(parameter, values, place));
@@ -165,7 +165,7 @@ function valueOf({ list, types }: Parameter, values: readonly string[], place: P
   const joined = values.join(",");
   if (list !== "commas") return typed(joined, types);
   if (joined === "") return [];
-  // Blanks around the commas are a field's alone (RFC 9110 section 5.6.1).
+  // Only header fields may have blanks around the commas (RFC 9110 section 5.6.1).
   return joined.split(",").map((text) => typed(place === "header" ? text.trim() : text, types));
 }
 
@@ -181,7 +181,9 @@ function typed(text: string, types: readonly string[]): unknown {
   return text;
 }
 
-/** @returns null for what is not encoded as it should be: services differ in whether an encoded comma parts a list */
+/**
+ * @returns null for bad encoding, and for an encoded comma in a list: services differ in whether it separates values
+ */
 function decoded(text: string, plusIsBlank: boolean, parameter?: Parameter): string | null {
   if (parameter?.list === "commas" && /%2c/i.test(text)) return null;
   try {
@@ -198,7 +200,7 @@ function queryOf(
 ): Map<string, string[]> | undefined {
   const given = new Map<string, string[]>();
   if (query === "" || query === "?") return given;
-  // Some split there, too.
+  // Some services split a query at ";" as well.
   if (query.includes(";")) return undefined;
   for (const part of query.slice(1).split("&")) {
     const equals = part.indexOf("=");

@@ -1,8 +1,8 @@
-// Parts of an OpenAPI document, for whatever compiles them.
+// What the compilers of an OpenAPI document's parts need: a part with its place, and how to follow references.
 import type { Json } from "../prepare.ts";
 import type { Schemas } from "../schemas.ts";
 
-/** A part of the document, with where it is. */
+/** A part of the document and its place. */
 export interface Part {
   readonly value: Json;
   readonly pointer: string;
@@ -10,6 +10,6 @@ export interface Part {
 
 export interface Parts {
   readonly schemas: Schemas;
-  /** Follows references, whose path is then that of what they lead to. @throws Error that names the place */
+  /** Follows references; the pointer of the result is that of their target. @throws Error that names the place */
   deref(written: unknown, pointer: string): Part;
 }

@@ -1,4 +1,4 @@
-// Path templates of an OpenAPI document, segment by segment: those without a parameter come first (OpenAPI 3.1, Paths Object).
+// Matches paths against OpenAPI templates by segment; literals win over parameters (OpenAPI 3.1, Paths Object).
 
 interface Node<Value> {
   readonly literals: Map<string, Node<Value>>;
@@ -10,14 +10,14 @@ const node = <Value>(): Node<Value> => ({ literals: new Map(), parameter: undefi
 
 export interface Found<Value> {
   readonly value: Value;
-  /** What stands for the parameters, as it is in the path. */
+  /** The segments that stand for the parameters, undecoded, in order. */
   readonly parameters: readonly string[];
 }
 
 export class PathTree<Value> {
   readonly #root = node<Value>();
 
-  /** @throws Error for a template with a parameter that is no whole segment, or that is there already */
+  /** @throws Error for a parameter that is only part of a segment, and for a template equal to an earlier one */
   add(template: string, value: Value): void {
     if (!template.startsWith("/")) throw new Error(`/paths: ${template} does not begin with /`);
     let at = this.#root;
@@ -28,7 +28,7 @@ export class PathTree<Value> {
       }
       if (/[{}]/.test(segment))
         throw new Error(`/paths: in ${template} a parameter is part of a segment, which is not read`);
-      // As request paths are normalised.
+      // Normalised as request paths are.
       const normal = new URL(`http://service/${segment}`).pathname.slice(1);
       const next = at.literals.get(normal) ?? node<Value>();
       at.literals.set(normal, next);
@@ -38,7 +38,7 @@ export class PathTree<Value> {
     at.value = value;
   }
 
-  /** Looks at each node once at most. */
+  /** @param path normalised @returns undefined when no template matches; each node is visited at most once */
   find(path: string): Found<Value> | undefined {
     return find(this.#root, path.slice(1).split("/"), 0, []);
   }

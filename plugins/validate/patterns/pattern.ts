@@ -1,17 +1,17 @@
-// A pattern of a schema. V8's own matcher backtracks: it is used where a text of that length cannot take it long, and the
-// program otherwise, which is slower and linear.
+// Compiles a schema's pattern. V8's matcher backtracks, so it runs only on texts too short to take long. Longer texts
+// go to the slower but linear program.
 import { parsePattern, type Syntax } from "./syntax.ts";
 import { Program, work } from "./program.ts";
 
-/** Steps of V8's matcher that nobody notices. */
+/** Steps of V8's matcher that take no noticeable time. */
 const backtracks = 100_000;
 
 interface Shape {
   /** Repetitions without a bound, or with a wide one. */
   readonly loops: number;
-  /** Two to the power of it are the ways through all else. */
+  /** The power of two that bounds the ways through everything else. */
   readonly choices: number;
-  /** Whether something that can match in several ways is repeated. */
+  /** Whether something that can match in several ways is itself repeated. */
   readonly nested: boolean;
 }
 
@@ -41,7 +41,7 @@ function shapeOf(syntax: Syntax): Shape {
 const isAnchored = (syntax: Syntax): boolean =>
   syntax.kind === "sequence" && syntax.items[0]?.kind === "assertion" && syntax.items[0].which === "^";
 
-/** @returns up to which length V8 takes at most `backtracks` steps */
+/** @returns the length of text up to which V8 takes at most `backtracks` steps */
 function nativeLength(syntax: Syntax): number {
   const { loops, choices, nested } = shapeOf(syntax);
   if (nested || choices > 12) return 0;
@@ -52,7 +52,7 @@ function nativeLength(syntax: Syntax): number {
 export interface Pattern {
   /** Whether some part of the text matches. */
   test(text: string): boolean;
-  /** ajv takes two of one text for the same. */
+  /** ajv uses this text as the pattern's identity. */
   toString(): string;
 }
 

@@ -1,5 +1,5 @@
-// A pattern as a program of few instructions, and the run of it: all ways through the pattern at once, character by character
-// (Thompson's construction), so that no text takes longer than its length times the program's.
+// Runs a pattern as a small program that follows all ways through it at once, character by character (Thompson's
+// construction). The time is at most the text's length times the program's length.
 import { BadPattern, type Syntax } from "./syntax.ts";
 
 type Instruction =
@@ -10,7 +10,7 @@ type Instruction =
 
 const maxInstructions = 2_000;
 
-/** What one validation may still take; one at a time runs. */
+/** What is left of the budget of the validation in progress; only one runs at a time. */
 export const work = { left: 0 };
 
 export class Program {
@@ -22,7 +22,7 @@ export class Program {
     this.#code.push({ op: "match" });
   }
 
-  /** Whether some part of the text matches. False, too, once `work.left` is used up. */
+  /** Whether some part of the text matches. Also false once `work.left` is used up. */
   test(text: string): boolean {
     let now = new Threads(this.#code.length);
     let next = new Threads(this.#code.length);
@@ -44,7 +44,9 @@ export class Program {
     }
   }
 
-  /** Adds what is reached from there without a character. @returns whether that is the end of the pattern */
+  /**
+   * Adds the places reached from `from` without consuming a character. @returns whether the pattern's end is among them
+   */
   #follow(threads: Threads, from: number, text: string, at: number): boolean {
     const open = [from];
     for (let place = open.pop(); place !== undefined; place = open.pop()) {
@@ -118,7 +120,7 @@ export class Program {
   }
 }
 
-/** Places in a program, each once, in the order they were added. */
+/** A set of places in a program, in the order in which they were added. */
 class Threads {
   readonly #places: Int32Array;
   readonly #marks: Uint8Array;
@@ -129,7 +131,7 @@ class Threads {
     this.#marks = new Uint8Array(most);
   }
 
-  /** @returns whether it was not there yet */
+  /** @returns whether the place was new */
   add(place: number): boolean {
     if (this.#marks[place] === 1) return false;
     this.#marks[place] = 1;

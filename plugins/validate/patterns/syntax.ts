@@ -1,10 +1,10 @@
-// Regular expressions of schemas, read into what can be run in linear time: characters, sequences, choices, repetitions,
-// assertions. No back-references and look-around, which no such way exists for.
+// Parses a schema's regular expressions into parts that can run in linear time: characters, sequences, choices,
+// repetitions, assertions. Back-references and look-around are refused: they cannot run in linear time.
 
 /** One code point. */
 export interface CharacterTest {
   readonly kind: "character";
-  /** As it is written: `a`, `\d`, `[^x-z]`. */
+  /** As written in the pattern: `a`, `\d`, `[^x-z]`. */
   readonly source: string;
 }
 export type Syntax =
@@ -14,19 +14,19 @@ export type Syntax =
   | { readonly kind: "repeat"; readonly item: Syntax; readonly min: number; readonly max: number }
   | { readonly kind: "assertion"; readonly which: "^" | "$" | "b" | "B" };
 
-/** Its message says what is wrong with a pattern. */
+/** Thrown for a pattern that is refused; the message says why. */
 export class BadPattern extends Error {
   override readonly name = "BadPattern";
 }
 
 const maxLength = 2_000;
 
-/** @throws BadPattern for what is no regular expression, or has parts that take more than linear time */
+/** @throws BadPattern for text that is no regular expression, or has parts that need more than linear time */
 export function parsePattern(pattern: string): Syntax {
   if (pattern.length > maxLength) throw new BadPattern(`a pattern is longer than ${maxLength} characters`);
   let source: string;
   try {
-    // Well-formed from here on: the parser below need not look for what V8 refuses.
+    // V8 has checked the syntax: the parser below can rely on it.
     ({ source } = new RegExp(pattern, "u"));
   } catch {
     throw new BadPattern(`${JSON.stringify(pattern)} is no regular expression (ECMA-262, with the flag u)`);

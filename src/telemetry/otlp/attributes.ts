@@ -1,10 +1,10 @@
-// What all signals of the OpenTelemetry protocol have in common: attributes, and who sends (common.proto, resource.proto).
+// Encodes what all OTLP signals share: attributes, and the resource that sends (common.proto, resource.proto).
 import { ProtoWriter } from "./wire.ts";
 
-/** key, value, key, value … */
+/** Alternating: key, value, key, value … */
 export type Attributes = readonly (string | number | boolean)[];
 
-/** Who sends. */
+/** The sender of the data. */
 export interface OtlpResource {
   readonly attributes: Attributes;
   readonly scopeName: string;
@@ -14,7 +14,7 @@ export interface OtlpResource {
 const scope = { name: 1, version: 2 };
 const keyValue = { key: 1, value: 2 };
 const anyValue = { string: 1, bool: 2, int: 3, double: 4 };
-/** Of a request of any signal: what one resource sends, and of that what one scope does. */
+/** Field numbers that are the same for every signal: resource within the request, scope within the resource. */
 const nesting = { ofResource: 1, resource: 1, ofScope: 2, scope: 1 };
 
 export function writeAttributes(writer: ProtoWriter, field: number, attributes: Attributes): void {
@@ -33,7 +33,7 @@ export function writeAttributes(writer: ProtoWriter, field: number, attributes: 
   }
 }
 
-/** Puts what one resource sends around its items, in protobuf. */
+/** Wraps encoded items in the sender's resource and scope, in protobuf. */
 export class ProtobufEnvelope {
   readonly #resource: Buffer;
   readonly #scope: Buffer;
@@ -47,7 +47,7 @@ export class ProtobufEnvelope {
     this.#scope = writer.take();
   }
 
-  /** @param items as they stand in their scope, their tags included */
+  /** @param items encoded as fields of their scope, with tags */
   around(items: Buffer): Buffer {
     const writer = new ProtoWriter(this.#resource.length + this.#scope.length + items.length + 64);
     const outer = writer.begin(nesting.ofResource);
@@ -61,7 +61,7 @@ export class ProtobufEnvelope {
   }
 }
 
-/** Likewise in JSON. @param signal as its fields are named: `Spans`, `Metrics`, `Logs` @param items the field of them */
+/** The same in JSON. @param signal in field names: `Spans`, `Metrics`, `Logs` @param items name of the items' field */
 export class JsonEnvelope {
   readonly #head: string;
 
@@ -90,7 +90,7 @@ function jsonValue(value: Attributes[number] | undefined): Record<string, unknow
   return { stringValue: value };
 }
 
-/** Nanoseconds since the epoch as digits: a double would not hold them. */
+/** Nanoseconds since the epoch as decimal text: a double could not hold them exactly. */
 export function nanosText(epochMs: number, offsetMs: number): string {
   const offsetNs = Math.round(offsetMs * 1e6);
   const ms = epochMs + Math.floor(offsetNs / 1e6);

@@ -1,33 +1,33 @@
-// One request to a collector, and what its answer means (OpenTelemetry protocol, sections "OTLP/HTTP response" and
+// One request to a collector and the meaning of its answer (OpenTelemetry protocol, sections "OTLP/HTTP response" and
 // "OTLP/gRPC response").
 
 export interface Delivery {
   /** `retry`: the same request may succeed later. */
   readonly outcome: "taken" | "retry" | "refused";
-  /** For people: a status, or what failed; never the URL's secrets. */
+  /** For log lines: a status, or what failed. Never contains the URL, which may hold secrets. */
   readonly reason: string;
-  /** The collector asks for so long a pause. */
+  /** The pause that the collector asks for. */
   readonly retryAfterMs?: number | undefined;
-  /** Of a request that was taken: may tell of spans that were not. */
+  /** Only if the outcome is `taken`: it may say that some items were rejected. */
   readonly response?: Buffer | undefined;
 }
 
-/** Who carries requests to the collector. */
+/** Sends requests to the collector over one protocol. */
 export interface Carrier {
-  /** Ends within its time limit; never rejects. */
+  /** Settles within the time limit; never rejects. */
   send(body: Buffer): Promise<Delivery>;
   close(): void;
 }
 
 export interface CarrierOptions {
   readonly url: URL;
-  /** Over gRPC: the signal's method. */
+  /** The path of the signal's method, for gRPC. */
   readonly grpcPath: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly timeoutMs: number;
   readonly gzip: boolean;
   readonly contentType: string;
-  /** PEM. */
+  /** In PEM. */
   readonly tls: {
     readonly ca?: string | undefined;
     readonly cert?: string | undefined;
@@ -37,10 +37,10 @@ export interface CarrierOptions {
 
 /** Longest pause that a collector may ask for. */
 const maxRetryAfterMs = 60_000;
-/** Of a response; more is not read. */
+/** Longest response that is read. */
 export const maxResponseBytes = 65_536;
 
-/** @param value of `Retry-After`: seconds, or a date */
+/** @param value of `Retry-After`: seconds, or a date @returns milliseconds, at most a minute; undefined for neither */
 export function retryAfterMs(value: string | undefined, nowMs: number): number | undefined {
   if (value === undefined) return undefined;
   const ms = /^\d{1,9}$/.test(value) ? Number(value) * 1_000 : Date.parse(value) - nowMs;

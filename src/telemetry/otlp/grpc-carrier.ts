@@ -1,4 +1,4 @@
-// Requests to a collector over gRPC: one unary call each, on one HTTP/2 session that is opened again when it ends.
+// Sends requests to a collector over gRPC: one unary call each, on one HTTP/2 session that is reopened when it ends.
 import http2 from "node:http2";
 import { promisify } from "node:util";
 import { gzip } from "node:zlib";
@@ -6,7 +6,7 @@ import { type Carrier, type CarrierOptions, type Delivery, maxResponseBytes } fr
 
 const compress = promisify(gzip);
 const prefixBytes = 5;
-/** CANCELLED, DEADLINE_EXCEEDED, ABORTED, OUT_OF_RANGE, UNAVAILABLE, DATA_LOSS: the protocol asks for another try. */
+/** CANCELLED, DEADLINE_EXCEEDED, ABORTED, OUT_OF_RANGE, UNAVAILABLE, DATA_LOSS: the protocol asks for a retry. */
 const retried = new Set(["1", "4", "10", "11", "14", "15"]);
 
 export function createGrpcCarrier(options: CarrierOptions): Carrier {
@@ -14,7 +14,7 @@ export function createGrpcCarrier(options: CarrierOptions): Carrier {
   const open = (): http2.ClientHttp2Session => {
     if (session !== undefined && !session.closed && !session.destroyed) return session;
     session = http2.connect(options.url.origin, { ...options.tls, settings: { enablePush: false } });
-    // Without a listener it would end the process; the call that runs hears of it itself.
+    // Without a listener an error would end the process; the call in progress gets the error itself.
     session.on("error", () => {});
     session.unref();
     return session;
@@ -31,14 +31,14 @@ export function createGrpcCarrier(options: CarrierOptions): Carrier {
   };
 }
 
-/** A stream fails because its connection did. */
+/** A stream's error has the connection's error as its cause, which says more. */
 function reasonOf(error: unknown): string {
   const { cause = error } = Object(error) as Error;
   const { code, message } = Object(cause) as NodeJS.ErrnoException;
   return code ?? message ?? "failed";
 }
 
-/** With the prefix of gRPC: whether it is compressed, and its length. */
+/** Adds gRPC's prefix: whether the message is compressed, and its length. */
 async function framed(body: Buffer, isCompressed: boolean): Promise<Buffer> {
   const message = isCompressed ? await compress(body, { level: 1 }) : body;
   const prefix = Buffer.alloc(prefixBytes);
@@ -67,7 +67,7 @@ function call(
   let last: http2.IncomingHttpHeaders = {};
   const limit = setTimeout(() => {
     stream.close(http2.constants.NGHTTP2_CANCEL);
-    // The connection itself may be what does not answer.
+    // The connection itself may be dead, so it is closed as well.
     session.destroy();
     reject(new Error(`no answer within ${options.timeoutMs} ms`));
   }, options.timeoutMs);

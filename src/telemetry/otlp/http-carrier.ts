@@ -1,4 +1,4 @@
-// Requests to a collector over HTTP/1.1, on one connection that is kept.
+// Sends requests to a collector over HTTP/1.1, on one kept-alive connection.
 import http from "node:http";
 import https from "node:https";
 import { promisify } from "node:util";
@@ -12,7 +12,7 @@ import {
 } from "./delivery.ts";
 
 const compress = promisify(gzip);
-/** Statuses for which the protocol asks for another try. */
+/** Statuses for which the protocol asks for a retry. */
 const retried = new Set([429, 502, 503, 504]);
 
 export function createHttpCarrier(options: CarrierOptions): Carrier {

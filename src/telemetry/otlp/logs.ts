@@ -1,4 +1,4 @@
-// Lines as log records of the OpenTelemetry protocol: opentelemetry/proto/logs/v1/logs.proto. The body is the line as it is.
+// Encodes lines as OTLP log records (opentelemetry/proto/logs/v1/logs.proto). The record's body is the unchanged line.
 import {
   type Attributes,
   JsonEnvelope,
@@ -10,7 +10,7 @@ import {
 } from "./attributes.ts";
 import { ProtoWriter } from "./wire.ts";
 
-/** Over gRPC. */
+/** The method's path, for gRPC. */
 export const logsMethod = "/opentelemetry.proto.collector.logs.v1.LogsService/Export";
 
 export interface LogRecord {

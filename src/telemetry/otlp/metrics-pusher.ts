@@ -1,5 +1,5 @@
-// Metrics to a collector, once each interval. What could not be sent by the next time is not sent again: totals are told
-// anew each time, and nothing is lost but the moments between.
+// Pushes metrics to a collector at each interval. A push that fails is not repeated: the next one has new totals, so
+// only the values of that moment are lost.
 import { type Rejected, rejectedInJson, rejectedInProtobuf } from "./rejected.ts";
 import { OtlpSender, type SenderOptions } from "./sender.ts";
 import type { FamilySnapshot } from "../metric-families.ts";
@@ -10,7 +10,7 @@ const closeLimitMs = 1_000;
 export interface PusherOptions extends Pick<SenderOptions, "carrier" | "logger" | "counted" | "random"> {
   readonly encoder: MetricsEncoder;
   readonly intervalMs: number;
-  /** All that the metrics page shows. */
+  /** Reads all families of the metrics page. */
   readonly read: () => Promise<readonly FamilySnapshot[]>;
   readonly now: () => number;
 }
@@ -37,7 +37,7 @@ export class MetricsPusher {
     this.#timer = setInterval(() => void this.#push(), options.intervalMs).unref();
   }
 
-  /** Sends how it is at the end, within a second. Never rejects. */
+  /** Sends the final values, within a second. Never rejects. */
   async close(): Promise<void> {
     clearInterval(this.#timer);
     this.#sender.beginClose();
@@ -55,7 +55,7 @@ export class MetricsPusher {
     try {
       const families = await read();
       const items = seriesIn(families);
-      // One waits for the collector already: what this would tell, the next will.
+      // A push is still in progress: drop this one, since the next has newer totals.
       if (this.#sender.busy) this.#sender.drop(items);
       else
         this.#sender.send({

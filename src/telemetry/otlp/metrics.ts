@@ -1,5 +1,5 @@
-// The metrics page as a request of the OpenTelemetry protocol: opentelemetry/proto/metrics/v1/metrics.proto. Names and
-// labels are those of the page; numbers are totals since the process began (cumulative temporality).
+// Encodes the metrics page as an OTLP request (opentelemetry/proto/metrics/v1/metrics.proto). Names and labels are
+// those of the page; numbers are totals since the process began (cumulative temporality).
 import type { FamilySnapshot } from "../metric-families.ts";
 import {
   type Attributes,
@@ -12,10 +12,10 @@ import {
 } from "./attributes.ts";
 import { ProtoWriter } from "./wire.ts";
 
-/** Over gRPC. */
+/** The method's path, for gRPC. */
 export const metricsMethod = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
 
-/** When totals began, and when they were read; epoch milliseconds. */
+/** When the totals began and when they were read, epoch milliseconds. */
 export interface Times {
   readonly startMs: number;
   readonly nowMs: number;
@@ -45,10 +45,10 @@ const histogramPoint = {
 };
 const exemplar = { time: 2, double: 3, traceId: 5 };
 const kinds = { counter: metric.sum, gauge: metric.gauge, histogram: metric.histogram } as const;
-/** Of an exemplar: what a plugin said is a trace may be none. */
+/** Checks exemplars, because a plugin may pass any text as a trace id. */
 const isTraceId = /^[0-9a-f]{32}$/;
 
-/** Series of all families. */
+/** Number of series in all families. */
 export function seriesIn(families: readonly FamilySnapshot[]): number {
   return families.reduce((sum, { series }) => sum + series.length, 0);
 }
@@ -161,7 +161,7 @@ function jsonHistogram({ buckets }: FamilySnapshot, series: Series): object {
   };
 }
 
-/** ProtoJSON has words for what JSON has no numbers for. */
+/** ProtoJSON writes numbers that JSON lacks as words. */
 function jsonNumber(value: number): number | string {
   if (Number.isFinite(value)) return value;
   return Number.isNaN(value) ? "NaN" : value > 0 ? "Infinity" : "-Infinity";

@@ -1,4 +1,4 @@
-// What a collector says that did not take all of a request (`partial_success`): alike for all signals.
+// Reads from a collector's response which items of a request it did not take (`partial_success`), for every signal.
 import { ProtoReader } from "./wire.ts";
 
 export interface Rejected {
@@ -6,7 +6,7 @@ export interface Rejected {
   readonly message: string;
 }
 
-/** @returns undefined = it took all */
+/** @returns undefined when the collector took everything without a message */
 export function rejectedInProtobuf(response: Buffer): Rejected | undefined {
   const partial = new ProtoReader(response).bytes(1);
   if (partial === undefined) return undefined;

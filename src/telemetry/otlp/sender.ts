@@ -1,25 +1,25 @@
-// Requests on their way to a collector: bounded, one at a time, tried again after growing pauses. One that keeps failing
-// is asked with a single try each half minute until it takes something (the breaker). Who puts something here waits for
-// nothing: what finds no room, or is not taken, is lost and counted.
+// Sends requests to a collector from a queue: one at a time, retried with growing pauses. After a request that failed
+// to the end, the breaker is open: each request gets one try every half minute until one is taken. Callers never wait:
+// what finds no room or is not taken is dropped and counted.
 import type { Counter, Logger } from "../../plugin-api/telemetry.ts";
 import type { Carrier, Delivery } from "./delivery.ts";
 import type { Rejected } from "./rejected.ts";
 
 export interface SenderOptions {
   readonly carrier: Carrier;
-  /** What is sent, in log lines: `spans`. */
+  /** What is sent, for log lines: `spans`. */
   readonly what: string;
-  /** Names of the settings that say where to, likewise. */
+  /** Names of the settings that control where, for log lines. */
   readonly settings: string;
   readonly rejected: (response: Buffer) => Rejected | undefined;
   readonly logger: Logger;
-  /** By what became of them: `exported`, `dropped`, `rejected`. */
+  /** Counters of items by outcome: `exported`, `dropped`, `rejected`. */
   readonly counted: (result: "exported" | "dropped" | "rejected") => Counter;
-  /** Between 0 and 1. */
+  /** Gives numbers between 0 and 1; default: Math.random. */
   readonly random?: (() => number) | undefined;
 }
 
-/** One request. */
+/** The encoded body of one request. */
 export interface Batch {
   readonly body: Buffer;
   readonly items: number;
@@ -35,15 +35,15 @@ export class OtlpSender {
   readonly #dropped: Counter;
   readonly #rejected: Counter;
   #waiting: Batch[] = [];
-  /** Of what waits, and what is on its way. */
+  /** Items and bytes that wait or are being sent. */
   queuedItems = 0;
   queuedBytes = 0;
   #sending: Promise<void> | undefined;
   #pause: { readonly timer: NodeJS.Timeout; readonly end: () => void } | undefined;
   #closing = false;
-  /** A request was given up, and nothing has been taken since. */
+  /** The breaker: a request was given up, and none has been taken since. */
   #isOpen = false;
-  /** What was told last of the collector; "" = it takes what it gets. */
+  /** The problem logged last; "" = the collector takes everything. */
   #trouble = "";
 
   constructor(options: SenderOptions) {
@@ -57,7 +57,7 @@ export class OtlpSender {
     return this.#closing;
   }
 
-  /** Whether something is on its way. */
+  /** Whether a request is being sent or retried. */
   get busy(): boolean {
     return this.#sending !== undefined;
   }
@@ -66,7 +66,7 @@ export class OtlpSender {
     this.#dropped.inc(items);
   }
 
-  /** @param batch for which there is room */
+  /** @param batch the caller has checked that there is room for it */
   send(batch: Batch): void {
     this.#waiting.push(batch);
     this.queuedItems += batch.items;
@@ -74,13 +74,13 @@ export class OtlpSender {
     this.#sending ??= this.#send().finally(() => (this.#sending = undefined));
   }
 
-  /** From now on each request has one try. */
+  /** From now on each request gets one try. */
   beginClose(): void {
     this.#closing = true;
     this.#pause?.end();
   }
 
-  /** Resolves when what is there was sent, once each, or `limitMs` is over. Never rejects. */
+  /** Resolves when each queued request was tried once, or after `limitMs`. Never rejects. */
   async close(limitMs: number): Promise<void> {
     this.beginClose();
     const over = Promise.withResolvers<void>();
@@ -116,7 +116,7 @@ export class OtlpSender {
       const isLast = this.#isOpen || tries >= maxTries;
       if (isLast) {
         this.drop(items);
-        // The next one waits as long, whatever there is: it is the one that shows whether the collector is back.
+        // The longest pause, also if the queue is empty: the next request shows whether the collector is back.
         this.#isOpen = true;
         await this.#backOff(maxTries + 1, delivery.retryAfterMs);
         return;
@@ -141,7 +141,7 @@ export class OtlpSender {
     this.#trouble = trouble;
   }
 
-  /** Once for each kind of trouble. */
+  /** Logs each kind of trouble once. */
   #tell({ reason, outcome }: Delivery): void {
     if (this.#trouble === reason) return;
     this.#trouble = reason;
@@ -153,7 +153,7 @@ export class OtlpSender {
     this.#options.logger.warn({ reason }, text);
   }
 
-  /** Doubles, with full jitter; ends at once when the process does. */
+  /** Exponential backoff with jitter (half to full length). Ends at once when the process closes. */
   #backOff(tries: number, asked: number | undefined): Promise<void> {
     const { random = Math.random } = this.#options;
     const longest = Math.min(firstBackOffMs * 2 ** (tries - 1), maxBackOffMs);

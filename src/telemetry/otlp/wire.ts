@@ -1,5 +1,5 @@
-// The wire format of protobuf (protobuf.dev/programming-guides/encoding), as far as the signals need it. A nested message's
-// length is written after it, into four bytes that were left free: padded varints are legal.
+// Reads and writes the wire format of protobuf (protobuf.dev/programming-guides/encoding) as far as the signals need
+// it. A nested message's length is filled in after it, into four reserved bytes: padded varints are legal.
 
 const types = { varint: 0, fixed64: 1, bytes: 2, fixed32: 5 } as const;
 const lengthBytes = 4;
@@ -16,7 +16,7 @@ export class ProtoWriter {
     return this.#at;
   }
 
-  /** @returns a copy of what was written; the writer is empty again */
+  /** @returns a copy of what was written; the writer is then empty */
   take(): Buffer {
     const bytes = Buffer.from(this.#buffer.subarray(0, this.#at));
     this.#at = 0;
@@ -43,7 +43,7 @@ export class ProtoWriter {
     this.#varint(field * 8 + type);
   }
 
-  /** Begins a nested message. @returns what `end` takes */
+  /** Begins a nested message. @returns a position to pass to `end` */
   begin(field: number): number {
     this.#reserve(16);
     this.#tag(field, types.bytes);
@@ -59,7 +59,7 @@ export class ProtoWriter {
     }
   }
 
-  /** @param value a whole number that is not negative */
+  /** @param value a non-negative integer */
   varint(field: number, value: number): void {
     this.#reserve(16);
     this.#tag(field, types.varint);
@@ -72,14 +72,14 @@ export class ProtoWriter {
     this.#at = this.#buffer.writeUInt32LE(value, this.#at);
   }
 
-  /** A whole number, not negative, in fixed64. */
+  /** @param value a non-negative integer */
   fixed64(field: number, value: number): void {
     this.#reserve(16);
     this.#tag(field, types.fixed64);
     this.#fixed64(value);
   }
 
-  /** Several of them, packed. */
+  /** Several fixed64 values, packed. */
   fixed64s(field: number, values: Iterable<number>): void {
     const start = this.begin(field);
     for (const value of values) {
@@ -94,7 +94,7 @@ export class ProtoWriter {
     this.#at = this.#buffer.writeUInt32LE(Math.floor(value / 4_294_967_296), this.#at);
   }
 
-  /** Packed. */
+  /** Several doubles, packed. */
   doubles(field: number, values: Iterable<number>): void {
     const start = this.begin(field);
     for (const value of values) {
@@ -110,12 +110,12 @@ export class ProtoWriter {
     this.#at = this.#buffer.writeDoubleLE(value, this.#at);
   }
 
-  /** Nanoseconds since the epoch, in fixed64: in two halves, as no double holds them. */
+  /** Nanoseconds since the epoch as fixed64, computed in two halves: a double cannot hold them exactly. */
   nanos(field: number, epochMs: number, offsetMs: number): void {
     const offsetNs = Math.round(offsetMs * 1e6);
     const carriedMs = Math.floor(offsetNs / 1e6);
     const ms = epochMs + carriedMs;
-    // ms × 10^6 = (upper × 2^20 + lower) × 10^6, of which each part is exact.
+    // ms × 10^6 = (upper × 2^20 + lower) × 10^6, where each part is exact.
     const upper = Math.floor(ms / 1_048_576) * 1e6;
     const low = (upper % 4_096) * 1_048_576 + (ms % 1_048_576) * 1e6 + (offsetNs - carriedMs * 1e6);
     const high = Math.floor(upper / 4_096) + Math.floor(low / 4_294_967_296);
@@ -126,7 +126,7 @@ export class ProtoWriter {
   }
 
   string(field: number, value: string): void {
-    // At most three bytes a code unit.
+    // At most three UTF-8 bytes per UTF-16 unit.
     this.#reserve(value.length * 3 + 16);
     const start = this.begin(field);
     this.#at += this.#buffer.write(value, this.#at, "utf8");
@@ -154,7 +154,7 @@ export class ProtoWriter {
   }
 }
 
-/** Finds single fields of a message that somebody else wrote; what is malformed has none. */
+/** Finds single fields in a message from outside; a malformed message has none. */
 export class ProtoReader {
   readonly #buffer: Buffer;
 

@@ -1,11 +1,11 @@
-// What is kept of a request at its end. It is written over and over in place: a new object for each of the last thousand
-// requests would outlive every collection of the young generation, which cost more than all the rest of keeping them.
+// The data kept of a request after its end. The object is reused in place: new objects for the last thousand requests
+// would survive every young-generation collection, which cost more than everything else about keeping them.
 import type { Outcome } from "../../plugin-api/exchange.ts";
 import type { EndedExchange } from "../../runtime/live-record.ts";
 
 const maxText = 1_024;
 
-/** How it ended. */
+/** How the request ended. */
 export interface KeptOutcome {
   status: number;
   end: Outcome["end"];
@@ -31,7 +31,7 @@ export class EndedRequest {
   route = "";
   upstream = "";
   reached = 0;
-  /** Of the identity, which itself has the caller's claims; undefined = nobody known. */
+  /** Copied from the identity, which also holds the caller's claims; undefined = caller unknown. */
   userId: string | undefined = undefined;
   identifiedBy: string | undefined = undefined;
   credentialId: string | undefined = undefined;
@@ -49,12 +49,12 @@ export class EndedRequest {
     answeredBy: undefined,
     grpcStatus: undefined,
   };
-  /** Not the error itself, behind which are whole sockets. */
+  /** Not the error object, which references whole sockets. */
   error: { readonly code: string; readonly detail: string; readonly cause: string | undefined } | null = null;
 
   take(exchange: EndedExchange, outcome: Outcome): void {
     const { request, identity, route } = exchange;
-    // What came with the request is part of its head, which would be kept whole.
+    // Texts of the request are copied: as slices of its head they would keep the whole head in memory.
     this.id = ownText(exchange.id, maxText);
     this.atMs = exchange.startedAt;
     this.method = request.method;
@@ -78,7 +78,7 @@ export class EndedRequest {
     this.#takeOutcome(outcome);
   }
 
-  /** Of its texts those that are of the client's making, or tell who it was. */
+  /** Clears the texts that come from the client or identify the caller. */
   forget(): void {
     this.id = this.path = this.host = this.client = "";
     this.upgrade = undefined;
@@ -99,9 +99,9 @@ export class EndedRequest {
     kept.grpcStatus = outcome.grpcStatus;
   }
 
-  /** Of its texts, about. */
+  /** Approximate memory of the texts, in bytes. */
   get textBytes(): number {
-    // One by one: a list of them would be made for every request.
+    // Added one by one: an array would be allocated for every request.
     let length = this.path.length + this.id.length + this.host.length;
     length += (this.userId ?? "").length + (this.credentialId ?? "").length;
     length += (this.plan ?? "").length + (this.refusedBecause ?? "").length;
@@ -109,7 +109,7 @@ export class EndedRequest {
   }
 }
 
-/** The same text, or its beginning, that keeps no longer one in memory. */
+/** Copies the text, cut to `length`, so that it does not keep a longer text in memory. */
 export function ownText(text: string, length: number): string {
   return Buffer.from(text.length > length ? `${text.slice(0, length)}…` : text).toString();
 }

@@ -1,23 +1,23 @@
-// What is told of a request's course to whoever asks: plain data, as `GET /requests/<id>` and `outrigger explain --json` show it.
+// Turns a request's record into plain data, as `GET /requests/<id>` and `outrigger explain --json` show it.
 import type { Fact } from "../../runtime/live-record.ts";
 import type { EndedRequest } from "./ended-request.ts";
 import type { ChangeEntry, HookEntry, RequestRecord } from "./record.ts";
 
-/** What a hook came to. */
+/** The outcome of a hook. */
 export type Decision = "went-on" | "answered" | "refused" | "failed" | "left-out";
 
 export interface ExplainedHook {
   readonly plugin: string;
   readonly phase: string;
   readonly decision: Decision;
-  /** Why it refused, where it said so. */
+  /** Why it refused, if it gave a reason. */
   readonly because: string | null;
   readonly ms: number;
   readonly facts: Readonly<Record<string, Fact>>;
   readonly fields: ChangedFields;
 }
 
-/** Names of fields. */
+/** Names of header fields. */
 export interface ChangedFields {
   readonly set: readonly string[];
   readonly removed: readonly string[];
@@ -28,21 +28,21 @@ export interface Explanation {
   readonly at: string;
   readonly request: Readonly<Record<string, string | null>>;
   readonly policyDigest: string;
-  /** Path of the route that took it; null = none did. */
+  /** Path of the matching route; null = no route matched. */
   readonly route: string | null;
   readonly identity: Readonly<Record<string, string | null>> | null;
-  /** false = one of too many a second: facts and changed fields were not kept. */
+  /** false = past the rate at which whole records are kept: facts and changed fields were not recorded. */
   readonly whole: boolean;
   readonly hooks: readonly ExplainedHook[];
-  /** Plugins of the route whose request phase was not come to. */
+  /** Plugins of the route whose request phase was not reached. */
   readonly notAsked: readonly string[];
   /** Fields that a client may not send, or that end at the sidecar. */
   readonly droppedFields: readonly string[];
-  /** What the sidecar itself changed on the way to the service. */
+  /** Fields that the sidecar itself changed on the way to the service. */
   readonly ownFields: ChangedFields;
   readonly upstream: {
     readonly name: string;
-    /** Milliseconds from the beginning. */
+    /** When each try was sent, milliseconds from the beginning. */
     readonly askedAtMs: readonly number[];
     readonly waitedMs: number | null;
   } | null;
@@ -139,7 +139,7 @@ function hooksOf(record: RequestRecord, request: EndedRequest): ExplainedHook[] 
   });
 }
 
-/** The last hook of the plugin that answered, of those that may. */
+/** The last hook of the answering plugin in a phase that can answer. */
 function answeringHook(hooks: readonly HookEntry[], { outcome }: EndedRequest): number {
   return hooks.findLastIndex(
     ({ plugin, phase }) => plugin === outcome.answeredBy && (phase === "onRequest" || phase === "onError"),

@@ -1,34 +1,34 @@
-// The course of one request, kept for `outrigger explain`: what ran, how long, what it said, which fields it changed. Names
-// of fields and no values, no query, no body. Records are used again and again, so that keeping one makes no garbage.
+// Records the course of a request for `outrigger explain`: hooks, their times and facts, changed fields. Names of
+// fields only: no values, no query, no body. Records are reused, so keeping one makes no garbage.
 import type { HookTime, Outcome } from "../../plugin-api/exchange.ts";
 import type { FieldChange } from "../../plugin-api/fields.ts";
 import type { Phase } from "../../runtime/hook-measures.ts";
 import { EndedRequest, ownText } from "./ended-request.ts";
 import type { EndedExchange, Fact, HookEnd, LiveRecord } from "../../runtime/live-record.ts";
 
-/** Of hooks, fields, facts and tries each; more are not told of. */
+/** Bounds on hooks, fields, facts and tries of one request; more are not recorded. */
 const most = { hooks: 128, changes: 64, facts: 32, tries: 16 };
 const maxText = 256;
 const maxName = 128;
 
-/** One that ran. */
+/** One hook that ran. */
 export interface HookEntry {
   readonly plugin: string;
   readonly phase: Phase;
-  /** Tenths of a microsecond: a small whole number, which needs no memory of its own. */
+  /** In tenths of a microsecond: a small integer needs no memory of its own. */
   readonly tenths: number;
   readonly end: HookEnd;
 }
 
 /** A field that a hook changed. */
 export interface ChangeEntry {
-  /** Position of the hook; after the last one it is the sidecar itself. */
+  /** Position of the hook. A change by the sidecar itself gets a position after the hooks so far. */
   readonly hook: number;
   readonly change: FieldChange;
   readonly name: string;
 }
 
-/** What is one of few is kept as a small number, two of them in one: an object for each entry took twice the memory. */
+/** Enumerations are packed as small numbers, two in one: an object for each entry took twice the memory. */
 const phaseNumbers: Readonly<Record<Phase, number>> = {
   onRequest: 0,
   onResponse: 1,
@@ -47,34 +47,34 @@ export interface FactEntry {
   readonly facts: readonly Fact[];
 }
 
-/** Who gets a record whose request is over: to be kept if it is complete, else to be used again. */
+/** Gets every record whose request is over: keeps it if it is complete, else reuses it. */
 export type TakeRecord = (record: RequestRecord) => void;
 
-/** The bytes of a record without its texts, about. */
+/** Approximate bytes of a record without its texts. */
 const plainBytes = 1_024;
 
 export class RequestRecord implements LiveRecord {
   plugins: readonly string[] = [];
   digest = "";
-  /** Of each list of hooks the first `hookCount` count; the others are from an earlier use. */
+  /** Only the first `hookCount` entries of each list of hooks are valid; the rest is from an earlier use. */
   readonly hookPlugins: string[] = [];
-  /** Phase and end. */
+  /** Phase and end, packed. */
   readonly hookKinds: number[] = [];
   readonly hookTenths: number[] = [];
   hookCount = 0;
   readonly changedNames: string[] = [];
-  /** Position of the hook, and what it did. */
+  /** Position of the hook and kind of change, packed. */
   readonly changeKinds: number[] = [];
   changeCount = 0;
   facts: FactEntry[] | undefined = undefined;
-  /** When the service was asked, on the monotonic clock; the first `tryCount` count. */
+  /** When the service was asked, monotonic milliseconds; the first `tryCount` are valid. */
   readonly tries: number[] = [];
   tryCount = 0;
   startedMono = 0;
   isWhole = true;
-  /** Names of fields that did not come in. */
+  /** Names of request fields that the sidecar dropped. */
   dropped: readonly string[] | undefined = undefined;
-  /** Of this use once `isComplete`. */
+  /** Valid only while `isComplete`. */
   readonly request = new EndedRequest();
   isComplete = false;
   readonly #take: TakeRecord;
@@ -84,7 +84,7 @@ export class RequestRecord implements LiveRecord {
     this.#take = take;
   }
 
-  /** What it takes of memory, about. */
+  /** Approximate memory, in bytes. */
   get bytes(): number {
     return plainBytes + 32 * this.hookPlugins.length + 24 * this.changedNames.length + this.#textBytes;
   }
@@ -100,7 +100,7 @@ export class RequestRecord implements LiveRecord {
     this.#textBytes = 0;
   }
 
-  /** What came with the request is not kept until the record is used again, nor while it is. */
+  /** Clears the request's data at once, instead of when the record is next used. */
   forget(): void {
     for (let i = 0; i < this.changeCount; i += 1) this.changedNames[i] = "";
     this.changeCount = 0;
@@ -119,7 +119,7 @@ export class RequestRecord implements LiveRecord {
     this.hookTenths[index] = Math.round(ms * 10_000);
   }
 
-  /** Those that ran so far. */
+  /** The hooks that ran so far. */
   hooks(): HookEntry[] {
     return this.hookPlugins.slice(0, this.hookCount).map((plugin, index) => {
       const kind = this.hookKinds[index] as number;
@@ -170,13 +170,13 @@ export class RequestRecord implements LiveRecord {
       this.tries[this.tryCount] = nowMono;
       this.tryCount += 1;
     }
-    // A hook of nobody: the fields that the sidecar itself changed on the way out are its.
+    // An entry without a plugin: it stands for the sidecar, whose own changes on the way out belong to it.
     this.hookRan("", "onRequest", 0, "returned");
   }
 
   ended(exchange: EndedExchange, outcome: Outcome): void {
     const { request } = exchange;
-    // Whoever still holds the fields changes them for nobody.
+    // Later changes of the fields are not recorded.
     request.fields.watcher = undefined;
     if (this.isWhole || wentWrong(exchange, outcome)) {
       this.startedMono = exchange.startedMono;
@@ -190,7 +190,9 @@ export class RequestRecord implements LiveRecord {
   }
 }
 
-/** It was refused or failed, which is what somebody may ask about however many there were. */
+/**
+ * Whether the request was refused or failed. Such requests are kept at any rate, because somebody may ask about them.
+ */
 function wentWrong(
   { refusedBecause }: EndedExchange,
   { status, end, error, grpcStatus = 0 }: Outcome,

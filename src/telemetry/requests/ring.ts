@@ -1,34 +1,34 @@
-// The last requests of this process, for `outrigger explain`: so many, and so many bytes of them. What outlives a request
-// costs the collector more than all the rest of keeping it, and of ten thousand a second nobody could ask for most: of more
-// than so many a second only those are kept that went wrong, without what their hooks changed.
+// Keeps the last requests of this process for `outrigger explain`, bounded in number and bytes. Objects that outlive a
+// request are the main cost, through the garbage collector. So past a rate per second only requests that went wrong are
+// kept, without the facts and changed fields of their hooks.
 import type { ExchangeRecorder } from "../../runtime/live-record.ts";
 import { RequestRecord } from "./record.ts";
 
 export interface RingLimits {
   readonly maxRequests: number;
   readonly maxBytes: number;
-  /** Kept with all that is told of them, however they end; of a burst those of five seconds. */
+  /** Requests a second that are kept whole, however they end; a burst may use five seconds' worth. */
   readonly wholePerSecond: number;
 }
 
 const defaults: RingLimits = { maxRequests: 1_000, maxBytes: 4_194_304, wholePerSecond: 200 };
 const burstSeconds = 5;
 
-/** Records that wait to be used again; more are left to the collector. */
+/** Most records kept for reuse; more are left to the garbage collector. */
 const maxSpare = 256;
 
 export class RequestRing implements ExchangeRecorder {
   readonly #limits: RingLimits;
   readonly #spare: RequestRecord[] = [];
-  /** The oldest is at `#first`; behind the newest there is nothing. */
+  /** A circular buffer; the oldest record is at `#first`. */
   readonly #records: (RequestRecord | undefined)[];
   #first = 0;
   #count = 0;
   #bytes = 0;
-  /** Requests that may be kept whole by now. */
+  /** Token bucket: how many requests may be kept whole now. */
   #wholeLeft: number;
   #countedMono = 0;
-  /** Made once, not for each record. */
+  /** One function for all records. */
   readonly #take = (record: RequestRecord): void => this.#add(record);
 
   constructor(limits: Partial<RingLimits> = {}) {
@@ -37,7 +37,7 @@ export class RequestRing implements ExchangeRecorder {
     this.#wholeLeft = burstSeconds * this.#limits.wholePerSecond;
   }
 
-  /** Requests that are kept, and the bytes that they take, about. */
+  /** Number of requests kept, and their approximate bytes. */
   get size(): { readonly requests: number; readonly bytes: number } {
     return { requests: this.#count, bytes: this.#bytes };
   }
@@ -64,7 +64,7 @@ export class RequestRing implements ExchangeRecorder {
     return true;
   }
 
-  /** @returns the last ones with this id, newest first: clients choose ids, and some choose one twice */
+  /** @returns all records with this id, newest first: clients choose ids, and may use one twice */
   find(id: string): RequestRecord[] {
     const found: RequestRecord[] = [];
     for (let i = this.#count - 1; i >= 0; i -= 1) {

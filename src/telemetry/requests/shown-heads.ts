@@ -1,5 +1,5 @@
-// Heads of an exchange as whoever looks on may see them: what commonly carries a secret is redacted, by its name or by that
-// of a query's parameter, and what is long is cut.
+// Writes an exchange's heads for `outrigger tap`. Values that probably hold a secret are redacted, by the name of the
+// field or query parameter or by their form; long values are cut.
 import { compileQueryRedaction, redacted, secretNames } from "../../language/redaction.ts";
 import type { Exchange, Outcome } from "../../plugin-api/exchange.ts";
 import { fieldKey } from "../../language/field-name.ts";
@@ -8,24 +8,26 @@ const maxValue = 1_024;
 const maxFields = 100;
 const maxBytes = 16_384;
 
-/** Of names that nobody has told us of. */
+/** Catches secret-sounding names that neither policy nor settings list. */
 const soundsSecret =
   /auth|bearer|cookie|credential|csrf|dpop|jwt|key|otp|pass(?:wd|word)|pin$|saml|secret|session|sig$|signature|token|assertion|identity|xsrf/;
 
-/** A token among the subprotocols of a WebSocket, whose scripts can set no other field; a JWT (RFC 7519) in any. */
+/**
+ * A WebSocket's subprotocols may hold a token (scripts can set no other field); any field may hold a JWT (RFC 7519).
+ */
 const looksSecret = /eyJ[\w-]{4,1000}\.[\w-]/;
 const jwts = /eyJ[\w-]{4,1000}\.[\w.-]+/g;
 const subprotocols = "sec-websocket-protocol";
 const maxProtocolLength = 40;
 
-/** name, value */
+/** Name and value. */
 export type ShownField = readonly [string, string];
 
 export interface HeadsOfExchange {
-  /** As it came. */
+  /** As the client sent them. */
   readonly requestFields: readonly string[];
   readonly query: string;
-  /** As it went. */
+  /** As they went to the client. */
   readonly responseFields: readonly string[];
   readonly status: number;
 }
@@ -91,7 +93,7 @@ function shownFields(
   return shown;
 }
 
-/** By what it is. */
+/** Whether a value looks like a secret, whatever its name. */
 function hides(key: string, value: string): boolean {
   if (looksSecret.test(cut(value))) return true;
   if (key !== subprotocols) return false;

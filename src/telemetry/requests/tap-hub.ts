@@ -1,4 +1,4 @@
-// Who looks on in this process. While nobody does, an exchange costs one look at a boolean.
+// Passes exchanges to the taps open in this process. While there is none, an exchange costs one check of a boolean.
 import { parseStatuses } from "../../language/statuses.ts";
 import type { Exchange, Outcome } from "../../plugin-api/exchange.ts";
 import type { Fields } from "../../plugin-api/fields.ts";
@@ -7,7 +7,7 @@ import type { ExchangeTaps, TappedExchange } from "../../runtime/live-record.ts"
 import { tapEvent } from "./shown-heads.ts";
 import type { TapRequest } from "./tap-request.ts";
 
-/** @param event JSON without line ends @param dropped how many there were since the last one that went over the rate */
+/** @param event JSON without line ends @param dropped exchanges over the rate since the last event */
 export type OnTapEvent = (event: string, dropped: number) => void;
 
 const maxTaps = 16;
@@ -34,7 +34,7 @@ class Tap {
     this.#dropped = dropped;
   }
 
-  /** By what is known when it begins. */
+  /** Decides by what is known when the exchange begins. */
   wants({ route }: Exchange): boolean {
     const { route: wanted, sample } = this.#request;
     return (wanted === undefined || route.pattern === wanted) && (sample >= 1 || Math.random() < sample);
@@ -59,7 +59,7 @@ class Tap {
   }
 }
 
-/** One exchange that some want to see: its heads, kept until it is over. */
+/** One exchange that at least one tap wants: keeps its heads until it is over. */
 class Tapped implements TappedExchange {
   readonly #taps: readonly Tap[];
   readonly #requestFields: readonly string[];
@@ -96,13 +96,14 @@ export class TapHub implements ExchangeTaps {
   readonly #dropped: Counter;
   readonly #taps = new Set<Tap>();
 
-  /** @param dropped counts what went over a tap's rate */
+  /** @param dropped counts exchanges over a tap's rate */
   constructor(dropped: Counter) {
     this.#dropped = dropped;
   }
 
   /**
-   * @returns ends it; it ends by itself when its time is over
+   * Starts a tap, which ends by itself after `request.forMs`.
+   * @returns a function that ends it earlier
    * @throws TooManyTaps
    */
   start(request: TapRequest, onEvent: OnTapEvent): () => void {

@@ -1,4 +1,4 @@
-// What somebody who looks on asks for.
+// Parses the parameters of a tap: which exchanges it wants, and for how long.
 import { z } from "zod";
 import { parseDuration } from "../../language/duration.ts";
 import { parseStatuses } from "../../language/statuses.ts";
@@ -7,9 +7,9 @@ const shareText = "sample takes a share such as 10% or 0.1, of all at most";
 const rateText = "rate takes a number a second, 1 to 500";
 const timeText = "for takes a time such as 30s or 10m, 1h at most";
 
-/** As it goes from process to process. */
+/** The form in which it goes from process to process. */
 export const tapRequest = z.strictObject({
-  /** Path of a route, as the policy has it. */
+  /** Path of a route, as in the policy. */
   route: z
     .string()
     .max(8_192, "route takes the path of a route, of 8,192 characters at most")
@@ -25,9 +25,9 @@ export const tapRequest = z.strictObject({
     .exactOptional(),
   /** Share of the exchanges, 0 to 1. */
   sample: z.number(shareText).min(0, shareText).max(1, shareText),
-  /** Most exchanges a second, of each process. */
+  /** Most exchanges a second from each process. */
   perSecond: z.int(rateText).min(1, rateText).max(500, rateText),
-  /** When it ends by itself. */
+  /** After this time the tap ends by itself. */
   forMs: z.int(timeText).min(1, timeText).max(3_600_000, timeText),
 });
 

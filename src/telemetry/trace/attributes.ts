@@ -1,5 +1,5 @@
-// What spans say of an exchange, by the stable semantic conventions for HTTP of OpenTelemetry (1.23 and later). No query,
-// no header field, nobody's name: what a span says, others store.
+// Builds the attributes of spans, by OpenTelemetry's stable semantic conventions for HTTP (1.23 and later). No query,
+// no header field but User-Agent, no user's name: others store the spans.
 import type { Exchange, Outcome } from "../../plugin-api/exchange.ts";
 import { isGrpcType } from "../../plugin-api/grpc-type.ts";
 import type { Attributes } from "../otlp/attributes.ts";
@@ -44,8 +44,8 @@ export function requestAttributes(exchange: Exchange, outcome: Outcome): Attribu
 }
 
 /**
- * @param outcome absent = that try failed
- * @param protocol what the service is spoken to in: `http1`, `h2c`, `h2`, or `auto`
+ * @param outcome absent for a try that failed
+ * @param protocol spoken to the service: `http1`, `h2c`, `h2`, or `auto`
  */
 export function upstreamAttributes(
   exchange: Exchange,
@@ -66,7 +66,7 @@ export function upstreamAttributes(
   if (isCall) addRpc(list, exchange, outcome);
   if (outcome === undefined) return list;
   const { upstreamMs, error, status } = outcome;
-  // Without a response head the status is our own.
+  // Without a response head the status is the sidecar's own.
   if (upstreamMs !== undefined && error === undefined) list.push("http.response.status_code", status);
   if (upstreamMs !== undefined) list.push("outrigger.upstream_wait_ms", upstreamMs);
   const type = serviceFailure(outcome);
@@ -74,7 +74,7 @@ export function upstreamAttributes(
   return list;
 }
 
-/** To whoever asked, the service's 4xx is an error too (conventions for HTTP clients). */
+/** For the calling side, the service's 4xx is an error too (conventions for HTTP clients). */
 export function serviceFailure(outcome: Outcome): string | undefined {
   const { upstreamMs, error, status } = outcome;
   const type = errorType(outcome);
@@ -82,7 +82,9 @@ export function serviceFailure(outcome: Outcome): string | undefined {
   return upstreamMs !== undefined && error === undefined && status >= 400 ? String(status) : undefined;
 }
 
-/** @param resends how often the request had been sent before @param failure why it was sent again after that: a status, or what broke */
+/**
+ * @param resends how often the request had been sent before @param failure why this try failed: a status, or what broke
+ */
 export function resendAttributes(resends: number, failure: string | undefined): Attributes {
   return [
     ...(resends === 0 ? [] : ["http.request.resend_count", resends]),
@@ -95,7 +97,7 @@ function errorType({ error, status }: Outcome): string | undefined {
   return status >= 500 ? String(status) : undefined;
 }
 
-/** Methods that the conventions know; clients could make up others without end. */
+/** Methods that the conventions know. Others become `_OTHER`: clients could invent any number. */
 const knownMethods = new Set([
   "GET",
   "HEAD",
@@ -108,7 +110,7 @@ const knownMethods = new Set([
   "QUERY",
 ]);
 
-/** How spans are named by it. */
+/** The method's part of a span's name. */
 export function methodName(method: string): string {
   return knownMethods.has(method) ? method : "HTTP";
 }
@@ -122,7 +124,7 @@ function isGrpc({ request }: Exchange): boolean {
   return isGrpcType(request.fields.get("content-type"));
 }
 
-/** A call of gRPC, whose path is `/package.Service/Method` (conventions for gRPC). */
+/** Attributes of a gRPC call, whose path is `/package.Service/Method` (conventions for gRPC). */
 function addRpc(list: Pairs, { request }: Exchange, outcome: Outcome | undefined): void {
   list.push("rpc.system", "grpc");
   const [, service, method, ...more] = request.upstreamPath.split("/", 4);

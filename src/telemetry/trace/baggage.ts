@@ -1,11 +1,11 @@
-// Baggage on its way to the service (W3C Baggage): passed on as it came within the specification's bounds, never read.
+// Bounds the baggage on its way to the service (W3C Baggage). Within the specification's limits it is passed on unread.
 import type { Fields } from "../../plugin-api/fields.ts";
 
-/** What every party has to pass on (section 3.3.2). */
+/** The size that every party must pass on (section 3.3.2). */
 const maxBytes = 8_192;
 const maxMembers = 64;
 
-/** @returns false when it was too much, and is gone */
+/** @returns false when the baggage was over a limit and has been removed */
 export function boundBaggage(fields: Fields): boolean {
   const value = fields.get("baggage");
   if (value === undefined) return true;

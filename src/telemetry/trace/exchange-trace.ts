@@ -1,6 +1,6 @@
-// The spans of one exchange: its own, one for each time the service was asked, one for each hook that took over a
-// millisecond or waited for something, and one for each call that such a hook waited for. Until it is over only what
-// cannot be told later is kept; then it is settled whether anybody gets to see it.
+// Collects the spans of one exchange: its own, one for each try at the service, one for each hook that took over a
+// millisecond or waited, and one for each call that such a hook waited for. Until the end only data that cannot be
+// recovered later is kept. Then it is decided whether the trace is exported.
 import type { Exchange, Outcome } from "../../plugin-api/exchange.ts";
 import { errorKinds } from "../../plugin-api/errors.ts";
 import type { Fields } from "../../plugin-api/fields.ts";
@@ -16,10 +16,10 @@ import {
 } from "./attributes.ts";
 import { type Span, spanKinds } from "./span.ts";
 
-/** Of hooks, of calls and of tries of one exchange; more are not told of. */
+/** Bound on hooks, on calls and on failed tries of one exchange; more are not recorded. */
 const maxParts = 64;
 
-/** A hook that ran: everything but the ids. */
+/** A hook that ran; it gets its span id at the end. */
 interface HookPart {
   readonly name: string;
   readonly plugin: string;
@@ -29,21 +29,21 @@ interface HookPart {
   readonly failed: boolean;
 }
 
-/** The service was asked, in vain. */
+/** A try at the service that failed. */
 interface Try {
   readonly spanId: string;
   readonly fromMono: number;
   readonly toMono: number;
-  /** What became of it. */
+  /** Why it was followed by another: a status, or what broke. */
   readonly failure: string;
 }
 
-/** How a try ended. */
+/** How a try ended. `ends` is in milliseconds from the exchange's beginning. */
 interface TryEnd {
   readonly ends: number;
-  /** Of the last one. */
+  /** Only for the last try. */
   readonly outcome: Outcome | undefined;
-  /** How many there were before it. */
+  /** How many tries preceded it. */
   readonly resends: number;
   readonly error: string | undefined;
 }
@@ -55,12 +55,12 @@ interface Sink {
 export interface TraceParts {
   readonly traceId: string;
   readonly parent: RemoteParent | undefined;
-  /** What the service is told beside it; and whether the request came with any. */
+  /** `tracestate` for the service, and whether the request came with one. */
   readonly state: string | undefined;
   readonly hadState: boolean;
   readonly flags: number;
   readonly rules: TracingRules;
-  /** What the service is spoken to in: `http1`, `h2c`, `h2`, or `auto`. */
+  /** Protocol spoken to the service: `http1`, `h2c`, `h2`, or `auto`. */
   readonly protocol: string | undefined;
   /** Where spans go; undefined = nowhere. */
   readonly sink: Sink | undefined;
@@ -74,7 +74,7 @@ export class ExchangeTrace implements LiveTrace {
   #calls: TracedCall[] | undefined = undefined;
   #sentId: string | undefined = undefined;
   #sentMono = 0;
-  /** Those before the last. */
+  /** The tries before the last one. */
   #failedTries: Try[] | undefined = undefined;
   #isOver = false;
 
@@ -83,7 +83,7 @@ export class ExchangeTrace implements LiveTrace {
     this.#parts = parts;
   }
 
-  /** Made when somebody asks. */
+  /** Made at the first use. */
   get spanId(): string {
     return (this.#spanId ??= newSpanId());
   }
@@ -106,7 +106,7 @@ export class ExchangeTrace implements LiveTrace {
   }
 
   called(call: TracedCall): void {
-    // What goes on in the background of a hook that ended, a connection that it opened say, may tell of more for hours.
+    // Background work of an ended hook (a connection that it opened, for example) may report calls for hours.
     if (this.#isOver) return;
     this.#calls ??= [];
     if (this.#calls.length < maxParts) this.#calls.push(call);
@@ -192,7 +192,7 @@ export class ExchangeTrace implements LiveTrace {
     };
     sink.add(hookSpan);
     for (const { fromMono, toMono, name, attributes, error } of this.#calls ?? []) {
-      // One hook of an exchange runs at a time; what none of them waited for is not this request's time.
+      // Hooks of an exchange run one at a time. A call outside every hook did not delay this request.
       if (fromMono < hook.fromMono || toMono > hook.toMono) continue;
       sink.add({
         ...this.#child(startedAt, newSpanId()),
@@ -246,7 +246,10 @@ export class ExchangeTrace implements LiveTrace {
   }
 }
 
-/** Of a server: UNKNOWN, DEADLINE_EXCEEDED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE, DATA_LOSS (conventions for gRPC). */
+/**
+ * gRPC statuses that are server errors: UNKNOWN, DEADLINE_EXCEEDED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE, DATA_LOSS
+ * (conventions for gRPC).
+ */
 const grpcFaults = new Set([2, 4, 12, 13, 14, 15]);
 
 function errorOf({ status, error, end, grpcStatus }: Outcome): string | undefined {

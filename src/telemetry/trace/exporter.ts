@@ -1,5 +1,5 @@
-// Spans on their way to the collector: in batches, off the request's path, bounded. A collector that is slow or away costs
-// spans, which are counted, and nobody any time.
+// Exports spans to the collector: in batches, off the request's path, bounded. When the collector is slow or away,
+// spans are dropped and counted; requests never wait.
 import { OtlpSender, type SenderOptions } from "../otlp/sender.ts";
 import type { Span, SpanEncoder } from "./span.ts";
 
@@ -10,7 +10,7 @@ export interface ExporterOptions extends Pick<SenderOptions, "carrier" | "logger
   readonly delayMs: number;
 }
 
-/** Of encoded spans that wait, beside their number. */
+/** Bound on bytes of encoded spans that wait, besides the bound on their number. */
 const maxQueuedBytes = 16_777_216;
 
 export class SpanExporter {
@@ -31,7 +31,7 @@ export class SpanExporter {
     });
   }
 
-  /** Waits for nothing; a span that finds no room is dropped and counted. */
+  /** Never waits: a span without room is dropped and counted. */
   add(span: Span): void {
     const { encoder, maxQueueSpans, maxBatchSpans, delayMs } = this.#options;
     const { queuedItems, queuedBytes, closing } = this.#sender;
@@ -46,7 +46,7 @@ export class SpanExporter {
     else this.#timer ??= setTimeout(() => this.#cut(), delayMs).unref();
   }
 
-  /** Sends what is there, once each; resolves when that is done, or `limitMs` is over. Never rejects. */
+  /** Sends what is queued, one try each. Resolves when that is done or after `limitMs`; never rejects. */
   async close(limitMs: number): Promise<void> {
     this.#sender.beginClose();
     this.#cut();

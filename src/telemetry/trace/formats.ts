@@ -1,5 +1,5 @@
-// Parents in the formats that came before Trace Context, taken in where OTEL_PROPAGATORS names them; the service gets
-// `traceparent` whatever came.
+// Reads the caller's span in formats older than Trace Context, as OTEL_PROPAGATORS names them. The service always gets
+// `traceparent`.
 import type { Fields } from "../../plugin-api/fields.ts";
 import { parseTraceparent, type RemoteParent, sampledFlag } from "./context.ts";
 
@@ -8,7 +8,7 @@ export const propagators: readonly Propagator[] = ["tracecontext", "baggage", "b
 
 type Extract = (fields: Fields) => RemoteParent | undefined;
 
-/** 64 bits are the lower half of 128. */
+/** A 64-bit trace id is the lower half of a 128-bit one. */
 const parentOf = (traceId: string, spanId: string, sampled: boolean): RemoteParent | undefined =>
   parseTraceparent(
     `00-${traceId.padStart(32, "0")}-${spanId.padStart(16, "0")}-0${sampled ? sampledFlag : 0}`,
@@ -23,7 +23,7 @@ function fromB3(fields: Fields): RemoteParent | undefined {
   return parentOf(traceId, spanId, sampled !== "0");
 }
 
-/** `X-B3-TraceId` and so on. */
+/** The same in separate fields: `X-B3-TraceId` and so on. */
 function fromB3Multi(fields: Fields): RemoteParent | undefined {
   const traceId = fields.get("x-b3-traceid");
   const spanId = fields.get("x-b3-spanid");
@@ -55,7 +55,7 @@ const extractors: Readonly<Partial<Record<Propagator, Extract>>> = {
   jaeger: fromJaeger,
 };
 
-/** @returns who called, by the first of these formats that a request has one in */
+/** @returns a function that gives the caller's span from the first of these formats that a request has */
 export function extractorOf(names: readonly Propagator[]): Extract {
   const wanted = names.flatMap((name) => extractors[name] ?? []);
   const [only] = wanted;

@@ -1,4 +1,4 @@
-// Random ids of traces and spans, in hex, out of a pool: one call of the system's source makes a thousand.
+// Makes random trace and span ids in hex from a pool: one call of the system's random source serves about a thousand.
 import { randomFillSync } from "node:crypto";
 
 const pool = Buffer.alloc(16_384);
@@ -16,7 +16,7 @@ function take(bytes: number): string {
 
 const zero = /^0+$/;
 
-/** @returns 32 hex digits, not all of them zero; the last 56 bits are random (Trace Context level 2, section 3.2.2.3) */
+/** @returns 32 hex digits, not all zero; the last 56 bits are random (Trace Context level 2, section 3.2.2.3) */
 export function newTraceId(): string {
   const id = take(16);
   return zero.test(id) ? newTraceId() : id;

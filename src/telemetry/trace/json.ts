@@ -1,4 +1,4 @@
-// Spans in the JSON encoding of the OpenTelemetry protocol (ProtoJSON, with ids in hex).
+// Encodes spans in OTLP's JSON (ProtoJSON, with ids in hex).
 import { JsonEnvelope, keyValues, nanosText, type OtlpResource } from "../otlp/attributes.ts";
 import { rejectedInJson } from "../otlp/rejected.ts";
 import { flagsOf, type Span, type SpanEncoder } from "./span.ts";

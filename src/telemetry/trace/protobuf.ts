@@ -1,11 +1,11 @@
-// Spans in the protobuf encoding of the OpenTelemetry protocol: opentelemetry/proto/trace/v1/trace.proto and
-// collector/trace/v1/trace_service.proto. Numbers of fields are theirs.
+// Encodes spans in OTLP's protobuf, with the field numbers of opentelemetry/proto/trace/v1/trace.proto and
+// collector/trace/v1/trace_service.proto.
 import { type OtlpResource, ProtobufEnvelope, writeAttributes } from "../otlp/attributes.ts";
 import { rejectedInProtobuf } from "../otlp/rejected.ts";
 import { ProtoWriter } from "../otlp/wire.ts";
 import { flagsOf, type Span, type SpanEncoder } from "./span.ts";
 
-/** Over gRPC. */
+/** The method's path, for gRPC. */
 export const tracesMethod = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 
 const scopeSpans = { spans: 2 };

@@ -1,25 +1,25 @@
-// Which traces are recorded, decided when their first span here begins.
+// Decides which traces are recorded, when their first span in this sidecar begins.
 import type { TracingRules } from "../../runtime/live-trace.ts";
 import { type RemoteParent, sampledFlag } from "./context.ts";
 
-/** `OTEL_TRACES_SAMPLER` with its argument. */
+/** `OTEL_TRACES_SAMPLER` and its argument. */
 export interface SamplerSettings {
-  /** Whether a caller's decision counts. */
+  /** Whether the caller's decision is followed. */
   readonly byParent: boolean;
   readonly ratio: number;
 }
 
 const two56 = 2 ** 56;
 
-/** Whether a trace is within the share, by its last 56 bits: everybody who uses the same ratio decides alike. */
+/** Whether a trace is within the ratio, by its last 56 bits: all parties with the same ratio decide alike. */
 export function isWithinRatio(traceId: string, ratio: number): boolean {
   if (ratio >= 1) return true;
   if (ratio <= 0) return false;
-  // Compared from above, as `ot=th` does: 52 bits of the 56 are enough for a share.
+  // The highest values are sampled, as with `ot=th`; 52 of the 56 bits are precise enough.
   return Number.parseInt(traceId.slice(18, 31), 16) * 16 >= (1 - ratio) * two56;
 }
 
-/** Decides per process. */
+/** Samples traces; `maxPerSecond` is counted per process. */
 export class Sampler {
   readonly #settings: SamplerSettings;
   #second = 0;
@@ -29,7 +29,7 @@ export class Sampler {
     this.#settings = settings;
   }
 
-  /** @param nowMono milliseconds */
+  /** @param nowMono monotonic milliseconds */
   samples(
     traceId: string,
     parent: RemoteParent | undefined,

@@ -1,4 +1,4 @@
-// One span, ready to be encoded: what the OpenTelemetry protocol has, as plain data.
+// One finished span as plain data, with the fields of the OpenTelemetry protocol, and the interface of its encoders.
 import type { Attributes } from "../otlp/attributes.ts";
 import type { Rejected } from "../otlp/rejected.ts";
 
@@ -9,38 +9,38 @@ export interface Span {
   readonly traceId: string;
   readonly spanId: string;
   readonly parentId: string | undefined;
-  /** Whether the parent is another process's. */
+  /** Whether the parent span belongs to another process. */
   readonly isParentRemote: boolean;
   readonly traceState: string | undefined;
   readonly flags: number;
   readonly name: string;
   readonly kind: (typeof spanKinds)[keyof typeof spanKinds];
-  /** Epoch milliseconds, whole ones: added to a fraction as a double they would lose a tenth of a microsecond. */
+  /** Epoch milliseconds, an integer: adding the fraction to it in one double would lose a tenth of a microsecond. */
   readonly epochMs: number;
-  /** When it began and ended, in milliseconds from there. */
+  /** Begin and end, in milliseconds from `epochMs`. */
   readonly fromMs: number;
   readonly toMs: number;
   readonly attributes: Attributes;
-  /** What went wrong, in a word; undefined = nothing. */
+  /** What went wrong, as a short code; undefined = nothing. */
   readonly error: string | undefined;
 }
 
-/** Of the field `flags`: the parent is known to be remote, or not. */
+/** The field `flags`: trace flags plus whether the parent is remote. */
 export function flagsOf({ flags, isParentRemote, parentId }: Span): number {
   if (parentId === undefined) return flags;
   return flags | 0x1_00 | (isParentRemote ? 0x2_00 : 0);
 }
 
-/** Puts spans together to one request of the collector's service. */
+/** Encodes spans into one request to the collector. */
 export interface SpanEncoder {
   readonly contentType: string;
-  /** Spans since `take`. */
+  /** Spans added since the last `take`. */
   readonly count: number;
-  /** Bytes that they take, at least. */
+  /** Bytes of the spans, at least. */
   readonly bytes: number;
   add(span: Span): void;
-  /** @returns the request with all of them; they are gone from here */
+  /** @returns the request with all spans; the encoder is then empty */
   take(): Buffer;
-  /** What of a request the collector did not take, by its response. */
+  /** The items that the collector did not take, from its response; undefined = none. */
   rejected(response: Buffer): Rejected | undefined;
 }

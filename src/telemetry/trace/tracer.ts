@@ -1,4 +1,4 @@
-// Begins the trace of each exchange, or goes on with the caller's.
+// Begins the trace of each exchange, or continues the caller's.
 import type { Exchange } from "../../plugin-api/exchange.ts";
 import type { Counter } from "../../plugin-api/telemetry.ts";
 import type { ExchangeTracer, LiveTrace, TracingRules } from "../../runtime/live-trace.ts";
@@ -15,7 +15,7 @@ export interface TracerOptions {
   readonly sampler: SamplerSettings;
   /** undefined = spans go nowhere, and none is made. */
   readonly sink: { add(span: Span): void } | undefined;
-  /** Baggage that was too much. */
+  /** Counts baggage dropped for its size. */
   readonly droppedBaggage: Counter;
 }
 
@@ -36,7 +36,7 @@ export class Tracer implements ExchangeTracer {
     const { fields } = request;
     const parent = this.#extract(fields);
     const traceId = parent?.traceId ?? newTraceId();
-    // A list without its parent says nothing of this trace (section 3.3 of Trace Context).
+    // Without a valid parent, `tracestate` does not belong to this trace (section 3.3 of Trace Context).
     const given = fields.get("tracestate");
     const isSampled = this.#sampler.samples(traceId, parent, rules, startedMono);
     const randomness = parent === undefined ? randomFlag : parent.flags & randomFlag;
