@@ -70,10 +70,7 @@ export interface HeartbeatOptions {
   readonly onSize?: (size: number) => void;
   readonly everyMs?: number;
   readonly expiryMs?: number;
-  /**
-   * Up to this number of sidecars of all services, each writes at the full rate; above it each writes more rarely, in
-   * proportion.
-   */
+  /** Up to this number of sidecars of all services, each writes at the full rate; above it, more rarely. */
   readonly fullRateUpTo?: number;
 }
 
@@ -98,10 +95,7 @@ export const heartbeatExpiryMs = 15_000;
 const smallFleet = 500;
 /** Most times more rarely than in a small fleet. */
 const maxStretch = 12;
-/**
- * Intervals of enrolment. A service stays listed for two hours after its last one; a sidecar counts for as long as four
- * may take.
- */
+/** Enrolments: a service stays listed for two hours after its last, a sidecar counts for as long as four may take. */
 const enrollMs = { small: 20_000, most: 60_000 };
 const enrolledMs = 240_000;
 /** How long a silent sidecar stays listed. */
@@ -159,8 +153,7 @@ export function startHeartbeat(options: HeartbeatOptions): HeartbeatSender {
     // Redis is unreachable: the store counts and logs that, and the next heartbeat tries again.
     if (!told) return false;
     fleet = enrolled ?? fleet;
-    // This sidecar is missing in a Redis that had its heartbeats. So Redis has lost its data, indexes included: enrol
-    // again soon.
+    // This sidecar is missing in a Redis that had its heartbeats: the data is lost, indexes included. Enrol again soon.
     if (enrolls || isNew) enrolledMono = enrolls ? performance.now() : -Infinity;
     // The fleet is larger than assumed: this key might expire before the next heartbeat, and siblings would count as
     // silent too soon.
@@ -196,10 +189,7 @@ interface Sent {
   /** Number of live sidecars of the service. */
   readonly live: number;
   readonly isNew: boolean;
-  /**
-   * Number of sidecars of all services; undefined = not asked, or Redis rights of an older version do not allow the
-   * count.
-   */
+  /** Number of sidecars of all services; undefined = not asked, or older Redis rights do not allow the count. */
   readonly enrolled: number | undefined;
 }
 

@@ -75,10 +75,7 @@ redis.call('HSET', KEYS[2], 'state', 'withdrawn', 'why', 'no figures came from a
 redis.call('PUBLISH', KEYS[1], id)
 return 1`,
 };
-/**
- * Deletes a settled order. KEYS: order, state. Sidecars that still read a promoted candidate then take the changed
- * policy, too.
- */
+/** Deletes a settled order. KEYS: order, state. Sidecars on a promoted candidate then take the changed policy. */
 const forget: Script = {
   name: "canary-forget",
   lua: `
@@ -270,10 +267,7 @@ export class Canaries {
       .filter((each) => each.service === (service ?? null));
   }
 
-  /**
-   * @returns the revision; undefined = the document is neither the candidate nor the one that the canary was compared
-   * with
-   */
+  /** @returns the revision; undefined = the document is neither the candidate nor the one compared with it */
   async #promote(order: CanaryOrder): Promise<number | undefined> {
     const service = order.service ?? undefined;
     const current = await this.#history.current(service, order.author);

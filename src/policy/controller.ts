@@ -45,10 +45,7 @@ export interface PolicyControllerOptions<Snapshot> extends FallBacks {
 }
 
 export interface PolicyController {
-  /**
-   * Loads the policy that was kept before the last restart, and learns from it who may sign. `start` calls this if
-   * nobody has.
-   */
+  /** Loads the policy kept before the last restart, and learns from it who may sign. `start` does so if nobody has. */
   recall(): Promise<void>;
   /** Resolves after the first attempt, with a policy in force or without; never rejects. */
   start(): Promise<void>;
@@ -159,9 +156,7 @@ class Controller<Snapshot> implements PolicyController {
     return { policy: await read(raw), raw };
   }
 
-  /**
-   * Learns who may sign as soon as the source is read: neither a set-up still at work nor a refused policy delays that.
-   */
+  /** Learns who may sign as soon as the source is read; no set-up at work and no refused policy delays that. */
   async #learn(reading: SourceReading): Promise<readonly Problem[]> {
     const { keySets } = reading.state === "read" ? reading.raw : reading;
     const { notices, changed } = await this.#freshness.learn(keySets);
@@ -209,10 +204,7 @@ class Controller<Snapshot> implements PolicyController {
     this.#revision = numbers.revision;
   }
 
-  /**
-   * @returns the digests and the revision of a policy that is to be in force. @param stays whether the one in force has
-   * the same effect
-   */
+  /** @returns digests and revision of a policy that comes into force. @param stays whether the old one acts the same */
   #named(raw: RawPolicy, source: PolicyOrigin, stays: boolean): Pick<InForce, "documents" | "numbers"> {
     const documents = digestsOf(raw);
     const heads = source === this.#options.source?.kind ? this.#heads : undefined;

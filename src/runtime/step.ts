@@ -247,10 +247,7 @@ export class Step {
     }
   }
 
-  /**
-   * The hook returned a value; a value that is not a verdict is the plugin's fault.
-   * @param plainly it returned no promise
-   */
+  /** Takes the hook's value; one that is no verdict is the plugin's fault. @param plainly it returned no promise */
   #settled<T>(
     phase: Exclude<Phase, "onComplete">,
     exchange: LiveExchange,

@@ -238,10 +238,7 @@ export class Login {
     }
   }
 
-  /**
-   * Another tab has taken the place of this login. If that tab has logged in, its session serves. While it still logs
-   * in, this tab waits and then begins once more.
-   */
+  // Another tab has replaced this login. Its session serves; while it still logs in, this tab waits, then begins anew.
   async #lost(exchange: Exchange, state: string): Promise<Verdict> {
     const lost = await this.#pendingLogins.lost(state);
     const session = await this.session(exchange);
@@ -253,10 +250,7 @@ export class Login {
     return waitingPage(`${loginPath}?again=1&return_to=${encodeURIComponent(lost.returnTo)}`);
   }
 
-  /**
-   * @returns a redirect to the page that was asked for, with a session. Rejects with `GrantRefused`, `ProviderDown` or
-   * `SessionTooLarge`, or as Redis does.
-   */
+  /** @returns a redirect to the page that was asked for. Rejects with GrantRefused, ProviderDown or SessionTooLarge */
   async #end(query: URLSearchParams, pending: PendingLogin, address: string): Promise<Verdict> {
     await this.#provider.checkIssuer(single(query, "iss"));
     const code = single(query, "code");
@@ -295,9 +289,7 @@ function causeOf(error: unknown): string {
   return error instanceof StoreUnavailable ? "redis is out of reach" : "it failed";
 }
 
-/**
- * @throws GrantRefused for a parameter that is there twice (RFC 6749 section 3.1): two readers could differ about it
- */
+/** @throws GrantRefused for a repeated parameter (RFC 6749 section 3.1): two readers could differ about it */
 function single(query: URLSearchParams, name: string): string | undefined {
   const values = query.getAll(name);
   if (values.length > 1) throw new GrantRefused(`${name} is there twice`);

@@ -1,5 +1,4 @@
-// Relays policy documents and key documents from one region's Redis to another's. Each is checked, judged and written
-// in one step.
+// Relays policy and key documents from one region's Redis to another's. Each is checked, judged, written in one step.
 import { randomUUID } from "node:crypto";
 import { z } from "zod";
 import { parseJson } from "../../language/json.ts";
@@ -30,10 +29,7 @@ const maxAhead = 10_000_000;
 /** Number of recent changes that are searched for a change that comes back. */
 const looksBack = 50;
 
-/**
- * Replaces a value. KEYS: a key. ARGV: expected value ("" = no key), new value. @returns 1 = replaced, 0 = another
- * value was there
- */
+/** Replaces a value. KEYS: a key. ARGV: expected value ("" = no key), new value. @returns 1 = replaced, 0 = not */
 export const replaceKey: Script = {
   name: "relay-replace",
   lua: `
@@ -145,10 +141,7 @@ async function relayOne(ends: Ends, task: DocumentTask): Promise<Outcome> {
   return await carryOut(ends, task, { keys, source, target, kept }, sides, opened);
 }
 
-/**
- * Whether a revision is too far ahead to be believed. It would enter this region's history, and the next one has to fit
- * there, too.
- */
+/** Whether a revision is too far ahead: it would enter this region's history, and the next one has to fit there. */
 const isFar = (revision: number, known: number): boolean =>
   !Number.isSafeInteger(revision) || revision < 0 || revision > known + maxAhead;
 
@@ -186,10 +179,7 @@ async function carryOut(
 const comesBack =
   "the source's came from this region, which has another one by now: both follow each other, and both were changed at once; apply what is to count in one of them";
 
-/**
- * Whether the source's change was made in this region. Without this check, two regions that follow each other would
- * exchange concurrent changes without end.
- */
+/** Whether the change was made here. Else two regions that follow each other would exchange changes without end. */
 async function cameFromHere({ target }: Ends, { keys, source }: Pair): Promise<boolean> {
   const { head } = source;
   if (!source.recorded || head === undefined || head.id === "") return false;
@@ -200,9 +190,7 @@ async function cameFromHere({ target }: Ends, { keys, source }: Pair): Promise<b
   );
 }
 
-/**
- * Removes a layer that is gone at the source. The shared policy is never removed, nor a document that had to be signed.
- */
+/** Removes a layer that is gone at the source. Never the shared policy, nor a document that had to be signed. */
 async function relayRemoval(ends: Ends, task: DocumentTask, pair: Pair): Promise<Outcome> {
   const { target, kept, source } = pair;
   const wasRelayed = kept.marker !== undefined && kept.marker.mark !== "";
