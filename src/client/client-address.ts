@@ -1,5 +1,6 @@
-// Who the client is, and what the service is told about it: the trusted-proxy rule. Nobody but a listed peer is
-// believed about addresses, and that in one field only: what a proxy does not write itself, it passes on from anybody.
+// Determines the client's address, and what the service is told about it, by the trusted-proxy rule. Only listed peers
+// are believed about addresses, and only in one field: a proxy passes on fields of others that it does not write
+// itself.
 import ipaddr from "ipaddr.js";
 import { BlockList, isIP } from "node:net";
 import { type ForwardedField, toldOriginFields } from "../language/field-sets.ts";
@@ -12,13 +13,13 @@ export interface ClientAddress {
   readonly address: string;
   readonly peer: string;
   readonly viaTrustedProxy: boolean;
-  /** What the believed `Forwarded` says of the scheme. */
+  /** The scheme in the believed `Forwarded` field. */
   readonly toldScheme?: "http" | "https" | undefined;
   /** X-Forwarded-For and Forwarded name different clients. */
   readonly disagrees?: boolean;
 }
 
-/** Whose word on addresses is believed; `unix` = whoever can open a unix socket of ours. */
+/** Peers that are believed about addresses; `unix` = every process that can open a unix socket of this sidecar. */
 export type TrustedPeers = Network | "unix";
 
 interface Hop {
@@ -32,15 +33,15 @@ export class TrustedProxies {
   readonly #list = new BlockList();
   readonly #empty: boolean;
   #trustsUnix = false;
-  // Peers repeat; a look-up in the list costs 0.3 µs and up.
+  // Peers repeat; a look-up in the list costs 0.3 µs and more.
   readonly #memo = new Map<string, boolean>();
 
   readonly #field: ForwardedField;
   readonly #hops: number;
 
   /**
-   * @param field the one that is believed
-   * @param hops how many proxies stand in front, whatever their addresses; 0 = as many as the networks take
+   * @param field the only field that is believed
+   * @param hops how many proxies stand in front, whatever their addresses; 0 = the networks decide
    */
   constructor(networks: readonly TrustedPeers[], field: ForwardedField = "x-forwarded-for", hops = 0) {
     this.#field = field;
@@ -67,16 +68,16 @@ export class TrustedProxies {
   }
 
   /**
-   * The client's address: the peer, or behind trusted proxies the last address they did not add themselves, read from
-   * the right. Takes what contradicts it out of the fields.
-   * @throws GatewayError `malformed_request` when the believed field cannot be read
+   * Finds the client's address: the peer, or behind trusted proxies the last address that is not one of theirs, read
+   * from the right. Removes contradicting fields.
+   * @throws GatewayError `malformed_request` if the believed field cannot be parsed
    */
   resolve(peerRaw: string, fields: Fields): ClientAddress {
     const peer = plainAddress(peerRaw);
     if (!this.trusts(peer)) return { address: peer, peer, viaTrustedProxy: false };
     const hops = hopsBackwards(fields, this.#field);
     if (hops === undefined) {
-      // Where the proxy's own part begins cannot be told.
+      // It is unknown where the proxy's own part begins.
       throw new GatewayError("malformed_request", "The Forwarded field is malformed.");
     }
     const { address, proto } = this.#client(peer, hops);
@@ -89,7 +90,7 @@ export class TrustedProxies {
   #client(peer: string, hops: readonly Hop[]): Hop {
     let client: Hop = { address: peer };
     for (const [index, hop] of hops.entries()) {
-      // A hop that is no address ends what can be believed.
+      // Nothing to the left of a hop that is no address can be believed.
       if (isIP(hop.address) === 0) break;
       client = hop;
       if (this.#hops === 0 ? !this.trusts(hop.address) : index + 1 === this.#hops) break;
@@ -97,7 +98,10 @@ export class TrustedProxies {
     return client;
   }
 
-  /** The service must not believe what is not believed here. @returns whether the fields name different clients */
+  /**
+   * Removes the field that is not believed if it contradicts the result. @returns whether the fields name different
+   * clients
+   */
   #settle(fields: Fields, peer: string, address: string): boolean {
     const field = this.#field;
     if (field !== "x-forwarded-for" && field !== "forwarded") return false;
@@ -107,7 +111,7 @@ export class TrustedProxies {
     const agrees = hops !== undefined && this.#client(peer, hops).address === address;
     if (told && !agrees) fields.delete(other);
     if (field === "forwarded") {
-      // Whoever writes Forwarded need not write these; this hop makes them anew.
+      // A proxy that writes Forwarded need not write these fields; this hop sets them again.
       fields.deleteWhere((name) => toldOriginFields.includes(name));
       if (!agrees && address !== peer) fields.set("X-Forwarded-For", address);
     }
@@ -116,34 +120,34 @@ export class TrustedProxies {
 }
 
 /**
- * The form in which every rule meets an address, made here once: IPv4 mapped into IPv6 (`::ffff:10.0.0.1`) is IPv4, and
- * a zone (`fe80::1%eth0`, RFC 4007 section 11) is cut, for it is about the link and no list of ranges takes it.
- * A unix peer has no address: "unix". What is no address stays as it is.
+ * The one form in which all rules see an address. IPv4 mapped into IPv6 (`::ffff:10.0.0.1`) becomes IPv4. A zone
+ * (`fe80::1%eth0`, RFC 4007 section 11) is removed, since it concerns the link and no list of ranges accepts it. A unix
+ * peer has no address and becomes "unix". Other text stays as it is.
  */
 export function plainAddress(address: string): string {
   if (address === "") return "unix";
   if (!address.includes(":") || isIP(address) !== 6) return address;
   const bare = address.includes("%") ? address.slice(0, address.indexOf("%")) : address;
-  // Only a mapped address has five words of zeros before ffff, however it is written.
+  // In any spelling, only a mapped address has five words of zeros before ffff.
   if (!/^[0:]*:ffff:/i.test(bare) || !ipaddr.IPv6.isValid(bare)) return bare;
   return ipaddr.process(bare).toString();
 }
 
-/** The same for an address that somebody has written: others may write it in other ways than the system does. */
+/** The same for an address from text: others may spell it in other ways than the system does. */
 export function readAddress(text: string): string {
   const plain = plainAddress(text);
   return isIP(plain) === 6 ? ipaddr.parse(plain).toString() : plain;
 }
 
-/** Whose share of what there is an address takes: an IPv6 client commonly has a whole /64 (RFC 6177). */
+/** The key under which an address is counted: an IPv6 client commonly has a whole /64 (RFC 6177). */
 export const shareKey = networkReader(64);
 
-/** @returns undefined = nobody's: many clients have no address in common, or one that is not known */
+/** @returns undefined = no client's share: many clients have no address in common, or an unknown one */
 export function shareOwner(address: string): string | undefined {
   return address === "unix" || address === "unknown" ? undefined : shareKey(address);
 }
 
-/** @returns from the right; undefined = malformed */
+/** @returns the hops from the right; undefined = malformed */
 function hopsBackwards(fields: Fields, field: ForwardedField): Hop[] | undefined {
   const value = fields.get(field);
   if (value === undefined) return [];
@@ -157,7 +161,7 @@ function hopsBackwards(fields: Fields, field: ForwardedField): Hop[] | undefined
     .toReversed();
 }
 
-/** An address as hops write it: with a port, brackets, or IPv4-mapped. */
+/** Parses an address as hops write it: with a port, in brackets, or IPv4-mapped. */
 function hopAddress(text: string): string {
   const hop = text.trim();
   const bracketed = /^\[([^\]]*)\](?::\d+)?$/.exec(hop);
@@ -166,7 +170,7 @@ function hopAddress(text: string): string {
   return hop === "" ? "" : readAddress(withPort === null ? hop : (withPort[1] as string));
 }
 
-/** Adds this hop: X-Forwarded-For, -Proto, -Host, Forwarded where a trusted proxy began one, and Via. */
+/** Adds this hop to X-Forwarded-For, -Proto, -Host, to Forwarded if a trusted proxy began one, and to Via. */
 export function addHop(
   fields: Fields,
   client: Pick<ClientAddress, "peer">,
@@ -178,14 +182,14 @@ export function addHop(
   if (!fields.has("x-forwarded-host") && request.host !== "") fields.append("X-Forwarded-Host", request.host);
   const forwarded = fields.get("forwarded");
   if (forwarded !== undefined) fields.set("Forwarded", `${forwarded}, for=${quotedNode(client.peer)}`);
-  // RFC 9110 section 7.6.3: an intermediary must, towards the origin.
+  // RFC 9110 section 7.6.3: an intermediary must do so towards the origin.
   fields.append("Via", `${request.httpVersion} outrigger`);
 }
 
-// A request that has passed this many sidecars is going round: nobody stacks so many.
+// A request that has passed this many sidecars is in a loop: no real setup has so many.
 const maxSidecars = 16;
 
-/** Whether an upstream leads back to where the request has been, by what Via says (RFC 9110 section 7.6.3). */
+/** Whether the request is in a loop of upstreams, according to Via (RFC 9110 section 7.6.3). */
 export function isLooping(fields: Fields): boolean {
   const via = fields.get("via");
   return via !== undefined && via.split(" outrigger").length > maxSidecars;

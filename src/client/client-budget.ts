@@ -1,14 +1,14 @@
-// What there is only so much of for all clients together, reserved before it is used and no single client's alone: the
-// memory that bodies may wait in for slow ones, requests that wait for their turn, requests over HTTP/2.
+// A budget that all clients share, of which each may have only a part. It is reserved before use: for example the
+// memory in which bodies wait for slow clients, pipelined requests, HTTP/2 requests.
 
 export class ClientBudget {
   readonly #most: number;
   readonly #maxOfOne: number;
-  // Those that have something reserved now: bounded by the budget itself.
+  // The clients that have something reserved now: the budget itself bounds their number.
   readonly #byClient = new Map<string, number>();
   #taken = 0;
 
-  /** @param share most of it that one client may have, 0 to 1 */
+  /** @param share the part of it that one client may have, 0 to 1 */
   constructor(most: number, share: number) {
     this.#most = most;
     this.#maxOfOne = most * share;
@@ -19,8 +19,8 @@ export class ClientBudget {
   }
 
   /**
-   * @param client undefined = whose share nobody counts
-   * @returns false = not now; else `give` what was taken back, once
+   * @param client undefined = counts against no client's share
+   * @returns false = nothing was taken; otherwise call `give` once
    */
   take(client: string | undefined, amount: number): boolean {
     if (this.#taken + amount > this.#most) return false;

@@ -1,4 +1,4 @@
-// What clients may cost, one by one and together: made once, shared by every exchange.
+// The limits on what clients may cost, each and together. Made once, and shared by every exchange.
 import { ClientBudget } from "./client-budget.ts";
 import { Lingering } from "./lingering.ts";
 import { Pace } from "./pace.ts";
@@ -7,21 +7,21 @@ import { TakingPace } from "./taking-pace.ts";
 export interface ClientLimitOptions {
   /** 0 = unlimited. */
   readonly maxBodyBytes: number;
-  /** How long a client may neither send an awaited body nor, at least, take anything of a waiting answer. */
+  /** How long a client may send nothing of an awaited body. For taking nothing of an answer, it is the minimum. */
   readonly clientStallMs: number;
   /** 0 = any rate. */
   readonly minBytesPerSecond: number;
   readonly bufferBytes: number;
-  /** Percent of what there is that one client address may have. */
+  /** Percent of each budget that one client address may have. */
   readonly clientShare: number;
 }
 
 export class ClientLimits {
   readonly maxBodyBytes: number;
   readonly stallMs: number;
-  /** Of bodies that clients send. */
+  /** The least rate of bodies from clients. */
   readonly pace: Pace;
-  /** Of answers that they take. */
+  /** The least rate at which clients take answers. */
   readonly taking: TakingPace;
   readonly buffers: ClientBudget;
   readonly lingering = new Lingering();

@@ -1,4 +1,4 @@
-// How many connections one client address may have: the rest stays for others.
+// Limits how many connections one client address may have, so that others get theirs.
 import type { Socket } from "node:net";
 import { releaseMemory } from "../v8/release-memory.ts";
 import { shareOwner, type TrustedProxies } from "./client-address.ts";
@@ -8,29 +8,29 @@ import { peerOf } from "./peer.ts";
 export class ConnectionShare {
   readonly #maxOfOne: number;
   readonly #proxies: TrustedProxies;
-  // Of those that are open: as bounded as the connections are.
+  // Open connections by client: bounded by the number of connections.
   readonly #byClient = new Map<string, number>();
   #open = 0;
   readonly #memory = new CrowdMemory(releaseMemory);
 
-  /** @param proxies bring the connections of many clients, and have no share */
+  /** @param proxies their connections carry many clients and have no share */
   constructor(limits: { maxConnections: number; clientShare: number }, proxies: TrustedProxies) {
     this.#maxOfOne = Math.ceil((limits.maxConnections * limits.clientShare) / 100);
     this.#proxies = proxies;
   }
 
-  /** Connections of all clients that are open. */
+  /** The open connections of all clients. */
   get open(): number {
     return this.#open;
   }
 
-  /** @returns whose share it is; undefined = nobody's: many clients come by it */
+  /** @returns the client whose share it counts against; undefined = none: many clients come by that address */
   shareOf(socket: Socket): string | undefined {
     const address = peerOf(socket);
     return this.#proxies.trusts(address) ? undefined : shareOwner(address);
   }
 
-  /** @returns false = one too many; it is the caller's to close */
+  /** @returns false = it is one too many, and the caller has to close it */
   admit(socket: Socket): boolean {
     const key = this.shareOf(socket);
     if (key !== undefined) {

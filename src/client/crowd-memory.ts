@@ -1,15 +1,15 @@
-// Memory that a crowd of connections took goes back to the system when the crowd has gone: V8 keeps it for the next one,
-// 60 MiB for 4,000 connections, and collects nothing while nothing happens.
+// Returns the memory of a crowd of connections to the system once the crowd has gone. V8 would keep it for the next
+// crowd, 60 MiB for 4,000 connections, and runs no garbage collection while the process is idle.
 
-/** With fewer there is not enough to give back for a pause. */
+/** With fewer connections, there is too little memory to be worth a pause. */
 const minConnections = 1_000;
-/** Of those there were: as long as more are left, the memory is wanted. */
+/** While more than this part of the crowd is left, its memory is still needed. */
 const leftPart = 0.25;
-/** For those who come again at once. */
+/** Time for clients that reconnect at once. */
 const waitMs = 5_000;
-/** A pause is as long as what stays is large: whoever comes and goes over and over is not to have one after the other. */
+/** The pause grows with the live heap: crowds that come and go must not cause one pause after the other. */
 const minRestMs = 60_000;
-/** Of the time, at most, that pauses take. */
+/** The largest part of the time that pauses may take. */
 const pausePart = 0.001;
 
 export class CrowdMemory {
@@ -17,17 +17,17 @@ export class CrowdMemory {
   readonly #mono: () => number;
   #restsUntilMono = -Infinity;
   #open = 0;
-  /** Since memory was last given back. */
+  /** The highest count since memory was last returned. */
   #most = 0;
   #timer: NodeJS.Timeout | undefined = undefined;
 
-  /** @param release gives memory back, at the price of a pause */
+  /** @param release returns memory to the system, at the cost of a pause */
   constructor(release: () => void, mono: () => number = () => performance.now()) {
     this.#release = release;
     this.#mono = mono;
   }
 
-  /** @param open connections there are now */
+  /** @param open the number of connections now */
   count(open: number): void {
     this.#open = open;
     if (open > this.#most) this.#most = open;

@@ -1,5 +1,5 @@
-// X-Forwarded-For and Forwarded of a trusted proxy name different clients: one of them is somebody else's word, and the
-// settings say which is believed. Counted, and told once a minute.
+// Reports trusted proxies whose X-Forwarded-For and Forwarded fields name different clients: a third party wrote one of
+// them, and the settings say which is believed. They are counted, and logged once a minute.
 import type { Clock, Counter, Logger, Metrics } from "../plugin-api/contract.ts";
 import type { ForwardedField } from "../language/field-sets.ts";
 import type { ClientAddress } from "./client-address.ts";

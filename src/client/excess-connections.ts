@@ -1,4 +1,4 @@
-// Connections that were closed unanswered because there are too many: counted, and told once a minute.
+// Reports connections that were closed unanswered because there are too many: counted, and logged once a minute.
 import type { Clock, Counter, Logger, Metrics } from "../plugin-api/contract.ts";
 
 const tellEveryMs = 60_000;
@@ -19,7 +19,7 @@ export class ExcessConnections {
     )();
   }
 
-  /** @param most the bound that was reached */
+  /** @param most the limit that was reached */
   closed(most: number): void {
     this.#counter.inc();
     this.#untold += 1;

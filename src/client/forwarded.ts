@@ -1,5 +1,5 @@
-// The Forwarded field (RFC 7239 section 4), read strictly: a quoted comma or semicolon is text. What is to the left in it
-// is the client's, so that a lenient reader could be brought to miss where the proxy's own element begins.
+// Parses the Forwarded field (RFC 7239 section 4) strictly: a quoted comma or semicolon is text. The client controls
+// the left part of the value, and could make a lenient parser miss where the proxy's own element begins.
 import { tokenCharacter } from "../language/field-name.ts";
 
 export interface ForwardedElement {
@@ -8,7 +8,7 @@ export interface ForwardedElement {
 }
 
 const blank = /[ \t]*/y;
-// Unquoted values with `:`, `[` and `]` are no tokens, but commonly written, and can be read in one way only.
+// Unquoted values with `:`, `[` and `]` are no tokens, but they are common and unambiguous.
 const pair = new RegExp(
   String.raw`(${tokenCharacter}+)=(?:((?:${tokenCharacter}|[:[\]])+)|"((?:[^"\\]|\\.)*)")`,
   "y",
@@ -23,7 +23,7 @@ export function parseForwarded(value: string): ForwardedElement[] | undefined {
     parameters = new Map();
   };
   let at = 0;
-  // Whether a pair may begin here: not right behind another.
+  // Whether a pair may begin here: not directly after another pair.
   let open = true;
   while ((at = skipped(blank, value, at)) < value.length) {
     const character = value[at];

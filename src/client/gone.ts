@@ -1,11 +1,11 @@
-// Who has left before anybody looked.
+// Detects clients that have left before their connection is used.
 import type { Socket } from "node:net";
 
 /**
- * Whether a connection over TCP has been reset. It has no address then, as callers of a unix socket have none, and what was
- * sent can be read all the same: that is nobody's, and not theirs.
+ * Whether a TCP connection has been reset. It then has no remote address, just like a unix socket, but its bytes can
+ * still be read: it must not be taken for a unix peer.
  */
 export function isGone({ remoteAddress, localAddress }: Socket): boolean {
-  // Our own address stays, and a unix socket has none.
+  // After a reset, the local address stays; a unix socket has none.
   return remoteAddress === undefined && localAddress !== undefined;
 }

@@ -1,16 +1,17 @@
-// Connections whose answer is written while the client still sends: what comes is read and dropped for a while, since a
-// close on unread bytes would reset the connection before the client has read the answer (RFC 9112 section 9.6).
+// Keeps connections whose answer is written while the client still sends. Their bytes are read and dropped for a while,
+// since closing on unread bytes would reset the connection before the client has read the answer (RFC 9112 section
+// 9.6).
 import { IntrusiveSet, type IntrusiveItem } from "../v8/intrusive-set.ts";
 
-// As nginx has it (`lingering_time`, `lingering_timeout`): by time, so that an upload of any size can end.
+// As in nginx (`lingering_time`, `lingering_timeout`): the limit is a time, so that an upload of any size can end.
 const maxMs = 30_000;
 const quietMs = 5_000;
-/** In a crowd, or when the process is to end. */
+/** Used when many connections linger, or when the process is about to end. */
 const hurriedMs = 1_000;
 const crowd = 1_024;
 const tickMs = 250;
 
-/** Where it shows whether the client still sends. */
+/** Its byte count shows whether the client still sends. */
 interface Sender {
   readonly bytesRead: number;
 }
@@ -33,9 +34,9 @@ export class Lingering {
   }
 
   /**
-   * The caller has written its answer and lets what comes be read.
+   * Call it after the answer is written, and let the client's bytes be read.
    * @param close called once, when the time is over or the client silent
-   * @returns to be called when the client has sent everything, or left: calls `close` if that has not happened
+   * @returns call it when the client has sent everything, or left: it calls `close` if that has not happened
    */
   add(sender: Sender, close: () => void): () => void {
     const now = performance.now();
@@ -47,7 +48,7 @@ export class Lingering {
     return () => this.#end(lingerer);
   }
 
-  /** Nobody gets long any more. */
+  /** Shortens the time of all connections. */
   hurry(): void {
     this.#hurried = true;
     const endsAt = performance.now() + hurriedMs;

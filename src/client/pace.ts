@@ -1,17 +1,17 @@
-// The least rate at which clients send their bodies, while it is them that everything waits for: a limit on silence alone lets
-// one byte a second hold a connection to the service for ever.
+// Enforces the least rate at which clients send their bodies, while only the client is waited for. A limit on silence
+// alone would let one byte per second hold an upstream connection without end.
 import { IntrusiveSet, type IntrusiveItem } from "../v8/intrusive-set.ts";
 
-/** A phone in a tunnel may be still for as long; Kestrel, which has the same rate, gives five seconds. */
+/** A phone in a tunnel may be silent that long; Kestrel, with the same rate, allows five seconds. */
 const paceWindowMs = 10_000;
 
-/** A body on its way. The list alone writes its two numbers, which begin at 0. */
+/** A body that a client is sending. Only `Pace` writes the two numbers, which begin at 0. */
 export interface Paced extends IntrusiveItem {
   windowMs: number;
   windowBegan: number;
   /** Bytes that the client has sent so far. */
   moved(): number;
-  /** Called once. */
+  /** Called once, when the client is too slow. */
   tooSlow(): void;
 }
 
@@ -22,7 +22,7 @@ export class Pace {
   readonly #minPerWindow: number;
   #timer: NodeJS.Timeout | undefined = undefined;
 
-  /** @param leastBytesPerSecond 0 = any rate will do */
+  /** @param minBytesPerSecond 0 = any rate is accepted */
   constructor(minBytesPerSecond: number, windowMs = paceWindowMs) {
     this.#windowMs = windowMs;
     this.#tickMs = windowMs / 10;
@@ -37,7 +37,7 @@ export class Pace {
     this.#timer ??= setInterval(() => this.#tick(), this.#tickMs).unref();
   }
 
-  /** Somebody else is waited for, or nobody. */
+  /** The client is no longer waited for. */
   leave(each: Paced): void {
     this.#waiting.delete(each);
   }

@@ -1,4 +1,4 @@
-// The other end of a connection, as every rule meets it: its address, or the one that a proxy of TCP has told for it.
+// Tells the peer of a connection: its address, or the address that a TCP proxy has told for it.
 import type { Socket } from "node:net";
 import { plainAddress } from "./client-address.ts";
 
@@ -6,7 +6,7 @@ const told = Symbol("told peer");
 
 interface ToldSocket extends Socket {
   [told]?: string;
-  /** Under TLS, the connection below: not public, but there since Node 0.12. */
+  /** Under TLS, the connection below. Not public, but there since Node 0.12. */
   readonly _parent?: ToldSocket | null;
 }
 
@@ -15,12 +15,12 @@ export function peerOf(socket: ToldSocket): string {
   return socket[told] ?? plainAddress(socket.remoteAddress ?? "");
 }
 
-/** @param address plain; from now on the connection's other end, to everybody */
+/** Sets the peer of the connection for all later callers of `peerOf`. @param address a plain address */
 export function tellPeer(socket: ToldSocket, address: string): void {
   socket[told] = address;
 }
 
-/** Who is at the other end of a connection is at that of the TLS on it, also once it is reset. */
+/** Gives a TLS socket the peer of the connection below, so that it stays known after a reset. */
 export function inheritPeer(tls: ToldSocket): void {
   const { _parent: below } = tls;
   if (below !== undefined && below !== null) tls[told] = peerOf(below);

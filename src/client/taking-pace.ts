@@ -1,41 +1,41 @@
-// The least rate at which clients take answers. What they take shows in steps (the kernels on both sides make room by
-// parts of their buffers), so that a rate can only be judged over the time that one step takes at that rate. Whoever takes
-// nothing meanwhile holds no more than his share.
+// Enforces the least rate at which clients take answers. Progress is visible only in steps, since the kernels on both
+// sides free their buffers in parts. So a rate is judged only over the time that one step takes at that rate. A client
+// that takes nothing meanwhile holds no more than its share.
 import type { Socket } from "node:net";
 import { IntrusiveSet, type IntrusiveItem } from "../v8/intrusive-set.ts";
 import { readUnacknowledged, type Unacknowledged } from "./unacknowledged.ts";
 
-/** What a client's kernel lets come at once: a segment of the loopback interface, or a part of a large buffer. */
+/** How much a client's kernel lets come at once: a segment of the loopback interface, or a part of a large buffer. */
 const stepBytes = 65_536;
-/** A third of Linux's largest send buffer: the step where the system does not tell what the kernel holds. */
+/** A third of Linux's largest send buffer: the step size where the system does not tell what the kernel holds. */
 const blindStepBytes = 1_500_000;
 const maxBlindMs = 600_000;
-/** Of the time that a step may take: so long the kernel's buffers may fill before anything is judged. */
+/** Part of the time for one step: nothing is judged while the kernel's buffers may still fill. */
 const settlePart = 0.25;
-/** What both kernels hold at most: whoever has moved more has taken some. */
+/** The most that both kernels hold: if more has moved, the client has taken some. */
 const maxHeldBytes = 16 * 1024 * 1024;
-/** Where any rate will do. */
+/** Used if any rate is accepted. */
 const anyRate = 240;
 
-/** An answer that waits for its client. The list alone writes the numbers, which begin at 0, -1 and 0. */
+/** An answer that waits for its client. Only `TakingPace` writes the numbers, which begin at 0, -1 and 0. */
 export interface Taker extends IntrusiveItem {
   waitedMs: number;
   takenBefore: number;
   handedBefore: number;
-  /** Its connection; null = it has none any more, or others share it. */
+  /** Its connection; null = the connection is gone, or shared. */
   readonly socket: Socket | null;
-  /** Others share its connection, and tell nothing of it: what its client takes is what it lets be sent. */
+  /** Other streams share the connection, so the kernel's count is of no use: bytes sent count as taken. */
   readonly shared: boolean;
   /** Bytes that have left this process so far. */
   handed(): number;
-  /** Called once. */
+  /** Called once, when the client is too slow. */
   tooSlow(): void;
 }
 
 export interface TakingLimits {
-  /** 0 = any rate, but not none. */
+  /** 0 = any rate is accepted, but a client must take something. */
   readonly minBytesPerSecond: number;
-  /** How long a client may take nothing, at least. */
+  /** The minimum of how long a client may take nothing. */
   readonly stallMs: number;
 }
 
@@ -65,12 +65,12 @@ export class TakingPace {
     this.#timer ??= setInterval(() => void this.tick(this.#tickMs), this.#tickMs).unref();
   }
 
-  /** Somebody else is waited for, or nobody. */
+  /** The client is no longer waited for. */
   leave(each: Taker): void {
     this.#waiting.delete(each);
   }
 
-  /** All have waited for so long. Looks at those whose time has come. */
+  /** Adds `ms` to the wait of all, and judges those that are due. */
   async tick(ms: number): Promise<void> {
     if (this.#waiting.size === 0) {
       clearInterval(this.#timer);
@@ -95,7 +95,7 @@ export class TakingPace {
     const handed = each.handed();
     const surely = handed - each.handedBefore - maxHeldBytes;
     if (surely < this.#minPerMs * each.waitedMs || surely <= 0) return true;
-    // As if it was seen now for the first time.
+    // Starts over, as if the answer was seen for the first time.
     each.takenBefore = -1;
     each.waitedMs = 0;
     return false;
@@ -103,7 +103,7 @@ export class TakingPace {
 
   #judge(each: Taker, unacknowledged: Unacknowledged): void {
     const { socket } = each;
-    // It may have ended, or taken everything, while the table was read.
+    // The answer may have ended, or been taken, while the table was read.
     if ((socket === null && !each.shared) || each.setIndex === -1) return;
     const held = socket === null ? 0 : unacknowledged.get(socket);
     const handed = each.handed();

@@ -1,27 +1,27 @@
-// What the kernel still holds of what was written to a connection. A writer alone does not see it: the kernel tells it of
-// room only when a third of the buffer is free (Linux), which is a megabyte, and half a minute of a slow client.
+// Reads how much of the written bytes the kernel still holds. A writer alone does not see that: Linux reports room only
+// when a third of the buffer is free, which is a megabyte, and half a minute of a slow client.
 import { readFile } from "node:fs/promises";
 import type { Socket } from "node:net";
 import ipaddr from "ipaddr.js";
 
-/** Bytes that the client's side has not acknowledged, of those connections for which the system tells. */
+/** Bytes that the client's side has not acknowledged, for those connections that the system reports. */
 export type Unacknowledged = ReadonlyMap<Socket, number>;
 
 interface Handle {
   readonly bytesWritten?: number;
   readonly writeQueueSize?: number;
-  /** Under TLS: the connection's own. */
+  /** Under TLS: the handle of the connection below. */
   readonly _parent?: Handle;
 }
 
-/** Bytes that the kernel has taken over so far. Not public in Node (26): the size of the queue. */
+/** Bytes that the kernel has taken so far. The queue size is not public in Node (26). */
 export function handedOver(socket: Socket): number {
   const { _handle: top } = socket as { _handle?: Handle | null };
   const handle = top?._parent ?? top;
   return (handle?.bytesWritten ?? 0) - (handle?.writeQueueSize ?? 0);
 }
 
-/** Never rejects: where there is no table of connections (not Linux, unix sockets), nothing is told. */
+/** Never rejects: without a table of connections (not Linux, unix sockets), the result is empty. */
 export async function readUnacknowledged(sockets: readonly Socket[]): Promise<Unacknowledged> {
   const wanted = new Map<string, Socket>();
   for (const socket of sockets) {
@@ -41,7 +41,9 @@ export async function readUnacknowledged(sockets: readonly Socket[]): Promise<Un
   return found;
 }
 
-/** One end as the table has it: words of the address in the machine's byte order (little-endian), the port as it is read. */
+/**
+ * One end as the table writes it: words of the address in machine byte order (little-endian), the port in normal order.
+ */
 function endOf(address: string, port = 0): string {
   const bytes = ipaddr.parse(address.split("%", 1)[0] as string).toByteArray();
   let text = "";

@@ -1,4 +1,4 @@
-// The settings of the audit trail: the key that signs it, where it is kept, how much and for how long.
+// The settings of the audit trail: the key that signs it, where it goes, how much is kept and for how long.
 import { createPrivateKey, createPublicKey } from "node:crypto";
 import { parseJson } from "../language/json.ts";
 import { FormatError, integer, oneOf, parsePath } from "./formats.ts";
@@ -11,7 +11,7 @@ export interface AuditKeySetting {
 
 const notOne = 'must be a private Ed25519 key as a JWK: make one with "outrigger policy keygen"';
 
-/** A JWK, or a set of them: the first signs and seals, the others still open what they sealed. */
+/** Parses a JWK or a set of them. The first key signs and seals; the others still open what they sealed. */
 const parseAuditKeys: Parse<readonly [AuditKeySetting, ...AuditKeySetting[]]> = (text) => {
   let document: unknown;
   try {
@@ -33,7 +33,7 @@ function auditKey(jwk: unknown): AuditKeySetting {
     const key = createPrivateKey({ format: "jwk", key: { kty, crv, x, d } });
     if (createPublicKey(key).export({ format: "jwk" }).x === x) return { x, d };
   } catch {
-    // Said below.
+    // The error is thrown below.
   }
   throw new FormatError("holds a key that is damaged, or whose public half belongs to another one");
 }

@@ -1,4 +1,4 @@
-// The settings that bound what clients may send, take and cost.
+// The settings that limit what clients may send, take and cost.
 import { integer } from "./formats.ts";
 import { setting, type Setting } from "./setting.ts";
 

@@ -1,5 +1,5 @@
-// The environment, read once at start: strict, complete, every problem at once. Everything else gets its settings
-// from the frozen object that comes out of here.
+// Reads the environment once at start: strictly, completely, and with every problem reported at once. All other code
+// gets its settings from the resulting frozen object.
 import convict from "convict";
 import { frozen } from "../language/frozen.ts";
 import { crossCheck } from "./cross-check.ts";
@@ -15,26 +15,26 @@ export type { Environment } from "./known-names.ts";
 /** All settings, typed, complete with their defaults, deeply frozen. */
 export type Config = SettingValues & {
   /**
-   * Secrets that plugins may ask for, by their variable's name without `OUTRIGGER_`: those that plugins bring, and
+   * Secrets that plugins may ask for, by their variable's name without `OUTRIGGER_`: those that plugins declare, and
    * `SECRET_<NAME>` for those that a policy refers to by name.
    */
   readonly secrets: Readonly<Record<string, string>>;
-  /** The files that hold secrets, by the secret's variable. */
+  /** The files that hold secrets, by the variable of the secret. */
   readonly secretFiles: Readonly<Record<string, string>>;
-  /** Sockets that whoever started the process opened, in place of `listen` and `admin`. */
+  /** Sockets that the parent process opened, in place of `listen` and `admin`. */
   readonly passed?: PassedSockets;
 };
 
 export interface PassedSockets {
-  /** Descriptors, as of the other. */
+  /** File descriptors, as is `admin`. */
   readonly listen?: readonly number[];
   readonly admin?: number;
 }
 
-/** Settings whose files are read again while the sidecar runs. */
+/** Settings whose files are re-read while the sidecar runs. */
 export type SecretSettings = Pick<Config, "redis" | "adminToken" | "storeKeys" | "secrets">;
 
-/** The environment is wrong; `problems` says how, one line each, with the variable's name and no secret. */
+/** The environment is wrong. `problems` has one line for each fault, with the variable's name and without secrets. */
 export class ConfigError extends Error {
   override readonly name = "ConfigError";
   readonly problems: readonly string[];
@@ -57,13 +57,13 @@ export interface SettingRow {
 
 interface Reading {
   readonly config: Config;
-  /** What each variable holds, secrets included. */
+  /** The value of each variable, secrets included. */
   readonly texts: Readonly<Record<string, string>>;
 }
 
 /** Reads the environment of a sidecar with these plugins. */
 export class ConfigReader {
-  /** Every setting, the secrets that plugins bring last. */
+  /** Every setting; the secrets that plugins declare come last. */
   readonly table: readonly Setting<unknown>[];
   readonly #broughtByPlugins: readonly Setting<string | undefined>[];
 
@@ -74,7 +74,7 @@ export class ConfigReader {
 
   /**
    * @param env the process's environment
-   * @param readFile for secrets' files, certificates and keys
+   * @param readFile reads secret files, certificates and keys
    * @throws ConfigError with every problem
    */
   load(env: Environment, readFile: ReadFile = readTextFile): Config {
@@ -82,7 +82,7 @@ export class ConfigReader {
   }
 
   /**
-   * Every setting with its current value, for people.
+   * Every setting with its current value, for display.
    * @throws ConfigError with every problem
    */
   describe(env: Environment, readFile: ReadFile = readTextFile): SettingRow[] {
@@ -95,9 +95,9 @@ export class ConfigReader {
   }
 
   /**
-   * Reads the files of secrets again.
-   * @param known what counts for a file that is wrong now
-   * @param problems takes one line for each of those, with the variable's name and no secret
+   * Re-reads the files of secrets.
+   * @param known the values to keep for files that are faulty now
+   * @param problems gets one line for each of those, with the variable's name and no secret
    */
   reread(
     files: Config["secretFiles"],
@@ -155,14 +155,14 @@ export class ConfigReader {
     );
     const { redisCa: ca, redisCert: cert, redisKey: key, redisServername: servername } = values;
     for (const name of ["redis", "relayFrom"] as const) {
-      // A name that is checked in place of the host's is that of REDIS_URL's.
+      // The name to verify in place of the host's is set only for REDIS_URL.
       const tlsFiles = { ca, cert, key, servername: name === "redis" ? servername : undefined };
       if (values[name] !== undefined && values[name] !== null) config[name] = { ...values[name], tlsFiles };
     }
     return { config: frozen(config) as Config, texts };
   }
 
-  /** Hands the variables to convict, which completes them with their defaults and calls every format. */
+  /** Passes the variables to convict, which adds the defaults and calls every format. */
   #applyFormats(
     texts: Readonly<Record<string, string>>,
     readFile: ReadFile,
@@ -176,7 +176,7 @@ export class ConfigReader {
         env: row.env,
         default: row.default,
         nullable: row.default === null,
-        // convict would put the rejected value of any other row into its message.
+        // For rows that are not sensitive, convict would put the rejected value into its message.
         sensitive: true,
         format(text: string) {
           if (text === "" && row.default !== "") throw new FormatError("is empty: give a value or unset it");
@@ -185,7 +185,7 @@ export class ConfigReader {
       };
     }
     try {
-      // `args: []`, or convict 6.2.5 reads the process's own arguments.
+      // Without `args: []`, convict 6.2.5 would read the process's own arguments.
       convict(schema, { env: { ...texts }, args: [] }).validate({ allowed: "strict" });
     } catch (error) {
       problems.push(...(error as Error).message.split("\n"));

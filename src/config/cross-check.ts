@@ -1,4 +1,4 @@
-// What holds between settings.
+// Checks the rules that hold between settings.
 import { isDeepStrictEqual } from "node:util";
 import { isUpstreamAllowed, type ListenAddress, type ReadFile, shownPath } from "./formats.ts";
 import { parseSpiffeId } from "../language/spiffe-id.ts";
@@ -25,7 +25,7 @@ const pairs = [
   ["upstreamKey", "upstreamCert"],
   ["redisCert", "redisKey"],
   ["redisKey", "redisCert"],
-  // What is unsigned is not taken from others.
+  // Unsigned documents are not taken from peers.
   ["peers", "policyKeys"],
   ["peers", "redis"],
   ...redisTlsSettings.map((given) => [given, "redis"] as const),
@@ -47,8 +47,8 @@ function metricsProblem(values: Partial<SettingValues>): string | undefined {
 }
 
 /**
- * @param values without those that are wrong by themselves
- * @param texts what each variable holds
+ * @param values without those that are invalid by themselves
+ * @param texts the value of each variable
  * @returns one line for each problem
  */
 export function crossCheck(
@@ -69,7 +69,7 @@ export function crossCheck(
       problems.push(`${settings[given].env}: needs ${needed}, which is unset`);
     }
   }
-  // They show it to whoever has the token, or their SPIFFE id.
+  // Peers show the policy only to holders of the token, or to their own SPIFFE id.
   if (values.peers !== undefined && !(settings.adminToken.env in texts || settings.spiffeCert.env in texts))
     problems.push("OUTRIGGER_PEERS: needs OUTRIGGER_ADMIN_TOKEN or OUTRIGGER_SPIFFE_CERT: both are unset");
   const metrics = metricsProblem(values);
@@ -93,7 +93,7 @@ export function crossCheck(
   return problems.concat(listenProblems(values), auditProblems(values), egressProblems(values, readFile));
 }
 
-/** Without those of others the bundle vouches for our own trust domain alone. */
+/** Without federated bundles, the own bundle only covers the sidecar's own trust domain. */
 function egressProblems(
   { spiffeCert, spiffeFederatedBundles, egressTo }: Partial<SettingValues>,
   readFile: ReadFile,
@@ -120,12 +120,12 @@ function listenProblems({ listen, listenMode, listenReusePort, admin }: Partial<
   return problems;
 }
 
-/** Any free port. */
+/** Port 0 means any free port. */
 function isAny(each: ListenAddress): boolean {
   return "port" in each && each.port === 0;
 }
 
-/** A trail that nobody signs, or that has no place, is none. */
+/** An audit trail without a signing key or a place to go is an error. */
 function auditProblems(values: Partial<SettingValues>): string[] {
   const { auditKey, auditFile, auditSinks = [], redis, otelLogsEndpoint, otelEndpoint } = values;
   const problems: string[] = [];
@@ -140,7 +140,7 @@ function auditProblems(values: Partial<SettingValues>): string[] {
   for (const sink of auditSinks)
     if (needs[sink] === undefined)
       problems.push(`OUTRIGGER_AUDIT_SINKS: ${sink} needs ${names[sink]}, which is unset`);
-  // What a collector has is a copy.
+  // A collector only has a copy of the trail.
   if (auditSinks.includes("otlp") && auditFile === undefined && redis === undefined)
     problems.push("OUTRIGGER_AUDIT_SINKS: otlp needs OUTRIGGER_AUDIT_FILE or REDIS_URL beside it");
   return problems;

@@ -1,4 +1,4 @@
-// The settings of egress: where the service's own calls to others come in, and whom they may go to.
+// The settings of egress: where the service sends its own calls to others, and where those may go.
 import { isClosedAddress } from "../language/closed-addresses.ts";
 import { parseSpiffeId } from "../language/spiffe-id.ts";
 import {
@@ -14,15 +14,15 @@ import { optional, type Setting } from "./setting.ts";
 export interface EgressDestination {
   /** The host that the service calls, in lower case. */
   readonly host: string;
-  /** The sidecar there. */
+  /** The address of the sidecar there. */
   readonly address: UpstreamAddress;
-  /** The SPIFFE id that it must have. */
+  /** The SPIFFE id that the sidecar there must have. */
   readonly peer: string;
 }
 
 const maxDestinations = 256;
 
-/** Whoever can open it speaks in the service's name. */
+/** Every process that can connect here speaks in the service's name. */
 function parseEgress(text: string): ListenAddress {
   const address = parseListen(text);
   if ("path" in address || isLoopbackHost(address.host)) return address;

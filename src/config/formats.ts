@@ -1,6 +1,6 @@
-// Strict formats of the settings: each parser turns the text of one variable into a typed, frozen value or throws a
-// FormatError that says what is wrong. convict's own formats take "12abc" for 12 and "no" for true (6.2.5), so none
-// of them is used.
+// Strict parsers for the settings: each turns the text of one variable into a typed, frozen value, or throws a
+// FormatError that names the fault. convict's own formats are not used: they take "12abc" for 12 and "no" for true
+// (6.2.5).
 import { textOf } from "../plugin-api/error-text.ts";
 import { isIP } from "node:net";
 import ipaddr from "ipaddr.js";
@@ -9,7 +9,7 @@ import { parseJson } from "../language/json.ts";
 import { overrideFields } from "../language/field-sets.ts";
 import { type Network, parseNetwork } from "../language/network.ts";
 
-/** What is wrong with a value; the text holds no secret. */
+/** The fault of a value; its text holds no secret. */
 export class FormatError extends Error {
   override readonly name = "FormatError";
 }
@@ -20,25 +20,25 @@ export type ReadFile = (path: string) => string;
 /** Where a listener binds: `host` is an address or a name, never in brackets. */
 export type ListenAddress = { readonly host: string; readonly port: number } | { readonly path: string };
 
-/** The service, in the shape of the proxy's `UpstreamTarget`. */
+/** The service's address, in the shape of the proxy's `UpstreamTarget`. */
 export interface UpstreamAddress {
   readonly tls: boolean;
   readonly host: string;
   readonly port: number;
   readonly socketPath: string | undefined;
   readonly name: string;
-  /** In front of every path: normalised, without a slash at its end; absent = none. */
+  /** The prefix of every path: normalised, without a slash at its end; absent = none. */
   readonly basePath?: string;
 }
 
-/** A host that a route may name: `host` exactly, or, with `suffix`, every name that ends in `.host`. */
+/** A host that a route may name: exactly `host`, or, with `suffix`, every name that ends in `.host`. */
 export interface HostPattern {
   readonly suffix: boolean;
   readonly host: string;
   readonly port: number;
 }
 
-/** Public keys as RFC 7517 section 5 has them; what is in a key is checked by whoever imports it. */
+/** Public keys in the form of RFC 7517 section 5. The code that imports a key checks its members. */
 export interface PublicKeySet {
   readonly keys: readonly Readonly<Record<string, unknown>>[];
 }
@@ -46,7 +46,7 @@ export interface PublicKeySet {
 const quote = (text: string): string => JSON.stringify(text.length > 80 ? `${text.slice(0, 77)}…` : text);
 
 /**
- * @param besides what its setting takes, too, and looks for itself
+ * @param besides what the setting also accepts; only used in the message, as the setting parses it itself
  * @returns a parser of decimal integers from `min` to `max`, both included; no sign, no leading zero, no unit
  */
 export function integer(min: number, max: number, besides?: string): (text: string) => number {
@@ -76,16 +76,16 @@ export function matching(pattern: RegExp, what: string): (text: string) => strin
   };
 }
 
-/** A path of the file system; nothing is opened. */
+/** Checks a file path; the file is not opened. */
 export function parsePath(text: string): string {
   if (!text.includes("\0")) return text;
   throw new FormatError("must be a path, without NUL");
 }
 
-/** Path and query of a request, as they go on the wire. */
+/** Path and query of a request, as on the wire. */
 export const parseRequestTarget = matching(/^\/[\x21\x22\x24-\x7e]{0,1023}$/, "a path such as /healthz");
 
-/** A bearer token: visible ASCII, or it could never arrive in an Authorization field (RFC 9110 section 5.5). */
+/** A bearer token: visible ASCII, as no other text could arrive in an Authorization field (RFC 9110 section 5.5). */
 export function parseToken(text: string): string {
   if (/^[\x21-\x7e]+$/.test(text)) return text;
   throw new FormatError("must be visible ASCII characters without spaces");
@@ -95,11 +95,11 @@ const label = "[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?";
 const hostName = new RegExp(`^(?=.{1,253}$)${label}(?:\\.${label})*$`);
 
 function isHost(host: string): boolean {
-  // A last label of digits alone would be read as an IPv4 address by some and refused by others.
+  // Some software would read a last label of only digits as an IPv4 address; other software refuses it.
   return isIP(host) !== 0 || (hostName.test(host) && !/(^|\.)\d+$/.test(host));
 }
 
-/** `host:port` or `[ipv6]:port`; `undefined` when it is neither. The host comes back in lower case, without brackets. */
+/** Splits `host:port` or `[ipv6]:port`, else `undefined`. The host comes back in lower case, without brackets. */
 function splitHostPort(text: string): { host: string; port: number } | undefined {
   const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^[\]:]+)):(0|[1-9]\d{0,4})$/.exec(text);
   if (match === null) return undefined;
@@ -111,7 +111,7 @@ function splitHostPort(text: string): { host: string; port: number } | undefined
   return isHost(other as string) ? { host: (other as string).toLowerCase(), port } : undefined;
 }
 
-/** One text for each address: however it was written, and IPv4 that is mapped into IPv6 as itself. */
+/** The canonical text of an address; IPv4 mapped into IPv6 becomes IPv4. */
 function plainHost(address: string): string {
   return ipaddr.process(address).toString();
 }
@@ -131,7 +131,7 @@ export function parseListen(text: string): ListenAddress {
   throw new FormatError(`must be host:port, [ipv6]:port or unix:/path, not ${quote(text)}`);
 }
 
-/** Several of them, comma-separated. */
+/** Several listen addresses, comma-separated. */
 export function parseListens(text: string): readonly ListenAddress[] {
   const list = members(text).map(parseListen);
   const names = list.map((each) => ("path" in each ? each.path : hostPort(each.host, each.port)));
@@ -144,18 +144,18 @@ export function parseListens(text: string): readonly ListenAddress[] {
   return list;
 }
 
-/** The mode of a file, in octal as chmod takes it. */
+/** The mode of a file, in octal, as for chmod. */
 export function parseMode(text: string): number {
   if (/^0?[0-7]{3}$/.test(text)) return Number.parseInt(text, 8);
   throw new FormatError(`must be an octal mode such as 0660, not ${quote(text)}`);
 }
 
-// Nothing that is read in two ways: no escape, no dot segment, no empty one.
+// Only paths with a single reading: no escapes, no dot segments, no empty segments.
 const basePath = /^(?:\/(?!\.{1,2}(?:\/|$))[A-Za-z0-9\-._~!$&'()*+,=:@]+)*$/;
 
 /**
- * `http://host[:port][/base]`, `https://host[:port][/base]` or `unix:/path`: no user info, query or fragment.
- * Whether the host may be used is another question: `isUpstreamAllowed`.
+ * Parses `http://host[:port][/base]`, `https://host[:port][/base]` or `unix:/path`: no user info, query or fragment.
+ * `isUpstreamAllowed` decides whether the host may be used.
  */
 export function parseUpstream(text: string): UpstreamAddress {
   if (text.startsWith("unix:")) {
@@ -170,21 +170,21 @@ export function parseUpstream(text: string): UpstreamAddress {
     const name = hostPort(address.host, address.port);
     return { tls, ...address, socketPath: undefined, name, ...(base === "" ? {} : { basePath: base }) };
   }
-  // Not quoted: what failed here may be an address with a password in it.
+  // The text is not quoted: it may be an address that contains a password.
   throw new FormatError(
     "must be http://host:port, https://host:port (with a plain base path or none, without user or query) or unix:/path",
   );
 }
 
-/** Whether the host is this machine, whatever the resolver says: 127.0.0.0/8, ::1 (mapped too), localhost. */
+/** Whether the host is this machine, without asking a resolver: 127.0.0.0/8, ::1 (also mapped), localhost. */
 export function isLoopbackHost(host: string): boolean {
-  // A zone is of a link, and ipaddr.js throws at many: what has one is another machine.
+  // An address with a zone belongs to a link, so it is another machine; ipaddr.js throws at many of them.
   if (isIP(host) !== 0) return !host.includes("%") && ipaddr.process(host).range() === "loopback";
   const name = host.toLowerCase();
   return name === "localhost" || name.endsWith(".localhost");
 }
 
-/** Whether an upstream is on this machine or among the hosts that were allowed. */
+/** Whether an upstream is on this machine or among the allowed hosts. */
 export function isUpstreamAllowed(target: UpstreamAddress, allow: readonly HostPattern[]): boolean {
   if (target.socketPath !== undefined || isLoopbackHost(target.host)) return true;
   return isAmong(target, allow);
@@ -239,14 +239,14 @@ export function parseCidrs(text: string): readonly Network[] {
   });
 }
 
-/** Networks, single addresses, and `unix` for whoever connects by a unix socket; comma-separated. */
+/** Networks, single addresses, and `unix` for clients of a unix socket; comma-separated. */
 export function parseTrustedPeers(text: string): readonly (Network | "unix")[] {
   return members(text).flatMap<Network | "unix">((member) =>
     member === "unix" ? member : parseCidrs(member),
   );
 }
 
-/** A JWKS, inline or the path of a file that holds one. Private keys have no place beside a proxy and are refused. */
+/** A JWKS, inline or the path of a file that holds one. Private keys are refused: they do not belong beside a proxy. */
 export function parsePublicKeys(text: string, readFile: ReadFile): PublicKeySet {
   const inline = text.trimStart().startsWith("{");
   const json = inline ? text : readNamedFile(text, readFile);
@@ -270,12 +270,12 @@ export function parsePublicKeys(text: string, readFile: ReadFile): PublicKeySet 
   return { keys: keys as Record<string, unknown>[] };
 }
 
-/** The path as problems show it, on one line. */
+/** The path in the form for problem texts: on one line. */
 export function shownPath(path: string): string {
   return /^[\x21-\x7e]{1,200}$/.test(path) ? path : quote(path);
 }
 
-/** @throws FormatError that names the file when it cannot be read, or is empty */
+/** @throws FormatError that names the file if it cannot be read or is empty */
 export function readNamedFile(path: string, readFile: ReadFile): string {
   let text: string;
   try {
@@ -288,7 +288,7 @@ export function readNamedFile(path: string, readFile: ReadFile): string {
   return text;
 }
 
-/** The code of a system error (`ENOENT`), else its message. */
+/** The code of a system error (`ENOENT`), otherwise its message. */
 export function reason(error: unknown): string {
   const code = error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined;
   return code ?? textOf(error);

@@ -1,21 +1,21 @@
-// Which variables of the environment count, and what is said of those that mean nothing.
+// Knows which environment variables are settings, and reports the unknown ones.
 import { nearestName } from "../language/nearest.ts";
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** In front of every setting's name but `REDIS_URL` and `LOG_LEVEL`. */
+/** The prefix of every setting's name except `REDIS_URL` and `LOG_LEVEL`. */
 export const prefix = "OUTRIGGER_";
 
 const namedSecret = /^OUTRIGGER_SECRET_(?!HOSTS(?:_FILE)?$)[A-Z0-9_]+$/;
 
-/** Whether that variable is a secret which a policy refers to by name. */
+/** Whether the variable is a secret that a policy refers to by name. */
 export function isNamedSecret(name: string): boolean {
   return namedSecret.test(name);
 }
 
 /**
- * What Kubernetes puts into every container's environment for a Service whose name begins with "outrigger" (service
- * links): `OUTRIGGER_SERVICE_HOST`, `OUTRIGGER_PORT=tcp://…` and their kind. Not written by the user, so not a typo.
+ * Variables that Kubernetes sets in every container for a Service whose name begins with "outrigger" (service links):
+ * `OUTRIGGER_SERVICE_HOST`, `OUTRIGGER_PORT=tcp://…` and the like. The user did not write them, so they are no typos.
  */
 function isServiceLink(name: string, value: string): boolean {
   if (/_SERVICE_(HOST|PORT(_\w+)?)$/.test(name)) return true;
@@ -23,7 +23,7 @@ function isServiceLink(name: string, value: string): boolean {
   return /_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$/.test(name);
 }
 
-/** A problem for every `OUTRIGGER_*` variable that means nothing here, with the name that was probably meant. */
+/** Reports every unknown `OUTRIGGER_*` variable, with the name that was probably meant. */
 export function findUnknown(env: Environment, known: ReadonlySet<string>): string[] {
   const problems: string[] = [];
   const ends = [...known].filter((name) => name.startsWith(prefix)).map((name) => name.slice(prefix.length));
@@ -37,7 +37,7 @@ export function findUnknown(env: Environment, known: ReadonlySet<string>): strin
 }
 
 /**
- * Names of all variables that count, the `_FILE` forms and the named secrets that are set among them.
+ * The names of all known variables, including the `_FILE` forms and the named secrets that are set.
  * @param table the settings
  */
 export function knownNames(

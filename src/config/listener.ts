@@ -1,4 +1,4 @@
-// The settings of the listener: where it is, whom it believes, and its TLS.
+// The settings of the listener: its addresses, the proxies that it trusts, and its TLS.
 import { integer, oneOf, parseListens, parseMode, parseTrustedPeers } from "./formats.ts";
 import { parseCertificateFile, parseCertificateFiles, parseCrlFile, parseKeyFiles } from "./pem.ts";
 import { optional, setting, type Setting } from "./setting.ts";

@@ -1,5 +1,6 @@
-// The settings of tracing and of what else goes to collectors, by the names that the OpenTelemetry specification gives them (environment variables of the SDK
-// and of the OTLP exporter). What is set there for traces alone counts before what is set for all signals.
+// The settings of tracing and of other signals for collectors. Their names are those of the OpenTelemetry specification
+// (environment variables of the SDK and of the OTLP exporter). A setting for traces takes precedence over one for all
+// signals.
 import { fieldNameSource } from "../language/field-name.ts";
 import { FormatError, integer, oneOf } from "./formats.ts";
 import { parseCertificateFile, parseKeyFile } from "./pem.ts";
@@ -26,7 +27,7 @@ const parseEndpoint: Parse<URL> = (text) => {
   return url;
 };
 
-/** `key=value,key=value`, values percent-encoded, as the specification has resource attributes and headers. */
+/** Parses `key=value,key=value` with percent-encoded values: the specification's resource attributes and headers. */
 function parsePairs(isKey: RegExp): Parse<Readonly<Record<string, string>>> {
   return (text) => {
     const pairs: Record<string, string> = Object.create(null);
@@ -47,7 +48,7 @@ function decoded(value: string): string {
     const text = decodeURIComponent(value);
     if (!/\p{Cc}/u.test(text)) return text;
   } catch {
-    // Said below.
+    // The error is thrown below.
   }
   throw new FormatError("has a value that is not percent-encoded text of one line");
 }
@@ -224,7 +225,7 @@ export const otelSettings = {
   ),
 } as const satisfies Record<string, Setting<unknown>>;
 
-/** What the sampler's name and argument mean. */
+/** The meaning of the sampler's name and argument. */
 export function samplerOf(
   name: keyof typeof samplers,
   argument: number | undefined,

@@ -1,8 +1,8 @@
-// The admin listeners of siblings, as OUTRIGGER_PEERS names them.
+// Parses OUTRIGGER_PEERS: the admin listeners of sibling sidecars.
 import { FormatError, members, parseListen } from "./formats.ts";
 
 export interface PeerAddress {
-  /** A name is all addresses that it has. */
+  /** A name stands for all addresses that it resolves to. */
   readonly host: string;
   readonly port: number;
 }
@@ -10,7 +10,7 @@ export interface PeerAddress {
 const adminPort = 9901;
 const maxNames = 16;
 
-/** `host`, `host:port` or `[ipv6]:port`, several with commas; without a port it is that of admin listeners. */
+/** `host`, `host:port` or `[ipv6]:port`, comma-separated; the default port is that of admin listeners. */
 export function parsePeers(text: string): readonly PeerAddress[] {
   const peers = members(text).map((member) => {
     const address = parseListen(/^(?:\[[^\]]*\]|[^:]+)$/.test(member) ? `${member}:${adminPort}` : member);

@@ -1,10 +1,10 @@
-// PEM files that the settings name: looked at when the sidecar starts, with one line for what OpenSSL tells in a stack.
+// Checks the PEM files of settings when the sidecar starts, with one-line problems in place of OpenSSL's error stacks.
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { createSecureContext } from "node:tls";
 import { certificatesIn, isWhole, revocationListsIn } from "../tls/pem.ts";
 import { FormatError, readNamedFile, shownPath, type ReadFile } from "./formats.ts";
 
-/** A file of certificates that can be read now (it is read again by whoever uses it). */
+/** Checks a file of certificates. The code that uses the file reads it again. */
 export function parseCertificateFile(path: string, readFile: ReadFile): string {
   const text = readNamedFile(path, readFile);
   if (!isWhole(text)) throw new FormatError(`${shownPath(path)} is cut off: what begins in it does not end`);
@@ -18,7 +18,7 @@ export function parseCertificateFile(path: string, readFile: ReadFile): string {
   return path;
 }
 
-/** A file of one private key without a passphrase. */
+/** Checks a file with one private key without a passphrase. */
 export function parseKeyFile(path: string, readFile: ReadFile): string {
   const text = readNamedFile(path, readFile);
   try {
@@ -34,12 +34,12 @@ export function parseKeyFile(path: string, readFile: ReadFile): string {
   return path;
 }
 
-/** One file of certificates or several, comma-separated. */
+/** One or several files of certificates, comma-separated. */
 export function parseCertificateFiles(text: string, readFile: ReadFile): readonly string[] {
   return paths(text).map((path) => parseCertificateFile(path, readFile));
 }
 
-/** One file of a private key or several, comma-separated. */
+/** One or several files of private keys, comma-separated. */
 export function parseKeyFiles(text: string, readFile: ReadFile): readonly string[] {
   return paths(text).map((path) => parseKeyFile(path, readFile));
 }
@@ -50,7 +50,7 @@ function paths(text: string): string[] {
   return list;
 }
 
-/** A file of revocation lists that OpenSSL can read. */
+/** Checks a file of revocation lists: OpenSSL can parse them. */
 export function parseCrlFile(path: string, readFile: ReadFile): string {
   const text = readNamedFile(path, readFile);
   if (!isWhole(text)) throw new FormatError(`${shownPath(path)} is cut off: what begins in it does not end`);
@@ -64,7 +64,7 @@ export function parseCrlFile(path: string, readFile: ReadFile): string {
   return path;
 }
 
-/** Whether the key is that of the first certificate; both have been parsed as above. */
+/** Whether the key belongs to the first certificate; both must have been parsed as above. */
 export function isPair(cert: string, key: string, readFile: ReadFile): boolean {
   return new X509Certificate(readFile(cert)).checkPrivateKey(createPrivateKey(readFile(key)));
 }

@@ -1,19 +1,19 @@
-// The secrets that plugins bring, as settings.
+// Makes settings of the secrets that plugins declare.
 import type { PluginSecret, PluginSecrets } from "../plugin-api/secrets.ts";
 import { FormatError } from "./formats.ts";
 import { prefix } from "./known-names.ts";
 import { secret, type Setting } from "./setting.ts";
 import { settings } from "./settings.ts";
 
-/** A plugin as far as its secrets are concerned. */
+/** The part of a plugin that concerns its secrets. */
 export interface SecretsBringer {
   readonly name: string;
   readonly secrets?: PluginSecrets;
 }
 
 /**
- * One row for each secret.
- * @throws Error when one has no good name, or the name of a setting of another one: whose value would it be?
+ * Makes one row for each secret.
+ * @throws Error if a secret has no valid name, or that of another setting: it would be unclear whose value it is
  */
 export function pluginSecretSettings(plugins: readonly SecretsBringer[]): Setting<string | undefined>[] {
   const taken = new Set<string>(Object.values(settings).flatMap(({ env }) => [env, `${env}_FILE`]));
@@ -28,7 +28,7 @@ export function pluginSecretSettings(plugins: readonly SecretsBringer[]): Settin
   );
 }
 
-/** Nothing that `check` throws is shown: it may quote the secret. */
+/** Errors that `check` throws are not shown: they may quote the secret. */
 function checked(text: string, declared: PluginSecret): string {
   let problem: string | undefined = "cannot be used";
   try {

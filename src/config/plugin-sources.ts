@@ -1,4 +1,4 @@
-// The settings of where plugins that policies bring may come from.
+// The settings of the sources from which plugins of policies may come.
 import { parseHostPatterns, parsePath } from "./formats.ts";
 import { optional, setting, type Setting } from "./setting.ts";
 

@@ -1,9 +1,9 @@
-// How the service is asked whether it is ready.
+// Parses how the sidecar asks the service whether it is ready.
 import { FormatError, parseRequestTarget } from "./formats.ts";
 
 export type ReadyCheck =
   | { readonly path: string }
-  /** By gRPC's health checking protocol; "" = the whole server. */
+  /** Uses gRPC's health checking protocol; "" = the whole server. */
   | { readonly grpcService: string };
 
 /** @throws FormatError */

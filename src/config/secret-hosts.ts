@@ -1,4 +1,4 @@
-// Which secret may be sent to which hosts: said by the environment, so that no policy can send one elsewhere.
+// Decides which secret may go to which hosts. The environment says so: no policy can send a secret elsewhere.
 import { FormatError, isAmong, parseHostPatterns, type HostPattern } from "./formats.ts";
 import type { Secrets } from "../plugin-api/services.ts";
 
@@ -11,7 +11,7 @@ export function parseSecretHosts(text: string): SecretHosts {
     if (part === "") continue;
     const equals = part.indexOf("=");
     const name = part.slice(0, Math.max(0, equals)).trim();
-    // The sidecar's own secrets are never sent: they have no such name.
+    // The sidecar's own secrets have no such name, so they can never be sent.
     if (!/^SECRET_[A-Z0-9_]+$/.test(name))
       throw new FormatError("must hold SECRET_NAME=host:port,host:port, separated by semicolons");
     if (Object.hasOwn(bound, name)) throw new FormatError(`names ${name} twice`);

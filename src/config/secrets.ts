@@ -1,10 +1,10 @@
-// Secrets of the environment: from the variable itself, or from the file that `<NAME>_FILE` names.
+// Reads secrets of the environment: from the variable itself, or from the file that `<NAME>_FILE` names.
 import { closeSync, openSync, readSync } from "node:fs";
 import { FormatError, parsePath, reason, type ReadFile, shownPath } from "./formats.ts";
 
 const maxFileBytes = 1_048_576;
 
-/** Reads at most 1 MiB as UTF-8. Not `readFileSync`, which reads /dev/zero until memory ends. */
+/** Reads at most 1 MiB as UTF-8. `readFileSync` is not used: it reads /dev/zero until memory ends. */
 export function readTextFile(path: string): string {
   const file = openSync(path, "r");
   try {
@@ -22,8 +22,8 @@ export function readTextFile(path: string): string {
 }
 
 /**
- * A secret without what editors, `echo` and pastes put around it: byte order mark, line ends and, where no space can
- * belong, blanks. A secret that a policy names keeps those: what it is for is not known here.
+ * Removes what editors, `echo` and pastes add around a secret: byte order mark, line ends and, where no space can
+ * belong to it, blanks. A secret that a policy names keeps its blanks, since its use is not known here.
  */
 function cleaned(name: string, text: string): string {
   return name.startsWith("OUTRIGGER_SECRET_")
@@ -31,10 +31,10 @@ function cleaned(name: string, text: string): string {
     : text.trim();
 }
 
-/** @throws FormatError that holds nothing of the file */
+/** @throws FormatError whose text holds nothing of the file */
 export function readSecretFile(name: string, path: string, readFile: ReadFile): string {
   if (path === "") throw new FormatError("is empty: give a path or unset it");
-  // What does not look like a path may be the secret itself.
+  // Text that does not look like a path may be the secret itself.
   const shown = /^\.{0,2}\//.test(path) ? shownPath(path) : "the file that it names";
   let text: string;
   try {
@@ -49,7 +49,7 @@ export function readSecretFile(name: string, path: string, readFile: ReadFile): 
 
 /**
  * @param names the variables that hold secrets
- * @param problems takes one line for each that is wrong
+ * @param problems gets one line for each fault
  * @returns the secrets that are set and not empty, by variable
  */
 export function readSecrets(

@@ -1,13 +1,13 @@
-// One row of the table of settings, and how it is written.
+// The type of one row in the table of settings, and functions to write a row.
 import type { ReadFile } from "./formats.ts";
 
-/** One variable. `default` is the text that counts when it is unset; null = the setting is then `undefined`. */
+/** One variable. `default` is the text used when it is unset; null = the setting is `undefined` then. */
 export interface Setting<T> {
   readonly env: string;
   readonly default: string | null;
   readonly doc: string;
   readonly parse: (text: string, readFile: ReadFile) => T;
-  /** Never shown; may also come from the file that `<env>_FILE` names. */
+  /** The value is never shown; it may also come from the file that `<env>_FILE` names. */
   readonly secret?: true;
 }
 

@@ -1,5 +1,5 @@
-// The table of all settings: one row for each environment variable, with its default, its format and what it means.
-// `outrigger config` prints it.
+// The table of all settings: one row for each environment variable, with its default, format and meaning. `outrigger
+// config` prints it.
 import { hostname } from "node:os";
 import { parsePeers } from "./peers.ts";
 import { parseReadyCheck } from "./ready-check.ts";
@@ -36,7 +36,7 @@ const word = (longest: number): Parse<string> =>
     new RegExp(`^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,${longest - 1}})$`),
     `at most ${longest} letters, digits, dots, dashes and underscores, starting with a letter or digit`,
   );
-// Host names are the kernel's to choose; what Redis keys and labels cannot carry is replaced.
+// A host name may have characters that Redis keys and labels cannot carry: they are replaced.
 const ownHostName =
   hostname()
     .replace(/[^A-Za-z0-9._-]/g, "-")
@@ -293,7 +293,7 @@ export const settings = {
   ...otelSettings,
 } as const satisfies Record<string, Setting<unknown>>;
 
-/** What the settings say, each as its format reads it. */
+/** The parsed values of all settings. */
 export type SettingValues = {
   readonly [Name in keyof typeof settings]: ReturnType<(typeof settings)[Name]["parse"]>;
 };

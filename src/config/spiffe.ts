@@ -1,10 +1,10 @@
-// The settings of SPIFFE: which workload this is, and who vouches for others, in files that a rotator writes.
+// The settings of SPIFFE: the workload's own identity, and the authorities of others, in files that a rotator writes.
 import { readSvidChain } from "../tls/svid.ts";
 import { FormatError, shownPath } from "./formats.ts";
 import { parseCertificateFile, parseKeyFile } from "./pem.ts";
 import { optional, type Parse, type Setting } from "./setting.ts";
 
-/** A file whose first certificate is an X.509 SVID. */
+/** Checks a file whose first certificate is an X.509 SVID. */
 const parseSvidFile: Parse<string> = (path, readFile) => {
   parseCertificateFile(path, readFile);
   if (readSvidChain(readFile(path)) !== undefined) return path;

@@ -1,15 +1,15 @@
-// What keeps a sidecar from starting and needs no stack: the operator has to change something, not the program.
+// Errors that keep a sidecar from starting and need no stack: the operator has to change something, not the program.
 import { existsSync } from "node:fs";
 import { dirname } from "node:path";
 import { hostPort } from "../language/address-text.ts";
 import type { ListenAddress } from "./formats.ts";
 
-/** The message is all that is told, in one line. */
+/** Only the message is shown, in one line. */
 export class StartError extends Error {
   override readonly name = "StartError";
 }
 
-/** Binds, or rejects with a StartError that names the setting and the address. */
+/** Binds a listener, or rejects with a StartError that names the setting and the address. */
 export async function bind<Address>(
   setting: "OUTRIGGER_LISTEN" | "OUTRIGGER_EGRESS" | "OUTRIGGER_ADMIN",
   listen: ListenAddress | { readonly fd: number },
@@ -22,7 +22,7 @@ export async function bind<Address>(
     if (typeof code !== "string") throw error;
     const where = textOf(listen);
     const isFile = "path" in listen;
-    // libuv tells of a folder that is not there as of one that may not be written to.
+    // libuv reports a missing folder like one without write permission.
     const found = isFile && code === "EACCES" && !existsSync(dirname(listen.path)) ? "ENOENT" : code;
     throw new StartError(`${setting}: ${where} ${trouble(found, isFile)}`, { cause: error });
   }

@@ -1,4 +1,4 @@
-// Why a request's body goes no further.
+// The errors for a request body that is not forwarded any further.
 import { GatewayError } from "../plugin-api/errors.ts";
 
 export const tooLarge = (maxBytes: number): GatewayError =>

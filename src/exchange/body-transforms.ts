@@ -1,16 +1,16 @@
-// The streams that plugins send a response body through. They are other people's code: one that fails, ends early or
-// stalls must not leave the client waiting, nor take the process down.
+// Runs a response body through the streams of plugins. They are third-party code: one that fails, ends early or stalls
+// must not leave the client waiting, nor crash the process.
 import type { Duplex } from "node:stream";
 
 export interface TransformEvents {
-  /** Takes what came out. @returns false = wait for `resume` */
+  /** Takes output bytes. @returns false = wait for `resume` */
   out(bytes: Buffer): boolean;
-  /** Everything came out. */
+  /** All output was passed on. */
   ended(): void;
-  /** More can be written. */
+  /** More input can be written. */
   writable(): void;
   broken(): void;
-  /** How long they may take in bytes and give none, and the other way round. */
+  /** How many milliseconds the streams may hold input without output, or have a full buffer. */
   readonly stallMs: number;
 }
 
@@ -58,7 +58,7 @@ export class BodyTransforms {
     this.#first.end();
   }
 
-  /** What comes out can be taken again. */
+  /** Output can be taken again. */
   resume(): void {
     if (this.#first.writableEnded || this.#first.writableNeedDrain) this.#watch();
     this.#last.resume();

@@ -1,4 +1,4 @@
-// What a client takes of a response: how much of it may wait for that in memory, and what is watched meanwhile.
+// Bounds how much of a response may wait in memory for its client, and watches slow clients.
 import type { Socket } from "node:net";
 import { shareKey } from "../client/client-address.ts";
 import type { ClientLimits } from "../client/client-limits.ts";
@@ -6,7 +6,7 @@ import type { Taker } from "../client/taking-pace.ts";
 import { handedOver } from "../client/unacknowledged.ts";
 import type { ServerStream } from "./server-stream.ts";
 
-/** How much of an answer may wait for its client, so that the connection to the service is free for others. */
+/** How much of an answer may wait for its client, so that the upstream connection is free for others. */
 const aheadBytes = 256 * 1024;
 
 export abstract class ClientTaker implements Taker {
@@ -17,10 +17,10 @@ export abstract class ClientTaker implements Taker {
   protected readonly stream: ServerStream;
   protected readonly limits: ClientLimits;
   readonly #client: string;
-  /** Bytes of the budget that it holds. */
+  /** Bytes that it holds of the budget. */
   #reserved = 0;
 
-  /** @param client whose memory a waiting answer takes */
+  /** @param client the one whose budget a waiting answer uses */
   constructor(stream: ServerStream, limits: ClientLimits, client: string) {
     this.stream = stream;
     this.limits = limits;
@@ -42,7 +42,7 @@ export abstract class ClientTaker implements Taker {
   }
 
   tooSlow(): void {
-    // A body without framing would look complete.
+    // A body without framing would otherwise look complete.
     this.stream.reset();
   }
 
@@ -53,7 +53,7 @@ export abstract class ClientTaker implements Taker {
     return this.stream.waitingBytes < this.#reserved;
   }
 
-  /** The client has taken what there was, or it is over. */
+  /** The client has taken everything, or the exchange is over. */
   protected release(): void {
     this.limits.taking.leave(this);
     if (this.#reserved > 0) this.limits.buffers.give(shareKey(this.#client), this.#reserved);

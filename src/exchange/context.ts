@@ -1,4 +1,4 @@
-// What every exchange shares: limits, clock, and the parts of the proxy it calls. One object, made at start.
+// Declares what every exchange shares: limits, clock, and the proxy's parts that it calls. One object, made at start.
 import type { Clock, Logger, Outcome } from "../plugin-api/contract.ts";
 import type { LiveExchange } from "../runtime/exchange.ts";
 import type { ExchangeRecorder, ExchangeTaps } from "../runtime/live-record.ts";
@@ -21,60 +21,60 @@ export interface ProxyLimits {
 /** A request as the listener received it. */
 export interface Inbound {
   readonly stream: ServerStream;
-  /** As the connection gave it, where `stream` translates it. */
+  /** The original stream, if `stream` translates it. */
   readonly received?: ServerStream;
   readonly head: RequestHead;
   readonly client: ClientAddress;
 }
 
-/** The connections of an upgrade that was accepted. */
+/** The connections of an accepted upgrade. */
 export interface RunningTunnel {
-  /** Both ways, so far. */
+  /** Bytes in both directions so far. */
   readonly moved: number;
-  /** From the client. */
+  /** Bytes from the client. */
   readonly bytesUp: number;
-  /** How a WebSocket that has ended did; undefined = it is none. */
+  /** How a WebSocket ended; undefined = it has not ended, or it is no WebSocket. */
   readonly closing: Required<Pick<Outcome, "closeCode" | "closedBy">> | undefined;
-  /** The caller may not go on. */
+  /** The caller may not continue. */
   end(): void;
   /** The process is about to end. */
   goAway(): void;
 }
 
-/** An exchange as those see it that carry it to the upstream and back. */
+/** An exchange as seen by the code that carries it to the upstream and back. */
 export interface CarriedExchange extends UpstreamHandler, IntrusiveItem {
   readonly live: LiveExchange;
   readonly inbound: Inbound;
   readonly route: ServedRoute;
-  /** The policy that let it in. */
+  /** The policy that admitted the exchange. */
   readonly policy: RoutedPolicy;
   /** Hands the exchange to its route's transport, as a request or as a tunnel. */
   openUpstream(): void;
   upstreamRequest(body: UpstreamRequest["body"]): UpstreamRequest;
-  /** Keeps what gives the running upgrade handshake up. */
+  /** Stores the call of a running upgrade handshake, so that it can be aborted. */
   holdCall(call: UpstreamCall): void;
-  /** The upstream accepted the upgrade; `accept` is called once the response phase ran and left it a 101. */
+  /** The upstream accepted the upgrade. `accept` is called if the response phase leaves it a 101. */
   switching(statusText: string, fields: readonly string[], accept: (response: LiveResponse) => void): void;
-  /** From here the client's connection belongs to the tunnel, which calls `finish`. */
+  /** From now on, the client's connection belongs to the tunnel, which calls `finish`. */
   takenBy(tunnel: RunningTunnel): void;
-  /** It may not go on: ends it as far as it has come. @param because for the access log */
+  /** Access was withdrawn: ends the exchange in whatever way its state allows. @param because for the access log */
   revoke(error: GatewayError, because: string): void;
-  /** The process ends: breaks it off, so that the client cannot take what it has got for complete. */
+  /** The process ends: breaks the exchange off, so that the client cannot take a partial answer for a complete one. */
   shutDown(): void;
-  /** The process is about to end: what lasts as long as it likes is told so, where it has words for that. */
+  /** The process is about to end: tells long-lived exchanges so, if their protocol allows it. */
   goAway(): void;
-  /** It may last as long as both sides like: nobody waits for its end. */
+  /** The exchange may last as long as both sides like: a drain does not wait for it. */
   readonly lastsLong: boolean;
-  /** It is a stream to which the route's time limit between chunks does not apply, or that counts as one. */
+  /** The exchange is a stream: the route's time limit between chunks does not apply, or it counts as a stream. */
   readonly isStream: boolean;
-  /** Bytes of its bodies, or of its tunnel, both ways. */
+  /** Bytes of its bodies or its tunnel, in both directions. */
   readonly moved: number;
-  /** For whoever looks whether it is idle: `moved` when it last grew, and when that was. */
+  /** For idle detection: the value of `moved` when it last grew, and the time of that. */
   movedBefore: number;
   movedMono: number;
-  /** Counted where it has any: frames of a WebSocket, messages of gRPC. */
+  /** Counters for WebSocket frames or gRPC messages; undefined = none are counted. */
   messages: Messages | undefined;
-  /** Tells the metrics of them. */
+  /** Reports the counted messages to the metrics. */
   tellMessages(): void;
   /** The tunnel is over. */
   finish(responseBytes: number): void;
@@ -87,13 +87,13 @@ export interface ProxyContext {
   readonly clients: ClientLimits;
   /** Absent = nothing is traced. */
   readonly tracer?: ExchangeTracer | undefined;
-  /** Absent = nothing is kept of what is over. */
+  /** Absent = finished exchanges are not recorded. */
   readonly recorder?: ExchangeRecorder | undefined;
-  /** Absent = nobody can look on. */
+  /** Absent = exchanges cannot be watched. */
   readonly taps?: ExchangeTaps | undefined;
   /** Hands the exchange over, to be carried to its upstream. */
   forward(exchange: CarriedExchange): void;
-  /** Whether clients are told to go elsewhere for their next request. */
+  /** Whether clients are told to use another connection for their next request. */
   draining(): boolean;
   began(exchange: CarriedExchange): void;
   ended(exchange: CarriedExchange, outcome: Outcome): void;

@@ -1,9 +1,9 @@
-// What has come of a service's body while hooks are at work on its head: it waits, or is collected for a hook that wants
-// it whole.
+// Holds the part of a service's body that comes while hooks work on its head. It waits, or is collected for a hook that
+// wants the whole body.
 import { addPart } from "../http1/parts.ts";
 
 export class EarlyBody {
-  /** The body is complete: its trailers. */
+  /** The trailers of a complete body; undefined = more is to come. */
   trailers: readonly string[] | undefined = undefined;
   readonly #chunks: Buffer[] = [];
   #loose = 0;
@@ -15,7 +15,7 @@ export class EarlyBody {
     return this.#chunks;
   }
 
-  /** @returns false = no more for now */
+  /** @returns false = pause the body */
   push(bytes: Buffer): boolean {
     this.#loose = addPart(this.#chunks, bytes, this.#loose);
     this.#bytes += bytes.length;
@@ -31,8 +31,8 @@ export class EarlyBody {
   }
 
   /**
-   * @param resume lets more come
-   * @returns undefined when it is longer, or breaks off: what has come still waits
+   * @param resume lets more of the body come
+   * @returns undefined if the body is longer than `maxBytes` or breaks off; what has come still waits
    */
   collect(maxBytes: number, resume: () => void): Promise<Buffer | undefined> {
     this.#maxBytes = maxBytes;

@@ -1,5 +1,5 @@
-// How a response whose head is out ends before its time, so that its client knows: a call of gRPC by its status, a stream
-// of events by its end, since its client comes again (HTML Standard, section 9.2). Anything else can only be reset.
+// Ends a response early after its head is out, in a way that its client recognises: a gRPC call by its status, an event
+// stream by its end, since its client reconnects (HTML Standard, section 9.2). Any other response can only be reset.
 import { grpcMessage, grpcStatusOf } from "../http2/grpc.ts";
 import type { GatewayError } from "../plugin-api/errors.ts";
 import { isGrpcType } from "../plugin-api/grpc-type.ts";
@@ -12,8 +12,8 @@ export function isEventStream({ fields }: LiveResponse): boolean {
 }
 
 /**
- * @param ours this side ends it; else it broke
- * @returns the trailers it ends with; undefined = it has no words for it
+ * @param ours whether this side ends the response; otherwise it broke
+ * @returns the trailers to end with; undefined = the response can only be reset
  */
 export function earlyEnd(
   response: LiveResponse,
@@ -25,6 +25,6 @@ export function earlyEnd(
     const status = String(grpcStatusOf(error.kind.status));
     return ["grpc-status", status, "grpc-message", grpcMessage(error.detail)];
   }
-  // In the middle of an encoding there is no end.
+  // An encoded body cannot end in the middle of its encoding.
   return ours && isEventStream(response) && !fields.has("content-encoding") ? none : undefined;
 }

@@ -1,11 +1,11 @@
-// What is refused before any plugin is asked.
+// Refuses requests before any plugin runs.
 import { GatewayError } from "../plugin-api/errors.ts";
 import { isLooping } from "../client/client-address.ts";
 import { tooLarge } from "./body-errors.ts";
 import type { Inbound } from "./context.ts";
 import type { Routing } from "../routing/routed-policy.ts";
 
-/** @param maxBodyBytes 0 = unlimited @returns why the request goes no further; undefined = it does */
+/** @param maxBodyBytes 0 = unlimited @returns why the request is refused; undefined = it continues */
 export function earlyRefusal(
   { early }: Routing,
   { head }: Inbound,

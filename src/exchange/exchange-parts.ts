@@ -1,4 +1,4 @@
-// What an exchange is made of, and what goes straight through to its ends, whatever state it is in.
+// The base class of an exchange: its parts, and the calls that are passed straight to its two ends in every state.
 import type { Outcome, UpstreamAnswer } from "../plugin-api/contract.ts";
 import { isGrpcType } from "../plugin-api/grpc-type.ts";
 import { GatewayError } from "../plugin-api/errors.ts";
@@ -30,19 +30,19 @@ export abstract class ExchangeParts implements ExchangeIo, WriterEvents, BodyEve
   readonly policy: RoutedPolicy;
   readonly route: ServedRoute;
   readonly body: RequestBody;
-  /** Of those that are not over. */
+  /** Its index in the set of exchanges in flight. */
   setIndex = -1;
   protected readonly context: ProxyContext;
   protected readonly routing: Routing;
   protected readonly writer: ClientWriter;
-  /** Gives the upstream's side up, and lets it go on. */
+  /** Aborts or resumes the upstream side. */
   protected call: UpstreamCall | undefined = undefined;
   protected halfClosed: HalfClosed | undefined = undefined;
   tunnel: RunningTunnel | undefined = undefined;
   messages: Messages | undefined = undefined;
   movedBefore = -1;
   movedMono = 0;
-  /** Status of the answer that the audit trail knows of. */
+  /** The status of the answer that was written to the audit trail. */
   #auditedStatus: number | undefined = undefined;
 
   constructor(context: ProxyContext, policy: RoutedPolicy, routing: Routing, inbound: Inbound) {
@@ -104,7 +104,7 @@ export abstract class ExchangeParts implements ExchangeIo, WriterEvents, BodyEve
     else if (this.writer.isEventStream) this.shutDown();
   }
 
-  /** What its ends have seen. */
+  /** What the two ends have counted and seen. */
   protected get told(): Told {
     const { messages } = this;
     const closing = this.tunnel?.closing;
@@ -122,7 +122,7 @@ export abstract class ExchangeParts implements ExchangeIo, WriterEvents, BodyEve
     this.messages?.tell((direction, messages) => this.route.countMessages(direction, messages));
   }
 
-  /** Whether the client is told that the connection ends with this response. */
+  /** Whether the client is told that this response ends the connection. */
   protected get isLast(): boolean {
     return this.context.draining() || this.inbound.stream.upgrades || this.halfClosed !== undefined;
   }
@@ -132,9 +132,9 @@ export abstract class ExchangeParts implements ExchangeIo, WriterEvents, BodyEve
   }
 
   onMalformed(error: GatewayError): boolean {
-    // It was answered, and its rest is read for nobody.
+    // The request was answered; the rest of its body is dropped.
     if (this.over) return true;
-    // The next request on the connection is what is faulty, or the answer has begun.
+    // The fault is in the next request on the connection, or the answer has already begun.
     if (this.inbound.stream.complete || this.writer.headSent) return false;
     this.bodyFailed(error);
     return true;
@@ -168,7 +168,8 @@ export abstract class ExchangeParts implements ExchangeIo, WriterEvents, BodyEve
   }
 
   onInterim(status: number, fields: readonly string[]): void {
-    // 103 tells of the answer, whose record is not written yet; a client may wait for 100 before it sends its body.
+    // 103 tells of an answer whose audit record is not written yet. 100 must pass: a client may wait for it before it
+    // sends its body.
     if (status !== 100 && this.policy.audit?.blocking === true) return;
     this.inbound.stream.interim(status, this.route.received(fields, this.live).toFlat());
   }
@@ -210,7 +211,7 @@ export abstract class ExchangeParts implements ExchangeIo, WriterEvents, BodyEve
     this.context.logger.error({ requestId: this.live.id, err: error }, "body tap failed");
   }
 
-  /** The response as the chain leaves it and, where the policy says so, once there is a record of it. */
+  /** The response after the chain's hooks and, if the policy requires it, after its audit record is written. */
   protected responsePhase(response: LiveResponse): LiveResponse | Promise<LiveResponse> {
     const ran = this.route.chain.response(this.live, response);
     if (this.policy.audit === undefined) return ran;
@@ -233,7 +234,7 @@ export abstract class ExchangeParts implements ExchangeIo, WriterEvents, BodyEve
     return refusal;
   }
 
-  /** Everybody hears what became of it. */
+  /** Reports the outcome to hooks, audit trail and metrics. */
   protected tell(outcome: Outcome): void {
     const { live, route, policy } = this;
     route.chain.complete(live, outcome);
@@ -248,7 +249,7 @@ export abstract class ExchangeParts implements ExchangeIo, WriterEvents, BodyEve
     this.tellMessages();
   }
 
-  /** What it still sends is not wanted any more. */
+  /** Aborts the upstream side: nothing more is wanted from it. */
   protected dropUpstream(): void {
     this.call?.abort();
     this.call = undefined;

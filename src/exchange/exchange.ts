@@ -1,6 +1,6 @@
-// The way of one request: chain, forward, chain in reverse, respond, complete. One owner with one state, and two ends
-// that decide nothing: the request's body and the response's writer. It is itself what the client's stream and the
-// upstream transport call back, so that an exchange is one object and no closures.
+// Runs one request: chain, forward, chain in reverse, respond, complete. The exchange alone owns the state; its two
+// ends, the request's body and the response's writer, decide nothing. The client's stream and the upstream transport
+// call the exchange itself back, so it is one object without closures.
 import type { Outcome, Verdict } from "../plugin-api/contract.ts";
 import { GatewayError } from "../plugin-api/errors.ts";
 import { LiveResponse, mayHaveBody } from "../runtime/response.ts";
@@ -18,11 +18,11 @@ export class ServerExchange extends ExchangeParts implements CarriedExchange, St
   #state: ExchangeState = "deciding";
   /** The response that is in its phase, or was sent. */
   #response: LiveResponse | undefined = undefined;
-  /** Joins the connections once the response phase has left the 101 of an upgrade one. */
+  /** Joins the two connections of an upgrade if the response phase leaves the 101 unchanged. */
   #accept: ((response: LiveResponse) => void) | undefined = undefined;
-  /** What the response reports, or why it broke off. */
+  /** The error that the response reports, or that broke it off. */
   #error: GatewayError | undefined = undefined;
-  /** By whom of this side it was broken off. */
+  /** Why this side broke the exchange off. */
   #endedBy: "revoked" | "shutdown" | undefined = undefined;
   #askedMono = 0;
   #upstreamMs: number | undefined = undefined;
@@ -55,14 +55,14 @@ export class ServerExchange extends ExchangeParts implements CarriedExchange, St
     }
   }
 
-  /** @param failure what is answered when the hooks have nothing better; without one, the exchange is forwarded */
+  /** @param failure the answer if the hooks have no better one; undefined = the exchange is forwarded */
   #decide(verdict: Verdict | Promise<Verdict>, failure?: GatewayError): void {
     if (!(verdict instanceof Promise)) this.#decided(verdict, failure);
     else verdict.then((settled) => this.#decided(settled, failure)).catch((error) => this.crashed(error));
   }
 
   #decided(verdict: Verdict, failure?: GatewayError): void {
-    // Hooks that settle late decide nothing any more.
+    // A late verdict has no effect.
     if (this.#state !== "deciding" && this.#state !== "rescuing") return;
     if (verdict?.action === "respond") this.#respond(LiveResponse.fromVerdict(verdict));
     else if (verdict?.action === "reject") this.#refuse(verdict.error);
@@ -130,7 +130,7 @@ export class ServerExchange extends ExchangeParts implements CarriedExchange, St
     this.call = undefined;
   }
 
-  /** Runs the response phase and sends what comes out of it. */
+  /** Runs the response phase and sends the result. */
   #respond(response: LiveResponse, accept?: (response: LiveResponse) => void): void {
     this.#begin(response);
     this.#accept = accept;
@@ -139,7 +139,7 @@ export class ServerExchange extends ExchangeParts implements CarriedExchange, St
     else void ran.then((settled) => this.#responded(response, settled));
   }
 
-  /** In place of any that is still in its phase. */
+  /** Begins a response, in place of any other that is still in its phase. */
   #begin(response: LiveResponse): void {
     if (this.#state === "responding") this.live.cancelHook(new Error("The response was given up."));
     this.#to("responding");
@@ -149,7 +149,7 @@ export class ServerExchange extends ExchangeParts implements CarriedExchange, St
     response.source = this.writer;
   }
 
-  /** @param begun the response whose phase is through @param response what came out of it */
+  /** @param begun the response whose phase is complete @param response the result of that phase */
   #responded(begun: LiveResponse, response: LiveResponse): void {
     if (this.#state !== "responding" || this.#response !== begun) {
       response.discard();
@@ -167,12 +167,12 @@ export class ServerExchange extends ExchangeParts implements CarriedExchange, St
   }
 
   #send(response: LiveResponse): void {
-    // A plugin refused an upgrade: a tunnel has no body that could follow.
+    // A plugin refused an upgrade: without a tunnel, an empty body follows.
     if (this.#accept !== undefined && response.body === undefined) response.replaceBody("");
     const { received } = response;
     this.#error = response.error ?? this.#error;
     const isWhole = response.body !== undefined;
-    // A 304 that became a stored answer is over by itself.
+    // A 304 that became a stored answer needs no abort: its upstream side is over.
     if (isWhole && (received === undefined || mayHaveBody(received))) this.dropUpstream();
     const isUnread = isWhole && this.live.request.hasBody && !this.body.complete;
     this.#response = response;
@@ -183,7 +183,7 @@ export class ServerExchange extends ExchangeParts implements CarriedExchange, St
     else this.writer.flush();
   }
 
-  /** The whole response is with the writer, which ends it while the rest of an unwanted body is dropped. */
+  /** Hands the whole response to the writer, which ends it while the rest of an unwanted request body is dropped. */
   #linger(): void {
     this.#answeredMono = this.context.clock.mono();
     this.writer.endHeld();
@@ -192,18 +192,18 @@ export class ServerExchange extends ExchangeParts implements CarriedExchange, St
     if (this.writer.through) this.#finish(true, this.writer.bytes);
   }
 
-  /** Answers with an error of our own; no plugin turns it into something else. */
+  /** Answers with an error of the sidecar; no plugin turns it into something else. */
   #refuse(error: GatewayError): void {
     this.#respond(LiveResponse.fromError(error, this.live.id));
   }
 
-  /** The response that was to come, or came, cannot be completed. */
+  /** The expected or running response cannot be completed. */
   #failed(error: GatewayError): void {
     if (this.writer.headSent) this.#breakOff(error);
     else this.#refuse(error);
   }
 
-  /** What has come of the request's body must not count as complete. */
+  /** The received part of the request body must not count as complete. */
   bodyFailed(error: GatewayError): void {
     if (this.over || this.#state === "broken") return;
     this.dropUpstream();
@@ -212,7 +212,7 @@ export class ServerExchange extends ExchangeParts implements CarriedExchange, St
   }
 
   revoke(error: GatewayError, because: string): void {
-    // What is refused already only has to reach a slow client.
+    // An exchange that was already refused only has to reach a slow client.
     if (this.over || this.#error !== undefined) return;
     this.live.refusedBecause = because;
     this.#endedBy = "revoked";
@@ -232,7 +232,7 @@ export class ServerExchange extends ExchangeParts implements CarriedExchange, St
     if (this.#state === "streaming") this.#breakOff();
   }
 
-  /** The client must not take what it has got for complete. */
+  /** Breaks the response off, so that the client cannot take its part for complete. */
   #breakOff(error?: GatewayError): void {
     this.#to("broken");
     this.dropUpstream();
@@ -240,7 +240,7 @@ export class ServerExchange extends ExchangeParts implements CarriedExchange, St
     else if (!this.body.complete) this.body.discard(() => this.writer.close());
   }
 
-  /** A fault of our own. */
+  /** A fault of the sidecar itself. */
   crashed(error: unknown): void {
     this.context.logger.error({ requestId: this.live.id, err: error }, "exchange failed");
     this.dropUpstream();
@@ -264,7 +264,7 @@ export class ServerExchange extends ExchangeParts implements CarriedExchange, St
     this.#finish(true, responseBytes);
   }
 
-  /** It is over, however it ended: hooks, metrics, and the snapshot it kept. */
+  /** Ends the exchange, however it went: runs hooks and metrics, and releases its snapshot. */
   #finish(complete: boolean, responseBytes: number): void {
     if (this.over) return;
     const last = this.#state;
@@ -277,7 +277,7 @@ export class ServerExchange extends ExchangeParts implements CarriedExchange, St
     const outcome = outcomeOf(this.live, {
       complete,
       last,
-      // Of whoever answered: http-proxy middleware does so past the writer.
+      // The status that was sent: http-proxy middleware answers without the writer.
       status: last === "upgraded" ? 101 : this.inbound.stream.status,
       endedBy: this.#endedBy,
       error: this.#error,
@@ -286,7 +286,7 @@ export class ServerExchange extends ExchangeParts implements CarriedExchange, St
       told: this.told,
       responseBytes,
     });
-    // A hook that has not settled yet may still take what its onComplete gives back, and needs its plugin.
+    // A running hook may still take what its onComplete gives back, and needs its plugin.
     if (this.live.busy) this.live.whenIdle(() => this.#completed(outcome));
     else this.#completed(outcome);
   }

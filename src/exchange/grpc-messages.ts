@@ -1,5 +1,5 @@
-// Where the messages of gRPC begin in one direction of a call: each has a flag and a length of four bytes in front
-// (PROTOCOL-HTTP2.md, "Length-Prefixed-Message"). Nothing else of them is looked at.
+// Counts the gRPC messages in one direction of a call. Each begins with a flag byte and a length of four bytes
+// (PROTOCOL-HTTP2.md, "Length-Prefixed-Message"). Nothing else is read.
 
 const prefixBytes = 5;
 
@@ -7,7 +7,7 @@ export class GrpcMessages {
   messages = 0;
   #prefix = 0;
   #length = 0;
-  /** Bytes of the message that are still to come. */
+  /** Bytes of the current message that are still to come. */
   #left = 0;
 
   follow(chunk: Uint8Array): void {

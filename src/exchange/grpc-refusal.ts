@@ -1,12 +1,12 @@
-// Our own refusals as callers of gRPC read them: a response that is one head, whose status tells what is wrong. To them
-// any other HTTP status would be UNKNOWN, or worse, a guess of their library's.
+// Turns the sidecar's own refusals into gRPC responses: a single head whose grpc-status names the error. With any other
+// HTTP status, gRPC callers would see UNKNOWN, or worse, a guess of their library.
 import type { LiveResponse } from "../runtime/response.ts";
 import { grpcMessage, grpcStatusOf } from "../http2/grpc.ts";
 
-/** Of seconds that a caller is told to wait. */
+/** The longest Retry-After in seconds that is passed on. */
 const maxSeconds = 86_400;
 
-/** Turns the answer to an error of ours into one of gRPC. */
+/** Turns an error response of the sidecar into a gRPC one. */
 export function refuseAsGrpc(response: LiveResponse): void {
   const { error, fields } = response;
   const status = grpcStatusOf(response.status);

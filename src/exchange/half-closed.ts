@@ -1,18 +1,19 @@
-// Clients that end their side of the connection while they wait for an answer. That may be all they had to say
-// (`nc -N`), or they have left: TCP tells only by what it does with the next bytes.
+// Handles clients that end their side of the connection while they wait for an answer. They may have said all they had
+// to say (`nc -N`), or they have left. TCP shows which only by its reaction to the next bytes.
 import type { ClientWriter } from "./respond.ts";
 import type { ServerStream } from "./server-stream.ts";
 
-/** When the first bytes try whether somebody is there: most answers are through before. */
+/** When the first probe is sent: most answers are complete before that. */
 const firstProbeMs = 250;
-/** The reset that the first bytes caused shows at the next ones. */
+/** A reset caused by the first probe shows at the second. */
 const secondProbeMs = 50;
 const probeMs = 5_000;
 
 /**
- * Tries until the head of the answer whether the client is still there, by an interim response, which every HTTP/1.1
- * client takes (RFC 9110 section 15.2). Behind the head the answer's own bytes do: one that has left resets the connection
- * at them. Who ends its side in the middle of an answer has most likely left: it waits for no service that is silent.
+ * Until the head of the answer, probes by interim responses, which every HTTP/1.1 client accepts (RFC 9110 section
+ * 15.2), whether the client is still there. After the head, the answer's own bytes serve as probes: a client that has
+ * left resets the connection. A client that ends its side in the middle of an answer has most likely left: the exchange
+ * does not wait for a silent service then.
  */
 export class HalfClosed {
   readonly #stream: ServerStream;
@@ -29,7 +30,7 @@ export class HalfClosed {
     this.#timer = setTimeout(() => this.#probe(), firstProbeMs);
   }
 
-  /** The answer is out, or the connection gone. */
+  /** Call when the answer is out or the connection gone. */
   stop(): void {
     clearTimeout(this.#timer);
   }

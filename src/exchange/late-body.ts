@@ -1,7 +1,7 @@
-// The rest of a request that the service has answered in full: read for nobody, but not without end.
+// Limits the rest of a request body once the service has answered in full: it is dropped, but not without end.
 import type { ServerStream } from "./server-stream.ts";
 
-/** Once the answer is out, its connection has as long to bring the rest as one may linger, and goes on if it does. */
+/** Once the answer is out, the client has the linger time to send the rest of the body, which saves the connection. */
 export class LateBody {
   readonly #stream: ServerStream;
   #isAnswerOut = false;
@@ -10,7 +10,7 @@ export class LateBody {
     this.#stream = stream;
   }
 
-  /** Its connection is either free for the next request from then on, or over. */
+  /** From now on, the connection is either free for the next request or over. */
   answerOut(): void {
     this.#isAnswerOut = true;
   }
@@ -19,13 +19,13 @@ export class LateBody {
     if (!this.#stream.complete) this.#stream.destroy();
   }
 
-  /** It has become larger than a body may be. */
+  /** The body has exceeded the largest allowed size. */
   tooLarge(): void {
-    // The same read may bring its end: then nothing is left to hold up.
+    // The same read may bring the body's end: then nothing is left to stop.
     process.nextTick(holdUp, this);
   }
 
-  /** No more of it is read. A client that has its answer is told the end, and has time to see it until the reset. */
+  /** Stops reading the body. A client that has its answer also gets the end, and has time to see it before a reset. */
   holdUp(): void {
     if (this.#stream.complete) return;
     this.#stream.pause();

@@ -1,12 +1,12 @@
-// A response of the service that another request than the exchange's own has brought, as the exchange's plugin may have
-// it: changed by the plugins behind that one, as it would have been on its way there.
+// Runs a service's response to a plugin's own request through the hooks of later plugins, so that the exchange's plugin
+// gets it as it would have come on the normal way.
 import { pipeline, Readable } from "node:stream";
 import type { UpstreamAnswer } from "../plugin-api/contract.ts";
 import type { Chain } from "../runtime/chain.ts";
 import type { LiveExchange } from "../runtime/exchange.ts";
 import { type BodySource, LiveResponse } from "../runtime/response.ts";
 
-/** Rejects with the error that a plugin which must not fail has failed with. */
+/** Rejects with the error of a plugin that must not fail. */
 export async function throughLaterHooks(
   chain: Chain,
   exchange: LiveExchange,
@@ -23,7 +23,7 @@ export async function throughLaterHooks(
     answer.body.destroy();
     throw error;
   }
-  // Nobody gets this body as a client does.
+  // No client receives this body, so taps are ended.
   response.taps?.abort();
   if (response.error !== undefined) {
     answer.body.destroy();
@@ -39,12 +39,12 @@ function bodyOf(
   if (body !== undefined) received.destroy();
   else if (transforms.length === 0) return received;
   const source = body === undefined ? Readable.from(received) : Readable.from([body]);
-  // What breaks off is told to whoever reads the end of it.
+  // The reader of the last stream sees if the body breaks off.
   for (const [i, stream] of transforms.entries()) pipeline(transforms[i - 1] ?? source, stream, () => {});
   return transforms.at(-1) ?? source;
 }
 
-/** A body that a hook may have whole, and that still comes to whoever reads it after that. */
+/** A body that a hook may read whole, and that its later reader still gets. */
 class CollectableBody implements BodySource {
   readonly #body: UpstreamAnswer["body"];
   readonly #chunks: AsyncIterator<Buffer>;

@@ -1,8 +1,8 @@
-// Messages of one stream, frames of a WebSocket or messages of gRPC: counted as their bytes pass, never held up.
+// Counts the messages of one stream (WebSocket frames or gRPC messages) while their bytes pass, without delaying them.
 import { GatewayError } from "../plugin-api/errors.ts";
 
 export interface MessageFollower {
-  /** Those that have begun. */
+  /** The number of messages that have begun. */
   readonly messages: number;
   follow(chunk: Uint8Array): unknown;
 }
@@ -16,8 +16,8 @@ export class Messages {
   #toldResponse = 0;
 
   /**
-   * @param maxPerSecond from the client; Infinity = any number
-   * @param onTooMany called when there are more, at each chunk of them
+   * @param maxPerSecond limit for messages from the client; Infinity = no limit
+   * @param onTooMany called for each chunk that exceeds the limit
    */
   constructor(
     { request, response }: Pick<Messages, "request" | "response">,
@@ -30,13 +30,13 @@ export class Messages {
     this.#onTooMany = onTooMany;
   }
 
-  /** From the client. */
+  /** Follows bytes from the client. */
   follow(chunk: Uint8Array): void {
     this.request.follow(chunk);
     if (this.#rate?.allows(this.request.messages, performance.now()) === false) this.#onTooMany();
   }
 
-  /** Tells how many there were since it was last called. */
+  /** Reports how many messages came since the last call. */
   tell(count: (direction: "request" | "response", messages: number) => void): void {
     const { messages: request } = this.request;
     const { messages: response } = this.response;
@@ -47,7 +47,7 @@ export class Messages {
   }
 }
 
-/** So many a second, and as many at once. */
+/** A token bucket: this many messages per second, and as many at once. */
 export class MessageRate {
   readonly #perSecond: number;
   #left: number;
@@ -60,7 +60,7 @@ export class MessageRate {
     this.#atMono = nowMono;
   }
 
-  /** @param messages all that there were so far */
+  /** @param messages the total so far */
   allows(messages: number, nowMono: number): boolean {
     const grown = this.#left + ((nowMono - this.#atMono) / 1_000) * this.#perSecond;
     this.#left = Math.min(this.#perSecond, grown) - (messages - this.#counted);

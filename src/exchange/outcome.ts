@@ -1,9 +1,9 @@
-// What is told of an exchange when it is over.
+// Builds the outcome that is reported when an exchange is over.
 import type { Outcome } from "../plugin-api/contract.ts";
 import type { LiveExchange } from "../runtime/exchange.ts";
 import type { ExchangeState } from "./state.ts";
 
-/** What the exchange's parts have counted and heard. */
+/** What the parts of the exchange have counted and seen. */
 export type Told = Pick<
   Outcome,
   "requestBytes" | "grpcStatus" | "requestMessages" | "responseMessages" | "closeCode" | "closedBy"
@@ -12,11 +12,11 @@ export type Told = Pick<
 export interface Ending extends Pick<Outcome, "status" | "error" | "upstreamMs" | "responseBytes"> {
   readonly told: Told;
   readonly complete: boolean;
-  /** Its caller might not go on, or the process ends. */
+  /** Access was withdrawn, or the process ends; undefined = neither. */
   readonly endedBy: "revoked" | "shutdown" | undefined;
-  /** How far it was. */
+  /** The last state before the end. */
   readonly last: ExchangeState;
-  /** When the answer was made, or the exchange was over. */
+  /** When the answer was ready, or the exchange was over. */
   readonly endedMono: number;
 }
 

@@ -1,4 +1,4 @@
-// A received request as the chain sees it.
+// Builds the exchange that the chain sees from a received request.
 import { LiveExchange, type ExchangeIo } from "../runtime/exchange.ts";
 import type { ClientAddress } from "../client/client-address.ts";
 import type { Fields } from "../plugin-api/contract.ts";
@@ -43,7 +43,7 @@ export function receivedExchange(
 
 const validRequestId = /^[A-Za-z0-9._~:@/+=-]{1,128}$/;
 
-/** The client's X-Request-Id when it is fit for logs and fields, else a new one. */
+/** The client's X-Request-Id if it is safe for logs and fields, else a new one. */
 function requestIdOf(fields: Fields): string {
   const given = fields.get("x-request-id");
   return given !== undefined && validRequestId.test(given) ? given : newRequestId();

@@ -1,6 +1,6 @@
-// Exchanges that go on: streams, upgrades, slow answers. What let one in may be over while it runs (a token's end, a
-// revoked key, another policy), so its request is judged anew, by the policy in force, every few seconds. One timer for
-// all of them, and a part of them at each tick, so that many cost no pause.
+// Rechecks long exchanges: streams, upgrades, slow answers. What admitted one may end while it runs (an expired token,
+// a revoked key, another policy). So every few seconds its request is judged again by the policy in force. One timer
+// serves all exchanges and judges a part of them at each tick, so that many cause no pause.
 import type { Clock, Logger } from "../plugin-api/contract.ts";
 import { GatewayError } from "../plugin-api/errors.ts";
 import type { CarriedExchange } from "./context.ts";
@@ -10,18 +10,18 @@ import type { ReceivedHead, RequestHead } from "../http1/request-head.ts";
 import type { RoutedPolicy } from "../routing/routed-policy.ts";
 
 export interface RecheckParts {
-  /** How often each is judged; younger ones are not. */
+  /** Interval of the rechecks in ms; younger exchanges are not judged. */
   readonly everyMs: number;
   readonly exchanges: IntrusiveSet<CarriedExchange>;
   readonly clock: Clock;
   readonly logger: Logger;
   policy(): RoutedPolicy | undefined;
-  /** The head of a request by this policy. */
+  /** Parses the head of a request by this policy. */
   read(received: ReceivedHead, viaTrustedProxy: boolean, policy: RoutedPolicy): RequestHead;
 }
 
 const ticksPerRound = 10;
-/** Who has neither body nor upstream: the request is only looked at. */
+/** The request has neither body nor upstream: it is only judged. */
 const noIo = {
   over: false,
   readBody: () => Promise.reject(new Error("a request that is judged anew has no body")),
@@ -40,7 +40,7 @@ export class Rechecks {
   readonly #parts: RecheckParts;
   readonly #asking = new Set<CarriedExchange>();
   readonly #timer: NodeJS.Timeout;
-  // Downwards: the list fills a gap with its last one, which has then had its turn.
+  // Counts down: the set fills a gap with its last item, which has then had its turn.
   #next = -1;
   #perTick = 0;
   #ticks = 0;
@@ -58,7 +58,7 @@ export class Rechecks {
     const { exchanges } = this.#parts;
     const current = this.#parts.policy();
     if (current === undefined) return;
-    // However few there are, each has one turn a round.
+    // Even with few exchanges, each is judged once per round.
     this.#ticks += 1;
     if (this.#next < 0 && this.#ticks >= ticksPerRound) {
       this.#ticks = 0;
@@ -77,7 +77,7 @@ export class Rechecks {
     const { live, route } = exchange;
     exchange.tellMessages();
     const ageMs = this.#parts.clock.mono() - live.startedMono;
-    // One whose hooks are still at work has not been let in yet.
+    // An exchange whose hooks are still running has not been admitted yet.
     if (ageMs < this.#parts.everyMs || live.over || live.busy || this.#asking.has(exchange)) return;
     if ((live.identity?.expiresAt ?? Infinity) <= this.#parts.clock.now()) {
       exchange.revoke(credentialEnded, "the credential has ended");
@@ -91,7 +91,7 @@ export class Rechecks {
     }
   }
 
-  /** Seen from one look to the next. */
+  /** Compares the byte count with that of the last recheck. */
   #isIdle(exchange: CarriedExchange, maxIdleMs: number): boolean {
     const { moved } = exchange;
     const now = this.#parts.clock.mono();
@@ -103,7 +103,7 @@ export class Rechecks {
 
   #judge(exchange: CarriedExchange, policy: RoutedPolicy, ageMs: number): void {
     const { inbound } = exchange;
-    // The chain has changed the fields of the first reading.
+    // The chain has changed the fields of the first parse, so the head is parsed again.
     const head = this.#parts.read(inbound.stream, inbound.client.viaTrustedProxy, policy);
     const { route, early, unanswered } = policy.find(head);
     const refusal = early ?? unanswered;
@@ -120,11 +120,11 @@ export class Rechecks {
       return;
     }
     const again = receivedExchange({ ...inbound, head }, route, this.#parts.clock, noIo);
-    // Who is not established anew is still given the same of several versions of a plugin.
+    // A client that is not identified again keeps its choice among the versions of a plugin.
     again.choices = exchange.live.choices && new Map(exchange.live.choices);
     const judged = route.chain.recheck(again);
     const settle = (error: GatewayError | undefined): void => {
-      // What cannot be told now is asked again: an outage ends nobody's stream.
+      // A check that fails for now is repeated later: an outage must not end streams.
       if (error === undefined || error.kind.status === 503 || exchange.live.over) return;
       exchange.revoke(error, again.refusedBecause ?? "not let in any more");
     };

@@ -1,5 +1,5 @@
-// The client's request body on its way to the upstream: counted, bounded, held up when the upstream is slow, given up
-// when the client stalls. Read whole only for a plugin that asks.
+// Passes the client's request body to the upstream. It is counted, bounded, paused when the upstream is slow, and given
+// up when the client stalls. It is read whole only for a plugin that asks for it.
 import { GatewayError } from "../plugin-api/errors.ts";
 import { countForGc } from "../v8/gc-pacing.ts";
 import type { ClientLimits } from "../client/client-limits.ts";
@@ -16,11 +16,11 @@ import type { TrailerRules } from "../http1/trailers.ts";
 import type { UpstreamCall } from "../upstream/transport.ts";
 
 export interface BodyEvents {
-  /** It is too large or stalled; what was sent of it must not count as complete. */
+  /** The body is too large or stalled; the part that was sent must not count as complete. */
   bodyFailed(error: GatewayError): void;
 }
 
-/** Who reads it whole. */
+/** A reader of the whole body. */
 interface Reader {
   readonly limit: number;
   resolve(body: Buffer): void;
@@ -34,7 +34,7 @@ export class RequestBody implements Paced, BodyHandler {
   windowBegan = 0;
   /** The body in memory, after `readWhole`. */
   whole: Buffer | undefined = undefined;
-  /** Counted as they go to the upstream. */
+  /** Counts the messages that go to the upstream. */
   messages: Messages | undefined = undefined;
   readonly #stream: ServerStream;
   readonly #head: RequestHead;
@@ -46,11 +46,11 @@ export class RequestBody implements Paced, BodyHandler {
   #stopped = false;
   #reading: Promise<Buffer> | undefined = undefined;
   #reader: Reader | undefined = undefined;
-  // What was read of a body that turned out too large for its reader; it goes to the upstream first.
+  // Chunks read for a reader whose limit the body exceeded; they go to the upstream first.
   readonly #read = new Parts();
   #awaited = false;
   #continued = false;
-  /** What still comes is read for nobody; called when nothing does. */
+  /** Set while the rest of the body is dropped; called when nothing more comes. */
   #dropped: (() => void) | undefined = undefined;
   #late: LateBody | undefined = undefined;
   #paced = true;
@@ -62,22 +62,22 @@ export class RequestBody implements Paced, BodyHandler {
     this.#events = events;
   }
 
-  /** Everything the client announced has been read. */
+  /** The whole announced body has been read. */
   get complete(): boolean {
     return this.#stream.complete;
   }
 
-  /** The client waits for `100 Continue` before it sends it. */
+  /** The client waits for `100 Continue` before it sends the body. */
   get expectsContinue(): boolean {
     return this.#head.expectsContinue && !this.#continued;
   }
 
-  /** Somebody is reading it whole and is not through yet. */
+  /** Set while the whole body is being read. */
   get reading(): Promise<Buffer> | undefined {
     return this.#reading;
   }
 
-  /** Streams into the call from now on, and then those trailers that may go on. */
+  /** Streams the body into the call from now on, and then the trailers that may be forwarded. */
   pipeTo(call: UpstreamCall, trailers: TrailerRules): void {
     this.#call = call;
     this.#trailers = trailers;
@@ -90,7 +90,7 @@ export class RequestBody implements Paced, BodyHandler {
     this.#stream.read(this);
     if (!more) return;
     this.#await(true);
-    // A reader has left it paused.
+    // A reader has left the stream paused.
     if (read.length > 0) this.#stream.resume();
   }
 
@@ -101,7 +101,7 @@ export class RequestBody implements Paced, BodyHandler {
     this.#stream.resume();
   }
 
-  /** Nothing more goes to the upstream; what still comes is dropped. */
+  /** Sends nothing more to the upstream; the rest of the body is dropped. */
   stop(): void {
     if (this.#stopped) return;
     this.#stopped = true;
@@ -111,13 +111,13 @@ export class RequestBody implements Paced, BodyHandler {
     }
   }
 
-  /** The service has its answer ready, and wants no more of it: what still comes counts against the largest body. */
+  /** The service has answered and wants no more of the body. The rest still counts against the largest allowed body. */
   answered(): void {
     if (!this.complete) this.#late = new LateBody(this.#stream);
     this.stop();
   }
 
-  /** Drops what still comes, for as long as a connection may linger, then calls back once. */
+  /** Drops the rest of the body, for as long as a connection may linger, then calls back once. */
   discard(done: () => void): void {
     this.stop();
     this.#dropped = this.#limits.lingering.add(this.#stream, done);
@@ -125,16 +125,16 @@ export class RequestBody implements Paced, BodyHandler {
     this.#stream.resume();
   }
 
-  /** The client may take its time: its stream and the answer's run side by side, or the policy says so. */
+  /** Ends the check of the client's pace: both bodies stream side by side, or the policy says so. */
   unpace(): void {
     this.#paced = false;
     this.#limits.pace.leave(this);
   }
 
   /**
-   * Takes in the body, or the beginning of a larger one, before anybody is asked for an answer.
-   * @param client whose memory it is
-   * @returns undefined when there is nothing to wait for, or no memory; rejects as `readWhole` does
+   * Reads the body, or the beginning of a larger one, before the service is asked.
+   * @param client the one whose memory budget is used
+   * @returns undefined if there is nothing to wait for, or no memory; rejects as `readWhole` does
    */
   takeIn(client: string, announcedBytes: number, mostBytes: number): Promise<Buffer> | undefined {
     if (this.#memory !== undefined || this.bytes > 0 || this.whole !== undefined || this.#stopped)
@@ -143,7 +143,7 @@ export class RequestBody implements Paced, BodyHandler {
     return bytes > 0 && this.reserve(client, bytes) ? this.#collect(bytes) : undefined;
   }
 
-  /** Takes memory for the body, or some of it, until the exchange is over. @returns false = there is none */
+  /** Reserves memory for the body, or part of it, until the exchange is over. @returns false = there is none */
   reserve(client: string, bytes: number): boolean {
     this.#memory ??= new ReservedMemory(this.#limits.buffers, client);
     return this.#memory.take(bytes);
@@ -165,8 +165,9 @@ export class RequestBody implements Paced, BodyHandler {
   }
 
   /**
-   * Reads it into memory, however many ask for it; the client is told to send it. Rejects with `payload_too_large` (it can be streamed still),
-   * `request_timeout`, `malformed_request` when the client breaks off, or Error when it is on its way already.
+   * Reads the body into memory, for any number of callers, after telling the client to send it. Rejects with
+   * `payload_too_large` (the body can still be streamed), `request_timeout`, `malformed_request` if the client breaks
+   * off, or Error if the body is already being forwarded.
    */
   async readWhole(maxBytes: number): Promise<Buffer> {
     if (!(maxBytes >= 0)) throw new RangeError("A body is read with a limit in bytes.");
@@ -178,7 +179,7 @@ export class RequestBody implements Paced, BodyHandler {
     }
     const { maxBodyBytes } = this.#limits;
     const limit = maxBodyBytes > 0 ? Math.min(maxBytes, maxBodyBytes) : maxBytes;
-    // Whoever reads it already has a limit of its own.
+    // An earlier reader may have another limit.
     while (this.#reading !== undefined) await this.#reading.catch(() => {});
     if (this.bytes > limit || contentLength > limit) throw tooLarge(limit);
     if (this.whole !== undefined) return this.whole;
@@ -186,7 +187,7 @@ export class RequestBody implements Paced, BodyHandler {
     return this.#collect(limit);
   }
 
-  /** @throws Error when nobody has read it, or it is on its way */
+  /** @throws Error if the body was not read whole, or is already being forwarded */
   replaceWhole(body: Buffer): void {
     if (this.whole === undefined || this.#call !== undefined)
       throw new Error("A body is replaced once it was read, and before it is sent.");
@@ -218,7 +219,7 @@ export class RequestBody implements Paced, BodyHandler {
     this.#dropped?.();
   }
 
-  /** The client has left: what was forwarded ends with the exchange. */
+  /** The client has left: the forwarded part ends with the exchange. */
   onBroken(): void {
     this.#readFailed(new GatewayError("malformed_request", "The body broke off."));
     this.#dropped?.();
@@ -233,7 +234,7 @@ export class RequestBody implements Paced, BodyHandler {
     const reading = new Promise<Buffer>((resolve, reject) => {
       this.#reader = { limit, resolve, reject };
     });
-    // Before anything comes: a body that has broken off says so at once.
+    // Before anything comes: a broken body reports that at once.
     this.#reading = reading;
     this.#stream.read(this);
     if (this.#reading === reading) {
@@ -254,7 +255,7 @@ export class RequestBody implements Paced, BodyHandler {
 
   #readFailed(error: GatewayError): void {
     if (this.#reader === undefined) return;
-    // It may still be streamed.
+    // The body may still be streamed.
     if (!this.#stopped) this.#stream.pause();
     this.#takeReader()?.reject(error);
   }
@@ -269,7 +270,7 @@ export class RequestBody implements Paced, BodyHandler {
     this.messages?.follow(chunk);
     if (call.write(chunk)) return;
     this.#stream.pause();
-    // Now it is the upstream that is waited for: its own time limits count.
+    // Now the upstream is waited for, with its own time limits.
     this.#await(false);
   }
 
@@ -289,7 +290,7 @@ export class RequestBody implements Paced, BodyHandler {
     this.#events.bodyFailed(error);
   }
 
-  /** Whether it is the client that is waited for from now on. */
+  /** @param awaited whether the client is waited for from now on */
   #await(awaited: boolean): void {
     this.#awaited = awaited;
     this.#stream.awaitBody(awaited ? this.#limits.stallMs : 0);

@@ -1,4 +1,4 @@
-// Ids of requests, made many at a time: node:crypto puts each of its own together from twenty strings.
+// Makes request ids in batches: node:crypto builds each of its UUIDs from twenty strings.
 import { randomFillSync } from "node:crypto";
 
 const batch = 128;
@@ -29,7 +29,7 @@ function writeId(index: number): void {
   let at = index * length;
   for (let i = 0; i < randomBytes; i += 1) {
     const byte = random[from + i] as number;
-    // A dash stands before these (RFC 9562 section 4).
+    // A dash stands before these bytes (RFC 9562 section 4).
     if (i === 4 || i === 6 || i === 8 || i === 10) at += 1;
     texts[at] = digits[byte >> 4] as number;
     texts[at + 1] = digits[byte & 0x0f] as number;

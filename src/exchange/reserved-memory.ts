@@ -1,4 +1,4 @@
-// The memory that an exchange's request body may wait in: taken once, given back when the exchange is over.
+// Reserves the memory in which an exchange's request body may wait: once, until the exchange is over.
 import type { ClientLimits } from "../client/client-limits.ts";
 
 export class ReservedMemory {
@@ -6,13 +6,13 @@ export class ReservedMemory {
   readonly #client: string;
   #bytes = 0;
 
-  /** @param client whose memory it is */
+  /** @param client the one whose memory budget is used */
   constructor(buffers: ClientLimits["buffers"], client: string) {
     this.#buffers = buffers;
     this.#client = client;
   }
 
-  /** What is taken already is enough. @returns false = there is none */
+  /** Reserves memory; an earlier reservation suffices. @returns false = there is none */
   take(bytes: number): boolean {
     if (this.#bytes > 0) return true;
     if (!this.#buffers.take(this.#client, bytes)) return false;

@@ -1,5 +1,4 @@
-// The only writer to the client: heads, bodies, interim responses, and the reset that tells a broken answer from a
-// complete one.
+// Writes everything that a client gets: heads, bodies, interim responses, and the reset that marks a broken answer.
 import type { GatewayError } from "../plugin-api/errors.ts";
 import { Fields } from "../plugin-api/fields.ts";
 import { mayHaveBody, type LiveResponse } from "../runtime/response.ts";
@@ -18,25 +17,25 @@ import type { ServerStream } from "./server-stream.ts";
 export interface WriterEvents {
   /** The client can take more body. */
   resumeUpstream(): void;
-  /** The response cannot be completed: a body transform failed, or the body is not what the head announced. */
+  /** The response cannot be completed: a body transform failed, or the body does not match what the head announced. */
   onBroken(): void;
-  /** The same by a fault of our own. */
+  /** The same, by a fault of the sidecar. */
   crashed(error: unknown): void;
 }
 
-/** RFC 9110 section 15.3.6: it has no content, and says so, as clients do not look for any. */
+/** RFC 9110 section 15.3.6: it has no content, but must say so, as clients do not assume it. */
 const resetContent = 205;
 const none: readonly string[] = [];
 
 /** Writes one response. After `reset` or the client's leaving, everything is a no-op. */
 export class ClientWriter extends ClientTaker {
-  /** Of the head that was sent; 0 before. */
+  /** The status of the head that was sent; 0 before. */
   status = 0;
-  /** Whether the client speaks gRPC: errors of ours are told in its words. */
+  /** Whether the client speaks gRPC: the sidecar's errors are then sent as gRPC statuses. */
   grpc = false;
-  /** What the response said of a call of gRPC. */
+  /** The status of a gRPC call, from the response. */
   grpcStatus: number | undefined = undefined;
-  /** Messages of a call of gRPC. */
+  /** Counts the messages of a gRPC call. */
   messages: MessageFollower | undefined = undefined;
   /** Bytes of content handed to the client. */
   bytes = 0;
@@ -51,7 +50,7 @@ export class ClientWriter extends ClientTaker {
   /** Only `close` ends the connection. */
   #held = false;
 
-  /** @param client whose memory a waiting answer takes */
+  /** @param client the one whose memory budget a waiting answer uses */
   constructor(stream: ServerStream, events: WriterEvents, limits: ClientLimits, client: string) {
     super(stream, limits, client);
     this.#events = events;
@@ -62,32 +61,33 @@ export class ClientWriter extends ClientTaker {
   }
 
   /**
-   * Writes the head; a body that is in memory follows with `endWhole` or `endHeld`, when its exchange knows of the head.
-   * @param close tells the client that the connection ends after this response
-   * @throws Error when a plugin or the service made a head that cannot be sent
+   * Writes the head. A body in memory follows with `endWhole` or `endHeld`, once the exchange knows that the head is
+   * out.
+   * @param close whether to tell the client that the connection ends after this response
+   * @throws Error if a plugin or the service made a head that cannot be sent
    */
   head(response: LiveResponse, close: boolean): void {
     if (this.grpc && response.error !== undefined) refuseAsGrpc(response);
     const { status, fields, transforms } = response;
     if (!isFinalStatus(status)) throw new Error(`${status} is no status`);
     this.#bodiless = this.stream.method === "HEAD" || !mayHaveBody(status) || status === resetContent;
-    // What is changed from here on is no plugin's doing.
+    // No plugin makes the changes from here on.
     fields.watcher = undefined;
-    // What the service's Connection named is gone since its head came.
+    // Fields that the service's Connection field named were removed when its head came.
     fields.deleteWhere(isAlwaysHopByHop);
-    // RFC 9110 section 8.6 for 204; a length from before a transform would cut the next response off, or into it.
+    // RFC 9110 section 8.6 for 204. A length from before a transform would shift the start of the next response.
     if (status === 204 || transforms !== undefined) fields.delete("content-length");
     this.#left = this.#bodiless ? Infinity : announcedBytes(fields.get("content-length"));
     if (status === resetContent) fields.set("Content-Length", "0");
     if (fields.has("trailer") && !this.#takesTrailers) fields.delete("trailer");
     if (close) fields.set("Connection", "close");
-    // The service's words are about its own status.
+    // The service's reason phrase only fits its own status.
     const statusText = status === response.received ? response.statusText : undefined;
     this.stream.respond(status, statusText, fields.toFlat());
     this.#response = response;
     this.status = status;
     if (this.grpc) this.#noteGrpc(fields.get("grpc-status"));
-    // Not before: the response in place of one that cannot be sent does not go through them.
+    // Not earlier: if this head cannot be sent, the response in its place does not go through the transforms.
     if (transforms !== undefined) this.#lead(transforms);
     if (response.body !== undefined) {
       this.#early?.giveUp();
@@ -95,16 +95,16 @@ export class ClientWriter extends ClientTaker {
     }
   }
 
-  /** Of the upstream's body; what comes before the head waits. @returns false = wait for `resumeUpstream` */
+  /** Takes a chunk of the upstream's body; chunks before the head wait. @returns false = wait for `resumeUpstream` */
   chunk(bytes: Buffer): boolean {
     if (this.#response === undefined) {
       return (this.#early ??= new EarlyBody()).push(bytes);
     }
-    // It was replaced.
+    // A replaced body is dropped.
     return this.#response.body === undefined ? this.#take(bytes) : true;
   }
 
-  /** All of it, before the head is out. @returns undefined when it is longer, or breaks off */
+  /** Collects the whole body before the head is out. @returns undefined if it is longer, or breaks off */
   collect(maxBytes: number): Promise<Buffer | undefined> {
     return (this.#early ??= new EarlyBody()).collect(maxBytes, () => this.#events.resumeUpstream());
   }
@@ -118,7 +118,7 @@ export class ClientWriter extends ClientTaker {
     }
   }
 
-  /** The head is out: what came of the body meanwhile follows. */
+  /** Call once the head is out: writes the part of the body that came meanwhile. */
   flush(): void {
     const early = this.#early;
     this.#early = undefined;
@@ -135,32 +135,32 @@ export class ClientWriter extends ClientTaker {
     this.#end();
   }
 
-  /** The same, and this side of its connection; `close` ends the connection. */
+  /** The same, and ends this side of the connection; `close` ends the connection itself. */
   endHeld(): void {
     this.#held = true;
     this.endWhole();
   }
 
-  /** Everything is handed to the client, but for the last step. */
+  /** Everything was handed to the client; only the end of the connection may be left. */
   get through(): boolean {
     return this.#over;
   }
 
   close(): void {
     this.#held = false;
-    // Otherwise a transform is still at work, and ends the response as any other.
+    // Otherwise a transform is still running, and ends the response as usual.
     if (this.#over) this.stream.destroy();
   }
 
-  /** Whether it is one that lasts as long as its client likes. */
+  /** Whether the response lasts as long as its client likes. */
   get isEventStream(): boolean {
     return this.#response !== undefined && isEventStream(this.#response);
   }
 
   /**
-   * Ends a response before its time, where its kind has words for that.
-   * @param ours whether this side ends it; else it broke
-   * @returns whether it did; what is left is a reset
+   * Ends a response early, if its kind can say so to the client.
+   * @param ours whether this side ends the response; otherwise it broke
+   * @returns false = the response can only be reset
    */
   endEarly(error: GatewayError, ours: boolean): boolean {
     const response = this.#response;
@@ -178,24 +178,24 @@ export class ClientWriter extends ClientTaker {
     this.stream.reset();
   }
 
-  /** The client left before the end. */
+  /** Gives the response up, for example because the client left before its end. */
   abandoned(): void {
     this.#over = true;
     this.#early?.giveUp();
     this.#response?.discard();
   }
 
-  /** The exchange is over. */
+  /** Releases everything: the exchange is over. */
   settle(): void {
     this.release();
   }
 
-  /** What was written waits for the client. */
+  /** Written bytes wait for the client. */
   blocked(): void {
     this.limits.taking.watch(this);
   }
 
-  /** The client has taken it. */
+  /** The client has taken the written bytes. */
   drained(): void {
     this.release();
     if (this.#transforms === undefined) this.#events.resumeUpstream();
@@ -233,7 +233,7 @@ export class ClientWriter extends ClientTaker {
     }
     this.#over = true;
     this.#response?.taps?.end();
-    // A body without length has an end that must be written.
+    // The end of a body without a length must be written.
     if (this.#held && (this.#bodiless || this.#left === 0)) this.stream.endHalf();
     else this.#endWith(this.#response?.flatTrailers ?? none);
   }
@@ -247,7 +247,7 @@ export class ClientWriter extends ClientTaker {
     try {
       this.stream.end(trailers.length > 0 && this.#takesTrailers ? allowedTrailers(trailers) : none);
     } catch (error) {
-      // A plugin made one that cannot be sent.
+      // A plugin made a trailer that cannot be sent.
       this.#events.crashed(error);
     }
   }
@@ -275,7 +275,7 @@ export class ClientWriter extends ClientTaker {
   }
 }
 
-/** @throws Error when it is not one number: the client would read the body otherwise than it is written */
+/** @throws Error if the value is not one number: the client would read another body than was written */
 function announcedBytes(contentLength: string | undefined): number {
   if (contentLength === undefined) return Infinity;
   if (!/^\d{1,15}$/.test(contentLength)) throw new Error("Content-Length is not one number");

@@ -1,13 +1,13 @@
-// How far an exchange is. It is in one state at a time, and each callback asks for that alone.
+// The states of an exchange and their order. It is in one state at a time, and each callback checks only that.
 
 export type ExchangeState =
-  /** The request phase: hooks are at work, or the body is taken in. */
+  /** The request phase: hooks are running, or the body is being read in. */
   | "deciding"
-  /** The service is asked, and has not answered. */
+  /** The service was asked and has not answered. */
   | "forwarding"
-  /** It failed to answer; hooks may have something better than the failure. */
+  /** The service failed to answer; hooks may have something better than the failure. */
   | "rescuing"
-  /** There is a response, and hooks are at work on it. */
+  /** There is a response, and hooks are running on it. */
   | "responding"
   /** The head is out. */
   | "streaming"
@@ -15,17 +15,17 @@ export type ExchangeState =
   | "upgraded"
   /** The response cannot be completed; its connection is about to close. */
   | "broken"
-  /** Told to everybody. Of the client's connection, the rest of an unwanted request may still be read. */
+  /** The outcome is reported. The client may still be sending the rest of an unwanted request. */
   | "done";
 
-/** What may follow any state before the head of the response: a failure of our own can still be answered there. */
+/** States that may follow any state before the response head: a fault of the sidecar can still be answered there. */
 const ends = ["responding", "broken", "done"] as const;
 
 const following: Readonly<Record<ExchangeState, readonly ExchangeState[]>> = {
   deciding: ["forwarding", ...ends],
   forwarding: ["rescuing", ...ends],
   rescuing: ends,
-  // Another one in its place: a failure, while hooks are at work.
+  // A failure may replace the response while hooks are running.
   responding: ["streaming", "upgraded", ...ends],
   streaming: ["broken", "done"],
   upgraded: ["done"],

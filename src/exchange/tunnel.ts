@@ -1,5 +1,5 @@
-// Both connections of an upgrade after its 101: bytes go both ways until either side ends, or until the caller may not
-// go on.
+// Joins the two connections of an upgrade after its 101. Bytes go both ways until either side ends, or until the
+// caller's access is withdrawn.
 import type { Duplex } from "node:stream";
 import type { Outcome } from "../plugin-api/exchange.ts";
 import type { CarriedExchange } from "./context.ts";
@@ -7,24 +7,24 @@ import { Messages, tooManyMessages } from "./messages.ts";
 import type { DetachedConnection } from "./server-stream.ts";
 import { closeFrame, FrameFollower, noCloseFrame } from "./websocket-frames.ts";
 
-/** What the upstream answered the handshake with. */
+/** The upstream's side of an accepted handshake. */
 export interface UpstreamSide {
   readonly protocol: string;
   readonly socket: Duplex;
-  /** Bytes that came behind the 101. */
+  /** Bytes that came after the 101. */
   readonly head: Buffer;
 }
 
-/** RFC 6455 section 7.4.1: the endpoint got what violates its policy. */
+/** RFC 6455 section 7.4.1: a message violates the endpoint's policy. */
 const policyViolation = 1008;
 /** Section 7.4.1: the endpoint is going away. */
 const goingAway = 1001;
-/** How long an ended tunnel waits for the end of a frame, and for the client to take the last one. */
+/** How long an ended tunnel waits for the end of a frame, and for the client to take its last frame. */
 const lingerMs = 1_000;
-/** How long a client may not take the 101 itself. */
+/** How long a client may leave the 101 itself untaken. */
 const headMs = 5_000;
 
-/** How a WebSocket ended (RFC 6455 section 7.1.5), and who said so first; the code alone where nobody did. */
+/** How a WebSocket ended (RFC 6455 section 7.1.5), and which side closed it first; only the code if no side did. */
 export type Closing = Required<Pick<Outcome, "closeCode" | "closedBy">>;
 
 export class Tunnel {
@@ -33,7 +33,7 @@ export class Tunnel {
   readonly #client: Duplex;
   readonly #service: Duplex;
   readonly #early: Buffer;
-  /** Of a WebSocket, frames towards the client and from it. */
+  /** For a WebSocket: follows the frames to the client and from it. */
   readonly #frames: { readonly down: FrameFollower; readonly up: FrameFollower } | undefined;
   #bytesDown = 0;
   #bytesUp = 0;
@@ -61,7 +61,7 @@ export class Tunnel {
     if (frames === undefined) return;
     const { maxMessagesPerSecond } = exchange.route;
     const tooMany = (): void => exchange.revoke(tooManyMessages, "more messages than maxMessagesPerSecond");
-    // The chunk that is one too many is still on its way.
+    // The chunk with the excess message has not been forwarded yet.
     this.#messages = new Messages({ request: frames.up, response: frames.down }, maxMessagesPerSecond, () =>
       process.nextTick(tooMany),
     );
@@ -76,12 +76,12 @@ export class Tunnel {
     return this.#bytesUp;
   }
 
-  /** Of a WebSocket that has ended. */
+  /** How a WebSocket ended; undefined = it is none. */
   get closing(): Closing | undefined {
     return this.#closing ?? (this.#frames && { closeCode: noCloseFrame, closedBy: undefined });
   }
 
-  /** Says yes and joins the connections. A reset on one side is a reset on the other. */
+  /** Accepts the upgrade and joins the connections. A reset on one side becomes a reset on the other. */
   start(): void {
     const client = this.#client;
     const service = this.#service;
@@ -89,7 +89,8 @@ export class Tunnel {
     const fromService = this.#early;
     client.once("close", this.#closed).on("error", () => service.destroy());
     service.once("close", this.#closed).on("error", () => this.#connection.reset());
-    // Nothing waits before it: who does not take it has left by a reset that Node (26) loses under TLS.
+    // No other bytes wait before the 101. A client that does not take it has left by a reset that Node (26) loses in
+    // TLS.
     this.#headLimit = setTimeout(() => this.#connection.destroy(), headMs);
     this.#connection.accept(() => clearTimeout(this.#headLimit));
     if (fromService.length > 0) client.write(fromService);
@@ -102,9 +103,9 @@ export class Tunnel {
   }
 
   /**
-   * The caller may not go on. Both sides of a WebSocket are told so where a frame of ours can stand: the client after
-   * the frame that is on its way, which has a moment to end; the service when it is not in the middle of one. Anything
-   * else is reset, so that nobody takes it for a regular end.
+   * Ends the tunnel because the caller's access was withdrawn. A WebSocket gets close frames: the client after the
+   * frame in transit, which has a moment to end; the service only if no frame to it is incomplete. Any other protocol
+   * is reset, so that neither side takes it for a regular end.
    */
   end(): void {
     if (this.#ending) return;
@@ -112,7 +113,7 @@ export class Tunnel {
     const client = this.#client;
     const service = this.#service;
     if (this.#leaving) {
-      // Both have their close frame already.
+      // Both sides have their close frame already.
       this.#connection.destroy();
       return;
     }
@@ -129,7 +130,7 @@ export class Tunnel {
       this.#connection.reset();
       service.destroy();
     }, lingerMs);
-    // What it sends now is for nobody.
+    // Bytes that the client sends now are dropped.
     client.off("data", this.#up).resume();
     if (frames.up.between) service.write(closeFrame(policyViolation, true));
     if (frames.down.between) this.#sayGoodbye();
@@ -137,8 +138,8 @@ export class Tunnel {
   }
 
   /**
-   * The process is about to end. Both sides of a WebSocket are told so at the end of the frame on its way, and may then
-   * close it in their own time, which the caller bounds; anything else gets a regular end.
+   * Announces that the process is about to end. Both sides of a WebSocket get a close frame after the frame in transit.
+   * They may then close in their own time, which the caller bounds. Any other protocol gets a regular end.
    */
   goAway(): void {
     if (this.#ending || this.#leaving) return;
@@ -166,7 +167,7 @@ export class Tunnel {
     this.#client.end(closeFrame(policyViolation, false));
   }
 
-  /** The first to close says why; the other's close frame repeats it (section 5.5.1). */
+  /** The first side to close gives the reason; the other's close frame repeats it (section 5.5.1). */
   #seeClose(closedBy: "client" | "service", frames: FrameFollower | undefined): void {
     const closeCode = frames?.closeCode;
     if (closeCode !== undefined) this.#closing ??= { closeCode, closedBy };
@@ -189,7 +190,7 @@ export class Tunnel {
 
   readonly #closed = (): void => {
     this.#open -= 1;
-    // An ended client still has its last frame to take, if it was sent one.
+    // An ended client may still have to take its last frame.
     if (!this.#ending || !this.#client.writableEnded) this.#connection.destroy();
     if (!this.#ending || this.#client.destroyed) this.#service.destroy();
     if (this.#open > 0) return;
@@ -200,8 +201,8 @@ export class Tunnel {
 }
 
 /**
- * Forwards the rest of a frame, then the close frame, then nothing more but the end: what comes behind a close frame is
- * ignored by who gets it (RFC 6455 section 1.4).
+ * Forwards the rest of a frame, then the close frame, and then only the end: a receiver ignores bytes after a close
+ * frame (RFC 6455 section 1.4).
  */
 function takeLeave(from: Duplex, to: Duplex, frames: FrameFollower, close: Buffer): void {
   let said = false;

@@ -1,5 +1,5 @@
-// An upgrade (WebSocket or any other protocol): the handshake goes through the request chain like any request; after
-// the 101, bytes are piped both ways until either side ends.
+// Serves an upgrade (WebSocket or any other protocol). The handshake goes through the request chain like any request;
+// after the 101, bytes are piped both ways until either side ends.
 import http from "node:http";
 import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
@@ -13,13 +13,13 @@ import type { UpstreamRequest } from "../upstream/transport.ts";
 
 // A handshake has no body to stream.
 const idleCall = { write: () => true, end: () => {}, resume: () => {} };
-/** As many as before a plain answer: the client may not take them, and each waits in memory then. */
+/** The same limit as before a plain answer: a client may leave them untaken, and each waits in memory then. */
 const maxInterims = 64;
 
-/** Opens the upstream's side; the exchange gets its answer whatever it is. */
+/** Opens the upstream's side; the exchange gets the answer, whatever it is. */
 export function openTunnel(exchange: CarriedExchange): void {
   const outgoing = exchange.upstreamRequest("none");
-  // node:http would throw at such a field, when the connection is there.
+  // node:http would throw for an invalid field only once the connection is open.
   const head = encodeHead(outgoing);
   if (head instanceof GatewayError) {
     exchange.onFail(head);
@@ -39,7 +39,7 @@ function shakeHands(exchange: CarriedExchange, outgoing: UpstreamRequest, socket
     headers: outgoing.fields as string[],
     createConnection: () => socket,
   });
-  // Whoever settles the handshake first wins: the answer, a failure, the time limit, or the client's leaving.
+  // The handshake is settled by the first of: the answer, a failure, the time limit, or the client's leaving.
   let settled = false;
   const settle = (act: () => void): void => {
     if (settled) return;
@@ -77,7 +77,10 @@ function shakeHands(exchange: CarriedExchange, outgoing: UpstreamRequest, socket
   request.end();
 }
 
-/** The proof of a handshake that was made here, for a client of HTTP/2 (RFC 6455 section 4.1); others check their own. */
+/**
+ * Checks the proof of a handshake that the sidecar made for an HTTP/2 client (RFC 6455 section 4.1); other clients
+ * check their own.
+ */
 function isProven({ inbound, live }: CarriedExchange, { headers }: IncomingMessage): boolean {
   if (!inbound.stream.shared) return true;
   const key = live.request.fields.get("sec-websocket-key") ?? "";
@@ -86,19 +89,19 @@ function isProven({ inbound, live }: CarriedExchange, { headers }: IncomingMessa
   );
 }
 
-/** The service said 101: it is the response phase that decides whether the client hears of it. */
+/** The service answered 101: the response phase decides whether the client gets it. */
 function accepted(exchange: CarriedExchange, answer: IncomingMessage, upstream: UpstreamSide): void {
   const { socket, protocol } = upstream;
   const lost = (): void =>
     exchange.onFail(new GatewayError("upstream_reset", "The upstream broke off the upgrade."));
-  // Nobody reads it yet; an error that nobody hears would end the process.
+  // Nothing reads the socket yet, and an error without a listener would end the process.
   socket.once("close", lost).on("error", () => {});
   exchange.holdCall({ ...idleCall, abort: () => void socket.off("close", lost).destroy() });
   exchange.switching(answer.statusMessage ?? "", answer.rawHeaders, (response) => {
     const { fields } = response;
-    // No plugin's doing.
+    // No plugin makes these changes.
     fields.watcher = undefined;
-    // There is no content whose length it could say (RFC 9110 section 8.6).
+    // A 101 has no content, so it must state no length (RFC 9110 section 8.6).
     fields.deleteWhere((name) => isAlwaysHopByHop(name) || name === "content-length");
     fields.set("Connection", "Upgrade");
     fields.set("Upgrade", protocol);
@@ -110,7 +113,7 @@ function accepted(exchange: CarriedExchange, answer: IncomingMessage, upstream: 
   });
 }
 
-/** An upgrade answered with something else than 101 is an ordinary answer. */
+/** Delivers an answer other than 101 to an upgrade as an ordinary answer. */
 function deliver(exchange: CarriedExchange, answer: IncomingMessage): void {
   const { timeoutMs } = exchange.route;
   if (answer.statusCode === 101) {
@@ -138,7 +141,7 @@ function deliver(exchange: CarriedExchange, answer: IncomingMessage): void {
   answer.on("data", (chunk: Buffer) => {
     if (exchange.onData(chunk)) return;
     answer.pause();
-    // Now it is the client that is waited for, with a limit of its own.
+    // Now the client is waited for, with a limit of its own.
     answer.socket.setTimeout(0);
   });
   answer.once("end", () => {

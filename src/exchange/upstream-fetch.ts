@@ -1,5 +1,5 @@
-// A request of the sidecar's own to an upstream (a plugin's background refresh), as a promise and an async iterable
-// over the transport's push interface. At most a few chunks wait in memory.
+// Sends a request of the sidecar itself to an upstream (for example a plugin's background refresh). It offers a promise
+// and an async iterable over the transport's push interface. At most a few chunks wait in memory.
 import { type Exchange, GatewayError, type UpstreamAnswer } from "../plugin-api/contract.ts";
 import type { ServedRoute } from "../routing/routed-policy.ts";
 import type { UpstreamCall, UpstreamHandler, UpstreamRequest } from "../upstream/transport.ts";
@@ -51,7 +51,7 @@ class BodyQueue implements AsyncIterable<Buffer> {
   readonly #chunks: Buffer[] = [];
   readonly #signal: AbortSignal | undefined;
   readonly #limitMs: number;
-  // Runs while a chunk waits: who asked and forgot must not hold a connection to the upstream for ever.
+  // Runs while a chunk waits: a caller that forgets the body must not hold an upstream connection without end.
   #forgotten: NodeJS.Timeout | undefined = undefined;
   #call: UpstreamCall | undefined = undefined;
   #ended = false;

@@ -1,4 +1,4 @@
-// The request head as the service gets it: end-to-end fields, this hop's own, and the framing that fits the body.
+// Builds the request head for the service: end-to-end fields, this hop's own fields, and framing that fits the body.
 import type { LiveExchange } from "../runtime/exchange.ts";
 import { GatewayError } from "../plugin-api/errors.ts";
 import type { Fields } from "../plugin-api/fields.ts";
@@ -9,7 +9,7 @@ import type { RequestHead } from "../http1/request-head.ts";
 import type { ServedRoute } from "../routing/routed-policy.ts";
 import type { UpstreamRequest } from "../upstream/transport.ts";
 
-/** An exchange, as far as its request is concerned. */
+/** The part of an exchange that concerns its request. */
 export interface Outgoing {
   readonly live: LiveExchange;
   readonly inbound: Pick<Inbound, "head">;
@@ -18,8 +18,8 @@ export interface Outgoing {
 }
 
 /**
- * Changes the exchange's fields for good: called once, when the chain is done with them.
- * @throws GatewayError `internal_error` when a plugin named two hosts
+ * Changes the exchange's fields in place: call it once, when the chain is done with them.
+ * @throws GatewayError `internal_error` if a plugin named two hosts
  */
 export function upstreamRequest(
   exchange: Outgoing,
@@ -29,7 +29,7 @@ export function upstreamRequest(
   const { live, route } = exchange;
   const { request, client } = live;
   const { fields } = request;
-  // Whatever plugins did to them: framing and the connection are not theirs to change.
+  // Plugins may not change framing or the connection.
   fields.deleteWhere(isAlwaysHopByHop);
   setFraming(fields, exchange.inbound.head, body);
   setHost(fields, request.host === "" ? route.target.name : request.host);
@@ -58,11 +58,11 @@ export function upstreamRequest(
 }
 
 /**
- * Counts a hop down where the request asks for it (RFC 9110 section 7.6.2).
- * @returns false = it goes no further than here
+ * Decrements Max-Forwards, if present (RFC 9110 section 7.6.2).
+ * @returns false = the request must not be forwarded
  */
 export function countHop({ method, fields }: LiveExchange["request"]): boolean {
-  // TRACE never comes this far.
+  // TRACE is refused earlier.
   if (method !== "OPTIONS") return true;
   const left = fields.get("max-forwards");
   if (left === undefined || !/^\d{1,9}$/.test(left)) return true;

@@ -1,12 +1,13 @@
-// Where the frames of a WebSocket end (RFC 6455 section 5.2), one direction: between two of them, also within a
-// fragmented message, a control frame of ours may be put in. Of a close frame the code is read; nothing else of them is looked at.
+// Follows the frames of a WebSocket in one direction (RFC 6455 section 5.2), to know where they end: between two
+// frames, even within a fragmented message, the sidecar may insert a control frame. Only the code of a close frame is
+// read.
 import { randomBytes } from "node:crypto";
 
 const masked = 0x80;
 const maskBytes = 4;
 const opcodeBits = 0x0f;
 const closeOpcode = 0x08;
-/** Longest head of a frame: two bytes, a length of eight, a mask of four. */
+/** The longest frame head: two bytes, a length of eight, a mask of four. */
 const maxHead = 14;
 /** Section 7.1.5: a close frame without a code, and a connection that ended without a close frame. */
 const noCode = 1005;
@@ -14,23 +15,23 @@ export const noCloseFrame = 1006;
 
 export class FrameFollower {
   readonly #head = Buffer.alloc(maxHead);
-  /** Frames whose head is through. */
+  /** The number of frames whose head is complete. */
   messages = 0;
-  /** What the first close frame says; undefined = there was none. */
+  /** The code of the first close frame; undefined = there was none. */
   closeCode: number | undefined = undefined;
   #headBytes = 0;
-  /** Of the code of a close frame; -1 = it is looked for no more. */
+  /** How many bytes of a close frame's code were read; -1 = no code is being read. */
   #codeBytes = -1;
   #firstOfCode = 0;
   /** Bytes of payload that are still to come. */
   #payload = 0;
 
-  /** Whether what has been seen ends with a whole frame. */
+  /** Whether the bytes so far end with a complete frame. */
   get between(): boolean {
     return this.#headBytes === 0 && this.#payload === 0;
   }
 
-  /** @returns where in the chunk the first frame that ends in it does; -1 = none does */
+  /** @returns the offset in the chunk after the first frame that ends there; -1 = none ends */
   follow(chunk: Uint8Array): number {
     let first = -1;
     let at = 0;
@@ -57,7 +58,10 @@ export class FrameFollower {
     return first;
   }
 
-  /** Two bytes, masked by the first two of the mask (section 5.3); they may come apart. */
+  /**
+   * Reads the two bytes of the code, masked by the first two bytes of the mask (section 5.3). They may come in
+   * different chunks.
+   */
   #readCode(payload: Uint8Array): void {
     const isMasked = (this.#head[1] as number) & masked;
     const maskAt = this.#headLength() - maskBytes;
@@ -89,7 +93,10 @@ export class FrameFollower {
 
 const close = 0x88;
 
-/** A close frame with this code and no reason. @param fromClient clients mask what they send (section 5.3), with what nobody foresees */
+/**
+ * A close frame with this code and no reason. @param fromClient clients mask what they send (section 5.3), with an
+ * unpredictable mask
+ */
 export function closeFrame(code: number, fromClient: boolean): Buffer {
   const payload = Buffer.from([code >> 8, code & 0xff]);
   if (!fromClient) return Buffer.from([close, payload.length, ...payload]);

@@ -1,8 +1,8 @@
-// Files that are whole at every moment, whatever ends the process or fills the disk.
+// Writes files that are complete at every moment, even if the process ends or the disk is full.
 import { open, readdir, rename, rm } from "node:fs/promises";
 import { basename, join } from "node:path";
 
-/** What a process that ended in the middle of a write left behind; never rejects. */
+/** Removes temporary files of processes that ended in the middle of a write; never rejects. */
 export async function removeLeftovers(dir: string, path: string): Promise<void> {
   const name = basename(path);
   const isLeftover = (file: string): boolean =>
@@ -11,7 +11,10 @@ export async function removeLeftovers(dir: string, path: string): Promise<void> 
   for (const file of files.filter(isLeftover)) await rm(join(dir, file), { force: true }).catch(() => {});
 }
 
-/** Owner alone may read it, unless `mode` says otherwise. A crash at any moment leaves the old copy or the new one, never half of either. */
+/**
+ * Writes a file that only the owner may read, unless `mode` says otherwise. A crash at any moment leaves the old copy
+ * or the new one, never half of either.
+ */
 export async function writeAtomically(
   dir: string,
   path: string,
@@ -30,7 +33,7 @@ export async function writeAtomically(
     }
     await rename(temporary, path);
   } catch (error) {
-    // On a full disk half of it would take room for good.
+    // On a full disk, a partial file would take up space for good.
     await rm(temporary, { force: true }).catch(() => {});
     throw error;
   }

@@ -1,4 +1,4 @@
-// Asked before what is written to disk: a drill has a process behave as if that were full.
+// A check before each write to disk: a drill uses it to simulate a full disk.
 
-/** @throws Error as the system would, where nothing is to be written */
+/** @throws Error as the system would, if writes are to fail */
 export type CheckDisk = () => void;

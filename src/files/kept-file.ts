@@ -1,5 +1,5 @@
-// A file in which something is kept for the next start: written in the background, and again until it is there, since a
-// disk that was full has room some time later.
+// Keeps content in a file for the next start. It is written in the background, and retried until it succeeds, since a
+// full disk may have space later.
 import { removeLeftovers, writeAtomically } from "./atomic-file.ts";
 import type { CheckDisk } from "./check-disk.ts";
 import { makeFolder } from "./make-folder.ts";
@@ -7,11 +7,11 @@ import { makeFolder } from "./make-folder.ts";
 const retryMs = 5_000;
 
 export interface KeptFileOptions {
-  /** Made when it is not there. */
+  /** The folder; made if missing. */
   readonly dir: string;
   readonly path: string;
   readonly checkDisk?: CheckDisk | undefined;
-  /** Why what was to be kept could not be; told once for each. */
+  /** Reports why a write failed; called once for each failed content. */
   readonly onTrouble: (error: unknown) => void;
   readonly retryMs?: number | undefined;
 }
@@ -19,7 +19,7 @@ export interface KeptFileOptions {
 export class KeptFile {
   readonly #options: KeptFileOptions;
   #latest: (() => string) | undefined;
-  /** Written once more where nothing newer comes. */
+  /** Content whose write failed; written again unless newer content comes. */
   #failed: (() => string) | undefined;
   #saving: Promise<void> | undefined;
   #tidied: Promise<void> | undefined;
@@ -30,22 +30,22 @@ export class KeptFile {
   }
 
   /**
-   * Removes what a process that ended in the middle of a write left behind; never rejects. Once, and before anything is
-   * written: later it would be what is being written.
+   * Removes temporary files that an ended process left behind; never rejects. It runs once, before the first write:
+   * later it would remove a file that is being written.
    */
   tidy(): Promise<void> {
     const { dir, path } = this.#options;
     return (this.#tidied ??= removeLeftovers(dir, path));
   }
 
-  /** Of several only the latest is written. */
+  /** Writes content in the background; of several waiting contents only the latest is written. */
   save(text: () => string): void {
     this.#latest = text;
-    // Not before the caller is done: one that fails at once would be over before it is known to be under way.
+    // Deferred until the caller is done: a write that fails at once would otherwise end before `#saving` is set.
     this.#saving ??= Promise.resolve().then(() => this.#saveAll());
   }
 
-  /** Resolves when all that can be is written; what could not be is not tried again. */
+  /** Resolves when everything possible is written; failed content is not retried any more. */
   async settled(): Promise<void> {
     await this.#saving;
     clearTimeout(this.#retry);

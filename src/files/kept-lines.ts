@@ -1,5 +1,6 @@
-// Lines that plugins keep over restarts, in OUTRIGGER_STATE_DIR: a file for each day on which lines end, so that old
-// ones go by whole files and nothing is ever rewritten. Workers of a sidecar append to the same files and read them.
+// Keeps lines of plugins over restarts, in OUTRIGGER_STATE_DIR. There is one file for each day on which lines expire,
+// so that old lines go by whole files and no file is rewritten. All workers of a sidecar append to the same files and
+// read them.
 import { appendFile, open, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { CheckDisk } from "./check-disk.ts";
@@ -7,7 +8,7 @@ import { makeFolder } from "./make-folder.ts";
 import type { Clock, KeptLines } from "../plugin-api/contract.ts";
 
 const dayMs = 86_400_000;
-/** Far more than a day brings; what a damaged folder holds must not fill the memory. */
+/** Far more than a day brings; a damaged folder must not fill the memory. */
 const maxBytes = 16 * 1_048_576;
 
 export class FolderLines implements KeptLines {
@@ -18,7 +19,7 @@ export class FolderLines implements KeptLines {
   /** Bytes read so far, by file. */
   readonly #read = new Map<string, number>();
 
-  /** @param dir made when it is not there */
+  /** @param dir made if missing */
   constructor(dir: string, name: string, service: string, clock: Clock, checkDisk?: CheckDisk) {
     this.#checkDisk = checkDisk;
     this.#dir = dir;
@@ -65,7 +66,7 @@ export class FolderLines implements KeptLines {
       const { size } = await handle.stat();
       const bytes = Buffer.alloc(Math.max(0, Math.min(size, maxBytes) - from));
       const { bytesRead } = await handle.read(bytes, 0, bytes.length, from);
-      // The last line may still be on its way.
+      // The last line may not be complete yet.
       const end = bytes.subarray(0, bytesRead).lastIndexOf(0x0a) + 1;
       this.#read.set(file, from + end);
       return end === 0 ? [] : bytes.toString("utf8", 0, end - 1).split("\n");

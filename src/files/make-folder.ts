@@ -1,9 +1,9 @@
-// Makes a folder and those above it. Not `mkdir` with `recursive`, which never ends where a parent exists and takes no
+// Makes a folder and its parents. `mkdir` with `recursive` is not used: it never ends if a parent exists but takes no
 // folders (`/proc/x`, Node 26.10).
 import { mkdir, open, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 
-/** Only for our own eyes, where it is made. Rejects with the system's error. */
+/** New folders are readable only by the owner. Rejects with the system's error. */
 export async function makeFolder(path: string): Promise<void> {
   if (await isFolder(path)) return;
   const parent = dirname(path);
@@ -11,12 +11,12 @@ export async function makeFolder(path: string): Promise<void> {
   try {
     await mkdir(path, { mode: 0o700 });
   } catch (error) {
-    // Another process may have been faster.
+    // Another process may have made it first.
     if (!(await isFolder(path))) throw error;
   }
 }
 
-/** Makes the folder and a file in it. @returns the system's code, or message, when that fails; undefined = it works */
+/** Makes the folder and a probe file in it. @returns the system's error code, or message; undefined = it works */
 export async function folderTrouble(path: string): Promise<string | undefined> {
   const probe = join(path, `.probe.${process.pid}`);
   try {

@@ -1,11 +1,11 @@
-// Decodes the chunked transfer coding (RFC 9112 section 7.1), strictly and from any split of the bytes; extensions
-// are bounded and ignored.
+// Decodes the chunked transfer coding (RFC 9112 section 7.1) strictly; the bytes may be split anywhere. Extensions are
+// bounded and ignored.
 import { allowedTrailers } from "./trailers.ts";
 import { type FieldSection, MALFORMED, NEED_MORE } from "./field-section.ts";
 
-/** Sum over one body: an extension is a place to hide endless bytes in. */
+/** Limit for the sum over one body: endless bytes could hide in extensions. */
 const MAX_EXTENSION_BYTES = 16 * 1024;
-/** 2^52 bytes: sizes stay exact numbers. */
+/** Up to 2^52 bytes: sizes stay exact numbers. */
 const MAX_SIZE_DIGITS = 13;
 
 const noTrailers: readonly string[] = [];
@@ -33,7 +33,7 @@ export class ChunkedBody {
     this.#section = section;
   }
 
-  /** Of the last body, nothing is kept. */
+  /** Drops the trailers of the last body. */
   forget(): void {
     this.trailers = noTrailers;
   }
@@ -46,23 +46,23 @@ export class ChunkedBody {
     this.#extensionBytes = 0;
   }
 
-  /** How many bytes from here on are body: 0 when framing has to be read first. */
+  /** How many of the next bytes are body: 0 if framing has to be read first. */
   get dataLeft(): number {
     return this.#place === At.data ? this.#size : 0;
   }
 
-  /** Whether what comes now is trailers, or the end behind them. */
+  /** Whether the next bytes are trailers, or the end after them. */
   get readsTrailers(): boolean {
     return this.#place === At.trailers;
   }
 
-  /** The caller took that many of `dataLeft`. */
+  /** Notes that the caller took `byteCount` of `dataLeft`. */
   took(byteCount: number): void {
     this.#size -= byteCount;
     if (this.#size === 0) this.#place = At.dataCr;
   }
 
-  /** Reads framing up to the next body byte or the end. @returns the offset it came to, or MALFORMED */
+  /** Reads framing up to the next body byte or the end. @returns the offset at which it stopped, or MALFORMED */
   readFraming(bytes: Buffer, from: number): number {
     let i = from;
     while (i < bytes.length) {
@@ -74,7 +74,7 @@ export class ChunkedBody {
     return i;
   }
 
-  /** @returns whether the byte may stand here; `problem` says why not */
+  /** @returns whether the byte may stand here; if not, `problem` says why */
   #framingByte(byte: number): boolean {
     switch (this.#place) {
       case At.size:

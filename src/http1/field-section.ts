@@ -1,5 +1,5 @@
-// Reads one section of field lines, with or without a status line before it, byte by byte: a head, an interim head
-// or trailers (RFC 9112 sections 4, 5 and 7.1.2). Stops and goes on at any byte, so every split reads alike.
+// Reads one section of field lines, with or without a status line before it: a head, an interim head or trailers
+// (RFC 9112 sections 4, 5 and 7.1.2). It works byte by byte and can pause at any byte, so every split reads alike.
 import { tokenCharacter } from "../language/field-name.ts";
 import { inOwnMemory } from "./own-memory.ts";
 
@@ -7,7 +7,7 @@ import { inOwnMemory } from "./own-memory.ts";
 export const NEED_MORE = -1;
 export const MALFORMED = -2;
 
-/** A head is buffered whole, so it has to end somewhere. */
+/** A head is buffered as a whole, so it needs limits. */
 export interface SectionLimits {
   readonly maxBytes: number;
   readonly maxFields: number;
@@ -16,11 +16,11 @@ export interface SectionLimits {
 /** Far above what services send. */
 const ofServices: SectionLimits = { maxBytes: 64 * 1024, maxFields: 256 };
 
-/** The problems that are none of form. */
+/** Problems of size, as opposed to form. */
 export const tooLarge = "fields too large";
 export const tooMany = "too many fields";
 
-/** Of a section that comes in more, they are put together: each takes far more memory than its bytes, where they are few. */
+/** When a section comes in this many parts, they are merged: a small part takes far more memory than its bytes. */
 const maxParts = 64;
 const noFields: readonly string[] = [];
 
@@ -32,7 +32,7 @@ const CR = 13;
 const SP = 32;
 const COLON = 58;
 
-/** What each byte may be: part of a token (RFC 9110 section 5.6.2), part of a field value (section 5.5). */
+/** What each byte may be: part of a token (RFC 9110 section 5.6.2) or of a field value (section 5.5). */
 export const byteClass = new Uint8Array(256);
 for (let byte = 0; byte < 256; byte += 1) {
   if (byte === HTAB || (byte >= SP && byte !== 127)) byteClass[byte] = TEXT;
@@ -45,7 +45,7 @@ for (let byte = 0; byte < 128; byte += 1) {
 const versionPrefix = Buffer.from("HTTP/1.");
 const STATUS_LINE_START = 13;
 
-/** Where the next byte stands. Not an enum: those are not erasable. */
+/** The place of the next byte. Not an enum: enums are not erasable syntax. */
 const At = {
   statusLine: 0,
   reason: 1,
@@ -58,29 +58,29 @@ const At = {
 } as const;
 type Place = (typeof At)[keyof typeof At];
 
-/** One reader serves one connection: sections come one after the other. */
+/** Reads all sections of one connection, one after the other. */
 export class FieldSection {
-  /** 0 or 1 of `HTTP/1.x`. */
+  /** The `x` in `HTTP/1.x`: 0 or 1. */
   minorVersion = 1;
   status = 0;
   statusText = "";
   /** name, value, name, value … of the section last read. */
   fields: readonly string[] = noFields;
-  /** What was wrong, when `read` said MALFORMED. */
+  /** The fault, after `read` returned MALFORMED. */
   problem = "";
-  /** Bytes of the section so far; after MALFORMED, those before what is wrong. */
+  /** Bytes of the section so far; after MALFORMED, the bytes before the fault. */
   bytes = 0;
 
   readonly #maxBytes: number;
   readonly #maxMarks: number;
   #place: Place = At.lineStart;
   #hasStatusLine = false;
-  /** Bytes of the section that earlier calls brought. */
+  /** Bytes of the section from earlier calls. */
   #kept: Buffer[] = [];
   #keptBytes = 0;
-  /** Offsets from the section's start, four a field: name, its end, value, its end. */
+  /** Offsets from the section's start, four per field: name, its end, value, its end. */
   readonly #marks: number[] = [];
-  /** Marks that `contentBytes` has looked at, and what lies between them. */
+  /** How many marks `contentBytes` has counted, and the bytes between them. */
   #counted = 0;
   #countedBytes = 0;
   #reasonEnd = 0;
@@ -90,17 +90,17 @@ export class FieldSection {
     this.#maxMarks = maxFields * 4;
   }
 
-  /** Bytes of names and values so far, with the blanks behind these. */
+  /** Bytes of names and values so far, including the blanks after them. */
   get contentBytes(): number {
     const marks = this.#marks;
-    // Each once: a head may come byte by byte.
+    // Each mark is counted once: a head may come byte by byte.
     for (; this.#counted + 1 < marks.length; this.#counted += 2)
       this.#countedBytes += (marks[this.#counted + 1] as number) - (marks[this.#counted] as number);
     const open = marks[this.#counted];
     return this.#countedBytes + (open === undefined ? 0 : this.bytes - open);
   }
 
-  /** Gets ready for the next section. */
+  /** Prepares for the next section. */
   begin(hasStatusLine: boolean): void {
     this.bytes = 0;
     this.#hasStatusLine = hasStatusLine;
@@ -113,14 +113,14 @@ export class FieldSection {
     this.#countedBytes = 0;
   }
 
-  /** Whether some bytes of a section were read that has not ended yet. */
+  /** Whether a section has begun but not ended. */
   get started(): boolean {
     return this.#keptBytes > 0;
   }
 
-  /** @returns the offset behind the section once it is complete, else NEED_MORE or MALFORMED */
+  /** @returns the offset after the section once it is complete, else NEED_MORE or MALFORMED */
   read(bytes: Buffer, from: number): number {
-    // Offsets within the section: what was kept comes before `bytes`.
+    // Offsets are within the section: kept bytes come before `bytes`.
     const shift = this.#keptBytes - from;
     const end = this.#scan(bytes, from, shift);
     if (end === MALFORMED) return MALFORMED;
@@ -183,7 +183,7 @@ export class FieldSection {
     return NEED_MORE;
   }
 
-  /** @returns whether a field line may begin, and with this byte; it is marked then */
+  /** @returns whether a field line may begin with this byte; if so, it is marked */
   #beginsField(byte: number, at: number): boolean {
     // Also catches obsolete folding, an empty name and a bare LF.
     if (((byteClass[byte] as number) & TOKEN) === 0) this.#malformed("bad start of a field line", at);
@@ -210,7 +210,7 @@ export class FieldSection {
       this.#place = At.lineEnd;
       return true;
     }
-    // A status line that ends behind the code is common though not grammatical, and says the same.
+    // A status line that ends right after the code breaks the grammar, but is common, and its meaning is clear.
     this.#place = At.reason;
     return at === 12 ? byte === SP : (byteClass[byte] as number) !== 0;
   }

@@ -1,7 +1,7 @@
-// What a response head says about its body and its connection (RFC 9112 sections 6.3 and 9.3).
+// Reads what a response head says about its body and its connection (RFC 9112 sections 6.3 and 9.3).
 import { pairsOf } from "../plugin-api/pairs.ts";
 
-/** How the body ends: it has none, after so many bytes, after its last chunk, or with the connection. */
+/** Where the body ends: there is none, after `length` bytes, after its last chunk, or with the connection. */
 export type BodyKind = "none" | "length" | "chunked" | "close";
 
 /** Reused for every head of one connection. */
@@ -11,14 +11,14 @@ export class Framing {
   length = 0;
   /** Whether the connection may carry another exchange after this one. */
   keepAlive = false;
-  /** `timeout` of the last Keep-Alive field; undefined = the service has not said. */
+  /** `timeout` of the last Keep-Alive field; undefined = the service has sent none. */
   keepAliveSeconds: number | undefined = undefined;
   #keepAliveField = "";
 
   /**
    * Reads the fields of a head.
-   * @param method of the request: HEAD has no body in its answer
-   * @returns what is wrong, or undefined
+   * @param method of the request: a response to HEAD has no body
+   * @returns the fault, or undefined
    */
   readFinal(
     method: string,
@@ -32,7 +32,7 @@ export class Framing {
     let keep = minorVersion === 1;
     for (let i = 0; i < fields.length; i += 2) {
       const name = fields[i] as string;
-      // Only names as long as one of ours are worth a comparison.
+      // Only names of these lengths are worth a comparison.
       const length = name.length;
       if (length !== 10 && length !== 14 && length !== 17) continue;
       const value = fields[i + 1] as string;
@@ -72,7 +72,7 @@ export class Framing {
       this.length = Number(contentLength);
     } else this.kind = "close";
     if (method === "HEAD" || status === 204 || status === 304) {
-      // Whoever announces a body here may well send it, and the next exchange would read it as its answer.
+      // A service that announces a body here may well send it, and the next exchange would read it as its answer.
       if (this.kind === "chunked" || this.length > 0) this.keepAlive = false;
       this.kind = "none";
       this.length = 0;
@@ -81,7 +81,7 @@ export class Framing {
     return undefined;
   }
 
-  /** A service sends the same field every time: read it once. */
+  /** A service sends the same field every time: it is parsed once. */
   #readKeepAlive(value: string): void {
     if (value === this.#keepAliveField) return;
     this.#keepAliveField = value;
@@ -90,7 +90,7 @@ export class Framing {
   }
 }
 
-/** @returns what is wrong with an interim head, or undefined: it ends with its fields (RFC 9110 section 15.2) */
+/** @returns the fault of an interim head, or undefined: such a response ends with its fields (RFC 9110 section 15.2) */
 export function interimProblem(
   status: number,
   minorVersion: number,

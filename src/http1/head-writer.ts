@@ -1,5 +1,5 @@
-// Writes a request head and checks on the way that nothing in it can end a line early or announce another body than
-// the one that follows (RFC 9112 sections 3 and 6): whatever built the fields is not trusted here.
+// Writes a request head. Checks that nothing in it can end a line early or announce another body than the one that
+// follows (RFC 9112 sections 3 and 6), since the code that built the fields is not trusted here.
 import { pairsOf } from "../plugin-api/pairs.ts";
 import { GatewayError } from "../plugin-api/errors.ts";
 import { isToken } from "../language/field-name.ts";
@@ -8,8 +8,8 @@ import { isFieldValue } from "./field-text.ts";
 import { allowedTrailers } from "./trailers.ts";
 
 /**
- * How a request's body goes out. `stream`: framed as the fields say (`Content-Length`, or `Transfer-Encoding: chunked`).
- * Bytes: `Content-Length` is in the fields.
+ * How a request's body is sent. `stream`: framed as the fields say (`Content-Length`, or `Transfer-Encoding: chunked`).
+ * A Buffer: `Content-Length` is in the fields.
  */
 export type BodyToSend = "none" | "stream" | Buffer;
 
@@ -22,11 +22,11 @@ export interface RequestToSend {
   readonly body: BodyToSend;
 }
 
-/** Body length of a chunked request. */
+/** Value of `bodyBytes` for a chunked request. */
 export const CHUNKED = -1;
 
 export interface EncodedHead {
-  /** The head as it goes on the wire, one character a byte (latin1). */
+  /** The head as it goes on the wire, one character per byte (latin1). */
   readonly text: string;
   /** Bytes of the body, or CHUNKED. */
   readonly bodyBytes: number;
@@ -36,7 +36,7 @@ export interface EncodedHead {
 
 const visibleAscii = /^[\x21-\x7e]+$/;
 
-/** @returns or `malformed_request` for a character that has no place in a head, `internal_error` for wrong framing */
+/** @returns the head; or `malformed_request` for a forbidden character, `internal_error` for wrong framing */
 export function encodeHead(request: RequestToSend): EncodedHead | GatewayError {
   const { method, target, fields } = request;
   if (!isToken(method)) return refusal("method");
@@ -66,7 +66,7 @@ export function encodeHead(request: RequestToSend): EncodedHead | GatewayError {
   return bodyBytes instanceof GatewayError ? bodyBytes : { text, bodyBytes, expectsContinue };
 }
 
-/** Bytes of the body that the fields announce, held against the body there is. */
+/** The number of body bytes that the fields announce, checked against the actual body. */
 function announcedBytes(
   request: RequestToSend,
   contentLength: string | undefined,
@@ -91,7 +91,7 @@ function announcedBytes(
   return announced;
 }
 
-/** The end of a chunked body. Trailer fields that must not come late are left out. @returns or `malformed_request` */
+/** Encodes the end of a chunked body, without trailers that must not come late. @returns or `malformed_request` */
 export function encodeLastChunk(trailers: readonly string[]): string | GatewayError {
   let text = "0\r\n";
   const kept = trailers.length === 0 ? trailers : allowedTrailers(trailers);
@@ -102,7 +102,7 @@ export function encodeLastChunk(trailers: readonly string[]): string | GatewayEr
   return `${text}\r\n`;
 }
 
-/** Methods that may be sent twice (RFC 9110 section 9.2.2); an unknown one may not. */
+/** Methods that may be sent twice (RFC 9110 section 9.2.2); unknown methods may not. */
 const idempotent = new Set(["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"]);
 
 export function isIdempotent(method: string): boolean {

@@ -1,12 +1,12 @@
-// Bytes that wait in parts. Each part takes far more memory than its bytes, where they are few: whoever sends them one by one
-// must not have more than was counted.
+// Collects bytes that wait in parts, and merges small parts. A small part takes far more memory than its bytes: a
+// client that sends them one by one must not get more memory than was counted.
 const maxParts = 64;
-/** Parts of as many bytes together, or more, are let be. */
+/** Parts that together have this many bytes, or more, are not merged. */
 const maxBytes = 64 * 1024;
 
 /**
- * @param loose how many at the end were not put together yet
- * @returns how many are not now
+ * @param loose how many parts at the end are not merged yet
+ * @returns the new value of `loose`
  */
 export function addPart(parts: Buffer[], part: Buffer, loose: number): number {
   parts.push(part);
@@ -25,7 +25,7 @@ export class Parts {
     this.#loose = addPart(this.#all, part, this.#loose);
   }
 
-  /** All of them; none is left. */
+  /** Returns all parts and keeps none. */
   take(): readonly Buffer[] {
     const all = this.#all;
     this.#all = [];

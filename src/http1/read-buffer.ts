@@ -1,17 +1,17 @@
-// Where the bytes of a connection are read to. Left to itself, Node allocates 64 KiB for every read, however few bytes
-// come: most of what a small answer costs to read.
+// Chooses the memory that the bytes of a connection are read into. By default, Node allocates 64 KiB for every read,
+// however few bytes come: that is most of what reading a small answer costs.
 import { countForGc } from "../v8/gc-pacing.ts";
 
-/** Answers up to here are read into memory that all connections share, and copied out. */
+/** Answers up to this size are read into memory that all connections share, and copied out. */
 const SHARED_BYTES = 16 * 1024;
-/** The same of requests: what one read brings of them may wait for its turn. */
+/** The same for requests: what one read brings may wait for its turn. */
 const ACCEPTED_BYTES = 32 * 1024;
-/** A connection on which more comes at once gets memory of its own, which is handed on without a copy. */
+/** A connection that brings more at once gets its own memory, which is handed on without a copy. */
 const OWN_BYTES = 64 * 1024;
 
 export interface ReadMemory {
   readonly shared: Buffer<ArrayBuffer>;
-  /** @returns the memory for the next read. @param length what came of this one */
+  /** @returns the memory for the next read. @param length how many bytes the last read brought */
   after(memory: Buffer<ArrayBuffer>, length: number): Buffer<ArrayBuffer>;
 }
 
@@ -21,12 +21,12 @@ export interface SharedReads {
   readonly callback: (length: number) => boolean;
 }
 
-/** Of the connections that we open. */
+/** For the connections that the sidecar opens. */
 const opened: ReadMemory = {
   shared: Buffer.allocUnsafeSlow(SHARED_BYTES),
   after(memory, length) {
     const isOwn = memory !== opened.shared;
-    // A read seldom fills all of it, and what is left would be kept alive by the bytes handed on, for nothing.
+    // A read seldom fills its memory. The rest is used for the next read: the bytes handed on keep it alive anyway.
     if (isOwn && memory.length - length >= SHARED_BYTES) return memory.subarray(length);
     if (length < memory.length && length <= SHARED_BYTES) return opened.shared;
     return ownMemory();
@@ -36,8 +36,8 @@ const opened: ReadMemory = {
 const sharedByAccepted = Buffer.allocUnsafeSlow(ACCEPTED_BYTES);
 
 /**
- * Of a connection that was accepted: many of them rest at a time, and their other side may want them to take much memory.
- * @param isInBody more is sure to come
+ * For accepted connections: many of them idle at a time, and a client may try to make them take much memory.
+ * @param isInBody whether more bytes of a body are sure to come
  */
 export function acceptedMemory(isInBody: () => boolean): ReadMemory {
   return {
@@ -47,9 +47,9 @@ export function acceptedMemory(isInBody: () => boolean): ReadMemory {
 }
 
 /**
- * Ends the connection in whose turn the process is, where its next read is not to go where the last one went. Node (26)
- * does not hear of other memory when anything throws in the turn of a read, also in a tick, and reads on into what it
- * had: what was handed on would be written over, and bytes of others, or of nobody, taken for what was read.
+ * Ends the connection whose read is running if its next read must not go where the last one went. If anything throws in
+ * the turn of a read, also in a tick, Node (26) does not ask for other memory and reads on into the old memory. Bytes
+ * already handed on would be overwritten, and stale or foreign bytes taken for what was read.
  */
 let endOfTurn: (() => void) | undefined;
 
@@ -60,9 +60,9 @@ process.on("uncaughtExceptionMonitor", () => {
 });
 
 /**
- * A read is done and over before any other begins, so that one piece of memory serves every connection.
- * @param take gets the bytes, which are its own to keep; `false` = it has enough
- * @param end ends the connection at once: what it would read next may be lost
+ * One piece of memory can serve every connection, since a read is processed before any other begins.
+ * @param take gets the bytes and may keep them; `false` = stop reading
+ * @param end ends the connection at once: the bytes of its next read may be lost
  */
 export function readInto(
   take: (bytes: Buffer) => unknown,
@@ -76,10 +76,10 @@ export function readInto(
     callback: (length) => {
       const memory = next;
       const bytes = memory === shared ? copyOf(shared, length) : memory.subarray(0, length);
-      // A fault in the middle of it loses the rest: nothing may be read behind that.
+      // A fault in `take` loses the rest of this read: nothing may be read after that.
       endOfTurn = end;
       const more = take(bytes) !== false;
-      // The memory for the next read is asked for after this returns. What is handed on is to be read into no more.
+      // Node asks for the memory of the next read after this returns. No read may go into memory that was handed on.
       next = from.after(memory, length);
       if (memory === shared && next === shared) endOfTurn = undefined;
       return more;

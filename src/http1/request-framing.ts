@@ -1,10 +1,10 @@
-// What a request head says about its body and its connection (RFC 9112 sections 6.3, 9.3 and RFC 9110 section 7.8).
-// What it says wrongly but clearly is refused with the request, in request-head.ts.
+// Reads what a request head says about its body and its connection (RFC 9112 sections 6.3, 9.3 and RFC 9110 section
+// 7.8). Faults that leave the framing clear are refused later, in request-head.ts.
 
-/** How the body ends: there is none, after so many bytes, or after its last chunk. */
+/** Where the body ends: there is none, after `length` bytes, or after its last chunk. */
 export type RequestBodyKind = "none" | "length" | "chunked";
 
-/** What of a request's fields is found in one pass. Reused for every head of one connection. */
+/** Finds the relevant fields of a request in one pass. Reused for every head of one connection. */
 export class RequestFraming {
   kind: RequestBodyKind = "none";
   /** Bytes of the body where `kind` is `length`. */
@@ -13,10 +13,10 @@ export class RequestFraming {
   keepAlive = false;
   /** The client waits for `100 Continue` before it sends its body. */
   expectsContinue = false;
-  /** Value of an Upgrade field that Connection names, in lower case. */
+  /** Value of the Upgrade field in lower case, if Connection names that field. */
   upgrade: string | undefined = undefined;
 
-  /** @returns what is wrong, or undefined */
+  /** @returns the fault, or undefined */
   read(httpVersion: string, fields: readonly string[]): string | undefined {
     let contentLength: string | undefined;
     let coding: string | undefined;
@@ -25,7 +25,7 @@ export class RequestFraming {
     this.expectsContinue = false;
     for (let i = 0; i < fields.length; i += 2) {
       const name = fields[i] as string;
-      // Only names as long as one of ours are worth a comparison.
+      // Only names of these lengths are worth a comparison.
       const { length } = name;
       if (length !== 6 && length !== 7 && length !== 10 && length !== 14 && length !== 17) continue;
       const value = fields[i + 1] as string;
@@ -47,7 +47,7 @@ export class RequestFraming {
   #readConnection(httpVersion: string, connection: string | undefined, upgrade: string | undefined): void {
     this.upgrade = undefined;
     const isFirst = httpVersion === "1.0";
-    // The value that nearly every request has, if any.
+    // The value that nearly every request has, if it has the field at all.
     if (connection === undefined || connection === "keep-alive") {
       this.keepAlive = !isFirst || connection !== undefined;
       return;
@@ -56,7 +56,7 @@ export class RequestFraming {
       .toLowerCase()
       .split(",")
       .map((option) => option.trim());
-    // Who says both wants it closed (RFC 9112 section 9.3).
+    // A client that sends both wants it closed (RFC 9112 section 9.3).
     this.keepAlive = !options.includes("close") && (!isFirst || options.includes("keep-alive"));
     if (upgrade !== undefined && options.includes("upgrade")) this.upgrade = upgrade.toLowerCase();
   }
@@ -66,7 +66,7 @@ export class RequestFraming {
     this.length = 0;
     if (coding !== undefined) {
       if (contentLength !== undefined) return "both Content-Length and Transfer-Encoding";
-      // Nothing else says where the body ends.
+      // Otherwise nothing says where the body ends.
       if (!/(?:^|,)[ \t]*chunked$/i.test(coding)) return "Transfer-Encoding does not end in chunked";
       this.kind = "chunked";
     } else if (contentLength !== undefined) {

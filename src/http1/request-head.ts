@@ -1,20 +1,20 @@
-// A request head between the parser and the chain: everything llhttp lets through and a sidecar must not (contract
-// section 8), and the fields that may go on. The thing checked here is the thing forwarded.
+// Checks a request head between the parser and the chain. It refuses what llhttp lets through and a sidecar must not
+// (contract section 8), and keeps the fields that may go on. What is checked here is exactly what is forwarded.
 import { GatewayError } from "../plugin-api/errors.ts";
 import { type DropsField, Fields } from "../plugin-api/fields.ts";
 import { isHopByHop } from "./hop-by-hop.ts";
 import { normalisePath, PathError } from "../language/request-path.ts";
 
-/** A request head as the connection brought it. */
+/** A request head as it was received. */
 export interface ReceivedHead {
   readonly method: string;
-  /** As it stands in the request line. */
+  /** As in the request line. */
   readonly target: string;
-  /** `1.1`; what it may be is checked here. Without `framing`, 1.x. */
+  /** For example `1.1`; checked here. Without `framing`, it must be 1.x. */
   readonly httpVersion: string;
   /** name, value, name, value … */
   readonly fields: readonly string[];
-  /** How its body is framed, where its fields do not say: `chunked` = its length is not announced. */
+  /** How the body is framed, if not by fields: `chunked` = its length is not announced. */
   readonly framing?: RequestHead["body"] | undefined;
 }
 
@@ -22,17 +22,17 @@ export interface RequestHead {
   readonly method: string;
   /** Normalised path; `*` for `OPTIONS *`. */
   readonly path: string;
-  /** With its `?`, or "". */
+  /** Includes the `?`; "" if there is none. */
   readonly query: string;
   /** Lower-case authority; "" only for HTTP/1.0 without Host. */
   readonly host: string;
   /** End-to-end fields without those that a client may not set. */
   readonly fields: Fields;
-  /** Cookies of plugins, taken out of `fields`. */
+  /** Cookies of plugins, removed from `fields`. */
   readonly ownedCookies: string | undefined;
-  /** What was left out of them, and is out of the trailers, too. */
+  /** Tests whether a field is dropped from `fields`; the same ones are dropped from the trailers. */
   readonly drops: DropsField;
-  /** The client's TE. */
+  /** The client's TE field. */
   readonly te: string | undefined;
   /** Lower-case protocol of an Upgrade request. */
   readonly upgrade: string | undefined;
@@ -54,19 +54,20 @@ interface Marks {
   te: string | undefined;
 }
 
-/** What else decides which parts of a head go on. */
+/** Further rules for the parts of a head that go on. */
 export interface HeadRules {
-  /** Takes those out that plugins keep for themselves, if any. */
+  /** Takes out the cookies that plugins keep for themselves; undefined = there are none. */
   readonly cookies: { take(fields: Fields): string | undefined } | undefined;
-  /** Whether fields with `_` in their name may go on. */
+  /** Whether fields with `_` in their name are forwarded. */
   readonly keepsUnderscores: boolean;
 }
 
 const malformed = (detail: string): GatewayError => new GatewayError("malformed_request", detail);
 
 /**
+ * Checks a received head and selects what is forwarded.
  * @param isOwned whether the sidecar itself sets a field of that name (lower case, `-` for `_`)
- * Throws GatewayError `malformed_request`.
+ * @throws GatewayError `malformed_request`
  */
 export function parseRequestHead(
   received: ReceivedHead,
@@ -87,7 +88,7 @@ export function parseRequestHead(
   const drops = (lower: string, underscored: boolean): boolean =>
     (underscored && !keepsUnderscores) || stopsHere(lower) || isOwned(lower);
   const fields = new Fields(flat, drops);
-  // What goes on is what was checked.
+  // Forwards exactly what was checked.
   if (marks.host?.endsWith(":") === true) fields.set("Host", host);
   return {
     method,
@@ -121,7 +122,7 @@ function readMarks(raw: readonly string[]): Marks {
   };
   for (let i = 0; i < raw.length; i += 2) {
     const name = raw[i] as string;
-    // Lengths first: most fields are none of these and need no lower-casing here.
+    // Compares lengths first: most fields are none of these and need no lower-casing here.
     const { length } = name;
     if (length > 17 || (markedLengths & (1 << length)) === 0) continue;
     const value = raw[i + 1] as string;
@@ -155,7 +156,7 @@ function readMarks(raw: readonly string[]): Marks {
   return marks;
 }
 
-// llhttp refuses both lengths together, and repeated or malformed Content-Length, by itself.
+// llhttp itself refuses both lengths together, and a repeated or malformed Content-Length.
 function checkFraming({ transferEncoding, contentLength }: Marks, httpVersion: string): RequestHead["body"] {
   if (transferEncoding !== undefined) {
     if (transferEncoding.toLowerCase() !== "chunked") {
@@ -170,7 +171,7 @@ function checkFraming({ transferEncoding, contentLength }: Marks, httpVersion: s
   return contentLength === "0" ? "none" : "sized";
 }
 
-/** What does not frame the body has to agree with what does. */
+/** Over HTTP/2, fields do not frame the body, but must agree with its framing. */
 function announced(
   framing: RequestHead["body"],
   { transferEncoding, contentLength }: Marks,

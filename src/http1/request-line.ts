@@ -1,5 +1,5 @@
-// Reads a request line (RFC 9112 section 3) byte by byte, so that every split reads alike and nonsense is seen at its first
-// byte. What a target may be is for request-head.ts.
+// Reads a request line (RFC 9112 section 3) byte by byte, so that every split reads alike and a fault is found at its
+// first byte. request-head.ts decides which targets are valid.
 import { METHODS } from "node:http";
 import { byteClass, MALFORMED, NEED_MORE, TOKEN } from "./field-section.ts";
 import { inOwnMemory } from "./own-memory.ts";
@@ -10,32 +10,32 @@ const SP = 32;
 const DEL = 127;
 
 const versionPrefix = Buffer.from("HTTP/");
-/** 2.0 and 0.9 are refused with their request; others are no versions at all. */
+/** 2.0 and 0.9 are refused later, with their request; all others are no versions. */
 const versions = new Set(["1.1", "1.0", "2.0", "0.9"]);
 const methods: ReadonlySet<string> = new Set(METHODS);
 const maxMethodLength = Math.max(...METHODS.map((name) => name.length));
 
 const At = { start: 0, method: 1, target: 2, version: 3, lineEnd: 4 } as const;
 type Place = (typeof At)[keyof typeof At];
-/** `HTTP/1.1` */
+/** The length of `HTTP/1.1`. */
 const versionBytes = 8;
 
 export class RequestLine {
   method = "";
   target = "";
   httpVersion = "1.1";
-  /** What was wrong, after MALFORMED. */
+  /** The fault, after MALFORMED. */
   problem = "";
-  /** Bytes of it so far, without empty lines before it; after MALFORMED, those before what is wrong. */
+  /** Bytes of the line so far, without empty lines before it; after MALFORMED, the bytes before the fault. */
   bytes = 0;
 
   #place: Place = At.start;
-  /** What earlier calls brought of it. */
+  /** Bytes of the line from earlier calls. */
   #kept: Buffer | undefined = undefined;
   #methodEnd = 0;
   #targetEnd = 0;
 
-  /** Of the target, so far. */
+  /** Bytes of the target so far. */
   get targetBytes(): number {
     if (this.#place === At.start || this.#place === At.method) return 0;
     const end = this.#place === At.target ? this.bytes : this.#targetEnd;
@@ -49,17 +49,17 @@ export class RequestLine {
     this.target = "";
   }
 
-  /** Whether some of it has come. */
+  /** Whether part of the line has come. */
   get started(): boolean {
     return this.#place !== At.start;
   }
 
-  /** @returns the offset behind it once it is complete, else NEED_MORE or MALFORMED */
+  /** @returns the offset after the line once it is complete, else NEED_MORE or MALFORMED */
   read(bytes: Buffer, from: number): number {
     const start = this.#place === At.start ? skipEmptyLines(bytes, from) : from;
     if (start === bytes.length) return NEED_MORE;
     const keptBytes = this.bytes;
-    // Offsets within the line: what was kept comes before `bytes`.
+    // Offsets are within the line: kept bytes come before `bytes`.
     if (this.#place === At.start) this.#place = At.method;
     const end = this.#scan(bytes, start, keptBytes - start);
     if (end === MALFORMED) return MALFORMED;
@@ -87,7 +87,7 @@ export class RequestLine {
         case At.target:
           while (i < bytes.length && (bytes[i] as number) > SP && bytes[i] !== DEL) i += 1;
           if (i === bytes.length) break;
-          // One space, and no more (RFC 9112 section 3).
+          // Exactly one space (RFC 9112 section 3).
           if (bytes[i] !== SP || i + shift === this.#methodEnd + 1)
             return this.#malformed("invalid character in the target", i + shift);
           this.#targetEnd = i + shift;
@@ -113,7 +113,7 @@ export class RequestLine {
     return at === 6 ? byte === 46 : byte >= 48 && byte <= 57;
   }
 
-  /** @returns whether method and version are known ones */
+  /** @returns whether the method and the version are known */
   #take(bytes: Buffer, from: number, end: number): boolean {
     const kept = this.#kept;
     const whole = kept === undefined ? bytes : Buffer.concat([kept, bytes.subarray(from, end)]);
@@ -136,7 +136,7 @@ export class RequestLine {
   }
 }
 
-/** Clients of old send one behind a body (RFC 9112 section 2.2). */
+/** Skips empty lines: old clients send one after a body (RFC 9112 section 2.2). */
 export function skipEmptyLines(bytes: Buffer, from: number): number {
   let at = from;
   while (at < bytes.length && (bytes[at] === CR || bytes[at] === LF)) at += 1;

@@ -1,5 +1,6 @@
-// Strict, incremental parser for the requests on one connection (RFC 9112), one at a time: its owner says when the next
-// may be read. Body bytes are passed on as views of what was received. Any split of the bytes gives the same result.
+// Parses the requests on one connection (RFC 9112), strictly and incrementally, one at a time: its owner decides when
+// the next is read. Body bytes are passed on as views of the received bytes. Any split of the bytes gives the same
+// result.
 import { ChunkedBody } from "./chunked-body.ts";
 import { FieldSection, MALFORMED, NEED_MORE, tooLarge, tooMany } from "./field-section.ts";
 import { RequestFraming } from "./request-framing.ts";
@@ -11,9 +12,9 @@ export interface BodySink {
 }
 
 const framingField = /^(?:content-length|transfer-encoding)$/i;
-/** Where each begins and ends is kept until the head is whole: of the smallest, that takes eight times their bytes. */
+/** Bounds the offsets kept until the head is complete: small fields' offsets take eight times the fields' bytes. */
 const maxFields = 1_000;
-/** Of a field, beside its name and value: colon, blank, line end. */
+/** Bytes of a field besides its name and value: colon, blank, line end. */
 const besideBytes = 4;
 const noFields: readonly string[] = [];
 
@@ -22,11 +23,11 @@ export class RequestParser {
   readonly framing = new RequestFraming();
   /** name, value, … of the head. */
   fields: readonly string[] = noFields;
-  /** What was wrong, after MALFORMED. */
+  /** The fault, after MALFORMED. */
   problem = "";
-  /** What was wrong is the size of the head, or of the trailers. */
+  /** The fault is the size of the head or of the trailers. */
   overflow = false;
-  /** The body has come, if there is one. */
+  /** The body is complete, or there is none. */
   complete = false;
 
   readonly #maxHeaderBytes: number;
@@ -37,24 +38,24 @@ export class RequestParser {
 
   constructor(maxHeaderBytes: number) {
     this.#maxHeaderBytes = maxHeaderBytes;
-    // Blanks before values, which do not count, are bounded, too: as the fields are.
+    // Blanks before values do not count as content, so they need this bound of their own.
     const maxBytes = maxHeaderBytes * 2 + Math.min(maxFields, maxHeaderBytes) * besideBytes;
     this.#section = new FieldSection({ maxBytes, maxFields });
     this.#chunked = new ChunkedBody(this.#section);
   }
 
-  /** Gets ready for the next request. */
+  /** Prepares for the next request. */
   begin(): void {
     this.line.begin();
     this.#section.begin(false);
     this.#chunked.forget();
-    // A connection that waits keeps nothing of its last request.
+    // A waiting connection keeps nothing of its last request.
     this.fields = noFields;
     this.#lineRead = false;
     this.complete = false;
   }
 
-  /** Whether some of a head has come. */
+  /** Whether part of a head has come. */
   get started(): boolean {
     return this.line.started;
   }
@@ -63,7 +64,7 @@ export class RequestParser {
     return this.framing.kind === "chunked" ? this.#chunked.trailers : noFields;
   }
 
-  /** @returns the offset behind the head once it is complete, else NEED_MORE or MALFORMED */
+  /** @returns the offset after the head once it is complete, else NEED_MORE or MALFORMED */
   readHead(bytes: Buffer, from: number): number {
     const { line } = this;
     let at = from;
@@ -86,7 +87,7 @@ export class RequestParser {
     return end;
   }
 
-  /** Reads of the body what there is. @returns the offset that it came to, or MALFORMED */
+  /** Reads the available part of the body. @returns the offset at which it stopped, or MALFORMED */
   readBody(bytes: Buffer, from: number, sink: BodySink): number {
     let at = from;
     while (at < bytes.length && !this.complete) {
@@ -112,7 +113,7 @@ export class RequestParser {
 
   #readSection(bytes: Buffer, from: number): number {
     const end = this.#section.read(bytes, from);
-    // As node:http counts.
+    // Counts as node:http does.
     if (this.line.targetBytes + this.#section.contentBytes >= this.#maxHeaderBytes)
       return this.#malformed(tooLarge);
     if (end === MALFORMED) return this.#malformed(this.#section.problem);
@@ -126,7 +127,7 @@ export class RequestParser {
       return this.#malformed(tooLarge);
     if (next === MALFORMED) return this.#malformed(chunked.problem);
     this.complete = chunked.complete;
-    // They are dropped elsewhere, but nobody who means well sends them here.
+    // Such trailers are dropped elsewhere, but no honest client sends them.
     if (this.complete && this.#section.fields.some((name, i) => i % 2 === 0 && framingField.test(name)))
       return this.#malformed("a trailer that would frame the body");
     return next;

@@ -1,9 +1,9 @@
-// Ends a connection so that the peer cannot take what it has got for complete.
+// Resets a connection, so that the peer cannot take a partial response for a complete one.
 import type { Socket } from "node:net";
 
-/** A regular close would be the end of a close-delimited body (RFC 9112 section 8): TCP gets a reset. */
+/** A regular close would be the end of a close-delimited body (RFC 9112 section 8), so TCP connections get a reset. */
 export function resetConnection(socket: Socket): void {
-  // Node throws at a reset of TLS and of unix sockets. TLS closes without its close_notify, which tells as much.
+  // Node throws when asked to reset TLS or unix sockets. TLS closes without close_notify, which tells the same.
   if ("encrypted" in socket || socket.remoteAddress === undefined) socket.destroy();
   else socket.resetAndDestroy();
 }

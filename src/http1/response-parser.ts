@@ -1,10 +1,10 @@
-// Strict, incremental parser for the responses on one connection (RFC 9112). Body bytes are passed on as views of
-// what was received. Any split of the bytes gives the same result.
+// Parses the responses on one connection (RFC 9112), strictly and incrementally. Body bytes are passed on as views of
+// the received bytes. Any split of the bytes gives the same result.
 import { ChunkedBody } from "./chunked-body.ts";
 import { FieldSection, MALFORMED, NEED_MORE } from "./field-section.ts";
 import { Framing, interimProblem } from "./framing.ts";
 
-/** Receives a response as it is read. May call `stop` on the parser from within. */
+/** Receives a response while it is read. It may call `stop` on the parser from within. */
 export interface ResponseSink {
   onInterim(status: number, fields: readonly string[]): void;
   onHead(status: number, statusText: string, fields: readonly string[]): void;
@@ -12,18 +12,18 @@ export interface ResponseSink {
   onBody(chunk: Buffer): boolean;
 }
 
-/** How far the response is: `more` bytes are needed, the receiver `paused`, it is `complete`, or it is `invalid`. */
+/** The state of a response: `more` bytes are needed, the receiver `paused`, it is `complete`, or it is `invalid`. */
 export type Progress = "more" | "paused" | "complete" | "invalid";
 
-/** A service that sends interim responses without end would never have to answer. */
+/** The limit: a service could otherwise send interim responses without end and never answer. */
 export const MAX_INTERIM = 64;
 
 const noFields: readonly string[] = [];
 
 export class ResponseParser {
-  /** What was wrong, after `invalid`. */
+  /** The fault, after `invalid`. */
   problem = "";
-  /** The final head is through. */
+  /** The final head has been read. */
   headSeen = false;
   /** Bytes came after the end of the response. */
   surplus = false;
@@ -43,7 +43,7 @@ export class ResponseParser {
     this.#sink = sink;
   }
 
-  /** Gets ready for the answer to a request of that method. */
+  /** Prepares for the response to a request with `method`. */
   begin(method: string): void {
     this.#method = method;
     this.#phase = "head";
@@ -58,7 +58,7 @@ export class ResponseParser {
     return this.framing.kind === "chunked" ? this.#chunked.trailers : noFields;
   }
 
-  /** Takes what was received; the bytes now belong to the parser and the sink. */
+  /** Parses received bytes; they now belong to the parser and the sink. */
   feed(bytes: Buffer): Progress {
     if (this.#held !== undefined) {
       this.#held = Buffer.concat([this.#held, bytes]);
@@ -67,20 +67,20 @@ export class ResponseParser {
     return this.#run(bytes);
   }
 
-  /** Goes on with what was held back. */
+  /** Parses the bytes held since the sink paused. */
   resume(): Progress {
     const held = this.#held;
     this.#held = undefined;
     return held === undefined ? "more" : this.#run(held);
   }
 
-  /** The connection ended in good order: `complete` only where that is the end of the body. */
+  /** Called when the connection ended in order. @returns `complete` only if that is the end of the body */
   end(): Progress {
     if (this.#phase === "close" && this.#held === undefined) this.#phase = "complete";
     return this.#phase === "complete" ? "complete" : "more";
   }
 
-  /** Nothing more is told to the sink, not even from bytes that are here already. */
+  /** Tells the sink nothing more, not even from bytes that are already here. */
   stop(): void {
     this.#phase = "stopped";
     this.#held = undefined;
@@ -119,7 +119,7 @@ export class ResponseParser {
       if (body > 0) {
         const chunk = body === bytes.length ? bytes : bytes.subarray(at, at + body);
         at += body;
-        // A complete body has nothing left to hold back but bytes that belong to nobody.
+        // After a complete body, the only bytes left to hold belong to no response.
         if (!this.#sink.onBody(chunk) && !this.#isOver()) {
           this.#held = bytes.subarray(at);
           return "paused";
@@ -129,7 +129,7 @@ export class ResponseParser {
     return this.#phase === "complete" ? "complete" : "more";
   }
 
-  /** The sink may have stopped the parser, which the compiler does not see. */
+  /** The sink may have stopped the parser, which TypeScript does not see. */
   #isOver(): boolean {
     return this.#phase === "complete" || this.#phase === "stopped";
   }

@@ -1,6 +1,6 @@
-// Fields that come after the body (RFC 9110 section 6.5). Whoever merges them into the head's fields believes them as
-// such, so that they pass the tests of the head and some more: what says how a message is framed, routed, authorised
-// or read comes too late in a trailer (section 6.5.1).
+// Filters the fields that come after a body (RFC 9110 section 6.5). A receiver that merges them into the head's fields
+// believes them like those, so they must pass the tests of the head. In addition, fields about framing, routing,
+// authorisation or content format are removed: in a trailer they come too late (section 6.5.1).
 import { fieldKey } from "../language/field-name.ts";
 import {
   credentialFields,
@@ -27,7 +27,7 @@ const none: readonly string[] = [];
 
 /**
  * @param drops a further test
- * @returns the fields without those that must not be believed when they come after the body
+ * @returns the fields without those that must not be believed after the body
  */
 export function allowedTrailers(fields: readonly string[], drops?: DropsField): readonly string[] {
   if (fields.length === 0) return none;
@@ -43,15 +43,15 @@ export function allowedTrailers(fields: readonly string[], drops?: DropsField): 
   return kept;
 }
 
-/** Which trailers of requests go on: `asked` = of those that say `TE: trailers` or are gRPC. */
+/** Which trailers of requests are forwarded: `asked` = those of requests that say `TE: trailers` or are gRPC. */
 export type RequestTrailers = "asked" | "all" | "none";
 
-/** What one policy says of trailers. */
+/** The rules of one policy for trailers. */
 export class TrailerRules {
   readonly #mode: RequestTrailers;
   readonly #headOnly: ReadonlySet<string>;
 
-  /** @param headOnly names that plugins read, set or remove in heads, as they are looked up */
+  /** @param headOnly names that plugins read, set or remove in heads */
   constructor(mode: RequestTrailers, headOnly: Iterable<string>) {
     this.#mode = mode;
     this.#headOnly = new Set([...headOnly].map(fieldKey));

@@ -1,5 +1,5 @@
-// The proof of a WebSocket's handshake in HTTP/1.1 (RFC 6455 section 4), which HTTP/2 does without (RFC 8441 section 5):
-// towards the service it is made and checked here.
+// Makes and checks the proof of a WebSocket handshake in HTTP/1.1 (RFC 6455 section 4) towards the service. HTTP/2 has
+// no such proof (RFC 8441 section 5).
 import { createHash, randomBytes } from "node:crypto";
 
 export const newWebSocketKey = (): string => randomBytes(16).toString("base64");

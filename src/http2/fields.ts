@@ -1,4 +1,4 @@
-// Fields on their way into HTTP/2: names in lower case, nothing of what belongs to connections (RFC 9113 section 8.2).
+// Prepares fields for HTTP/2: names in lower case, and no connection-specific fields (RFC 9113 section 8.2).
 
 const ofConnections = new Set([
   "connection",
@@ -12,10 +12,10 @@ const ofConnections = new Set([
 export const isOfConnections = (lowerName: string): boolean => ofConnections.has(lowerName);
 
 /**
- * Those that go on, name, value, …
- * @param head what they come behind
+ * Appends the fields that may be sent, as name, value, …
+ * @param head receives the fields
  * @param flat name, value, …
- * @param but one that does not go on either, in lower case
+ * @param but one more field to leave out, in lower case
  */
 export function withSent(head: string[], flat: readonly string[], but?: string): string[] {
   for (let i = 0; i < flat.length; i += 2) {
@@ -25,7 +25,7 @@ export function withSent(head: string[], flat: readonly string[], but?: string):
   return head;
 }
 
-/** As node:http2 takes them where it takes no lists: trailers and interim responses. */
+/** Fields in the form that node:http2 takes where it takes no flat list: for trailers and interim responses. */
 export function fieldObject(flat: readonly string[]): Record<string, string | string[]> {
   const fields: Record<string, string | string[]> = Object.create(null);
   const sent = withSent([], flat);
@@ -37,19 +37,21 @@ export function fieldObject(flat: readonly string[]): Record<string, string | st
   return fields;
 }
 
-/** Those that came, without pseudo-fields. */
+/** The received fields without pseudo-fields. */
 export function withoutPseudo(flat: readonly string[]): string[] {
   return flat.filter((_text, i) => !(flat[i - (i % 2)] as string).startsWith(":"));
 }
 
-/** As a setting bounds it for HTTP/1.1, near enough: names, values, and four bytes a line. @param flat name, value, … */
+/**
+ * Size of the fields, about as HTTP/1.1's limit counts: names, values, four bytes a line. @param flat name, value, …
+ */
 export function sizeOf(flat: readonly string[]): number {
   let bytes = 0;
   for (const text of flat) bytes += text.length + 2;
   return bytes;
 }
 
-/** The first of that name. @param flat name, value, … */
+/** The value of the first field of that name. @param flat name, value, … */
 export function fieldOf(flat: readonly string[], lowerName: string): string | undefined {
   for (let i = 0; i < flat.length; i += 2) {
     if ((flat[i] as string).toLowerCase() === lowerName) return flat[i + 1];

@@ -1,4 +1,4 @@
-// What of gRPC a proxy has to know (the protocol over HTTP/2, PROTOCOL-HTTP2.md): deadlines and statuses.
+// The part of gRPC over HTTP/2 (PROTOCOL-HTTP2.md) that a proxy needs: deadlines and statuses.
 
 const unitMs: Readonly<Record<string, number>> = {
   H: 3_600_000,
@@ -9,19 +9,19 @@ const unitMs: Readonly<Record<string, number>> = {
   n: 1e-6,
 };
 
-/** @returns milliseconds; undefined for what is no timeout */
+/** @returns milliseconds; undefined if the value is no timeout */
 export function parseGrpcTimeout(value: string | undefined): number | undefined {
   const [, digits, unit = ""] = /^(\d{1,8})([HMSmun])$/.exec(value ?? "") ?? [];
   return digits === undefined ? undefined : Number(digits) * (unitMs[unit] as number);
 }
 
-/** @param ms rounded up: a call may not be told that less is left than is */
+/** @param ms rounded up: a call must not be told that less time is left than there is */
 export function grpcTimeout(ms: number): string {
   const whole = Math.max(0, Math.ceil(ms));
   return whole < 1e8 ? `${whole}m` : `${Math.min(Math.ceil(whole / 1_000), 99_999_999)}S`;
 }
 
-/** Status codes of gRPC (statuscodes.md) by those of our own refusals. */
+/** Status codes of gRPC (statuscodes.md) for the HTTP statuses of the sidecar's own refusals. */
 const byHttpStatus: Readonly<Record<number, number>> = {
   400: 3, // INVALID_ARGUMENT
   401: 16, // UNAUTHENTICATED
@@ -44,7 +44,7 @@ export function grpcStatusOf(httpStatus: number): number {
   return byHttpStatus[httpStatus] ?? internal;
 }
 
-/** `grpc-message` is percent-encoded UTF-8: printable ASCII but % stays. */
+/** Encodes `grpc-message`: percent-encoded UTF-8, in which printable ASCII stays as it is, except %. */
 export function grpcMessage(text: string): string {
   let encoded = "";
   for (const byte of Buffer.from(text)) {

@@ -1,5 +1,5 @@
-// A request head of HTTP/2 as the rest reads heads (RFC 9113 section 8.3): pseudo-fields become method, target and Host,
-// and what HTTP/2 forbids is refused, whatever its library lets through.
+// Turns an HTTP/2 request head into the form used everywhere else (RFC 9113 section 8.3): pseudo-fields become method,
+// target and Host. What HTTP/2 forbids is refused even if node:http2 lets it through.
 import { METHODS } from "node:http";
 import type { ReceivedHead } from "../http1/request-head.ts";
 import { isOfConnections } from "./fields.ts";
@@ -9,20 +9,20 @@ import { GatewayError } from "../plugin-api/errors.ts";
 export interface Http2Head extends ReceivedHead {
   readonly httpVersion: "2.0";
   readonly framing: "none" | "sized" | "chunked";
-  /** Extended CONNECT for a WebSocket (RFC 8441), which the rest reads as the upgrade of HTTP/1.1 that it stands for. */
+  /** An extended CONNECT for a WebSocket (RFC 8441). Other code sees it as the HTTP/1.1 upgrade that it stands for. */
   readonly upgrades: boolean;
-  /** What makes it malformed: nothing of it goes any further. */
+  /** The fault that makes the request malformed: nothing of it goes any further. */
   readonly flaw: GatewayError | undefined;
 }
 
-/** Those that the parser of HTTP/1.1 knows: whatever it refuses has no other door here. */
+/** The methods that the HTTP/1.1 parser knows: a method that it refuses must not get in over HTTP/2. */
 const knownMethods = new Set(METHODS);
 
-/** Of the request, each at most once (sections 8.3.1 and 8.5, RFC 8441 section 4). */
+/** Pseudo-fields of a request, each at most once (sections 8.3.1 and 8.5, RFC 8441 section 4). */
 type Pseudo = ":method" | ":scheme" | ":authority" | ":path" | ":protocol";
 const pseudoNames = new Set<string>([":method", ":scheme", ":authority", ":path", ":protocol"]);
 /**
- * @param flat name, value, … as they came, pseudo-fields among them
+ * @param flat name, value, … as received, including pseudo-fields
  * @param ended nothing follows the head
  */
 export function http2Head(flat: readonly string[], ended: boolean): Http2Head {
@@ -39,7 +39,7 @@ export function http2Head(flat: readonly string[], ended: boolean): Http2Head {
       flaw ??= pseudoFlaw(name, pseudo, fields);
       pseudo.set(name, value);
     } else if (name === "cookie" && cookieAt !== -1) {
-      // One field in pieces (section 8.2.3): whoever looks for a cookie looks in one.
+      // The pieces become one field (section 8.2.3): code that looks for a cookie looks in one field.
       fields[cookieAt] = `${fields[cookieAt]}; ${value}`;
     } else {
       flaw ??= fieldFlaw(name, value);
@@ -73,13 +73,13 @@ export function http2Head(flat: readonly string[], ended: boolean): Http2Head {
 
 const malformed = (flaw: string): GatewayError => new GatewayError("malformed_request", `${flaw}.`);
 
-/** Of those that ask for something else than HTTP, WebSocket alone is served. */
+/** Among the protocols of extended CONNECT, only WebSocket is served. */
 function protocolFlaw(protocol: string | undefined): GatewayError | undefined {
   if (protocol === undefined || protocol.toLowerCase() === "websocket") return undefined;
   return new GatewayError("not_implemented", "Of all :protocol, only websocket is served here.");
 }
 
-/** What an upgrade of HTTP/1.1 has besides (RFC 6455 section 4.1). */
+/** Adds the fields that an HTTP/1.1 upgrade also has (RFC 6455 section 4.1). */
 function addHandshake(fields: string[]): void {
   for (let i = fields.length - 2; i >= 0; i -= 2) {
     if (fields[i] === "sec-websocket-key") fields.splice(i, 2);

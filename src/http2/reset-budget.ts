@@ -1,5 +1,5 @@
-// How many streams of a connection one side may take back: a burst, and so many a second. A server that counts them
-// (CVE-2023-44487) ends the connection of whoever takes back more, and with it everybody's streams.
+// Limits how many streams of a connection one side may reset: a burst, and so many per second. A server that counts
+// resets (CVE-2023-44487) ends a connection with too many of them, and with it the streams of all clients.
 
 export interface ResetLimits {
   readonly burst: number;
@@ -17,7 +17,7 @@ export class ResetBudget {
     this.#atMono = nowMono;
   }
 
-  /** @returns false = it is one too many */
+  /** @returns false = it is one reset too many */
   take(nowMono: number): boolean {
     const { burst, perSecond } = this.#limits;
     this.#left = Math.min(burst, this.#left + ((nowMono - this.#atMono) / 1_000) * perSecond);

@@ -1,8 +1,8 @@
-// Reads REDIS_URL strictly. No part of the text is ever quoted: a password with an unescaped sign in it may turn up
-// anywhere, so problems are named by place.
+// Parses REDIS_URL strictly. No part of the text is ever quoted: a password with an unescaped character may turn up
+// anywhere, so problems are named by their place.
 import { hostPort } from "../language/address-text.ts";
 
-/** Paths of PEM files, and the name that the certificate must have. */
+/** Paths of PEM files, and the name that the server's certificate must have. */
 export interface RedisTlsFiles {
   readonly ca?: string | undefined;
   readonly cert?: string | undefined;
@@ -15,30 +15,30 @@ export interface RedisNode {
   readonly port: number;
 }
 
-/** Where Redis is and who we are to it. */
+/** The address of Redis and the login for it. */
 export interface RedisAddress {
   readonly kind: "standalone" | "cluster" | "sentinel";
   /** The server, the Cluster's nodes to start from, or the sentinels; never empty. */
   readonly nodes: readonly [RedisNode, ...RedisNode[]];
   readonly tls: boolean;
-  /** From the settings beside REDIS_URL. */
+  /** From the TLS settings beside REDIS_URL. */
   readonly tlsFiles?: RedisTlsFiles | undefined;
   readonly username: string | undefined;
   readonly password: string | undefined;
   readonly db: number;
   /** Name of the master group; only with `sentinel`. */
   readonly masterName: string | undefined;
-  /** For the sentinels themselves, when they ask for one. */
+  /** The login for the sentinels themselves, if they ask for one. */
   readonly sentinelUsername: string | undefined;
   readonly sentinelPassword: string | undefined;
 }
 
-/** The hosts and ports that Redis is looked for at, for people; nothing else of the address. */
+/** The hosts and ports of Redis, for messages; nothing else of the address. */
 export function nodesText({ nodes }: RedisAddress): string {
   return nodes.map(({ host, port }) => hostPort(host, port)).join(", ");
 }
 
-/** REDIS_URL cannot be used; the message says why and holds nothing of it. */
+/** REDIS_URL cannot be used. The message says why and holds nothing of the URL. */
 export class RedisAddressError extends Error {
   override readonly name = "RedisAddressError";
 }

@@ -1,9 +1,11 @@
-// Reads a hash that somebody else writes, whatever they put there: one look, so that nothing changes between the
-// measuring and the reading, and only what fits leaves Redis.
+// Reads a hash that others write, whatever its size. One script measures and reads, so that nothing changes in between,
+// and only data within the bounds leaves Redis.
 import { type HashBounds, StoreUnavailable } from "../plugin-api/store.ts";
 import type { CommandSender } from "./command-sender.ts";
 
-/** KEYS: the hash. ARGV: most fields, most bytes of a field with its value, most bytes of all. Answers field, value, … */
+/**
+ * KEYS: the hash. ARGV: most fields, most bytes of a field with its value, most bytes of all. Replies field, value, …
+ */
 const readBounded = `
 if redis.call('HLEN', KEYS[1]) > tonumber(ARGV[1]) then return redis.error_reply('TOOLARGE too many fields') end
 local reply, bytes = {}, 0
@@ -20,7 +22,7 @@ for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do
 end
 return reply`;
 
-/** As EVAL_RO: its user has no right to write there. */
+/** By EVAL_RO: the user has no right to write there. */
 export async function readHash(
   sender: CommandSender,
   key: string,

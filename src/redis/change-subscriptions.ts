@@ -1,4 +1,5 @@
-// Who subscribes to changes of which keys, and the clients that receive them: one for each server that holds keys.
+// Keeps track of who watches which keys, and runs the clients that receive the changes: one for each server that holds
+// keys.
 import { Cluster, type Redis } from "ioredis";
 import type { RedisAddress, RedisNode } from "./address.ts";
 import { openNode, openServer } from "./connect.ts";
@@ -9,13 +10,16 @@ type OnChange = (key: string | null) => void;
 
 export interface ChangeSubscriptionsOptions {
   readonly address: RedisAddress;
-  /** The store's client; tells which masters a Cluster has. */
+  /** The store's client; it knows the masters of a Cluster. */
   readonly client: Redis | Cluster;
   readonly connectionName: string;
   readonly keyPrefix: string;
-  /** Channels that somebody will hear sooner or later: asked for with the first, so that nobody else has to wait then. */
+  /**
+   * Channels that will be heard sooner or later. They are subscribed together with the first, so that later callers
+   * need not wait.
+   */
   readonly channels?: readonly string[] | undefined;
-  /** Up = every server is being listened to. */
+  /** Up = changes of every server are received. */
   readonly onState: (up: boolean, reason: string) => void;
   readonly onListenerError: (error: unknown) => void;
 }
@@ -25,14 +29,14 @@ export class ChangeSubscriptions {
   readonly #prefixListeners = new Map<string, Set<OnChange>>();
   readonly #channelListeners = new Map<string, Set<OnChange>>();
   readonly #clients = new Map<string, InvalidationClient>();
-  /** The watched prefixes but those that another one covers. */
+  /** The watched prefixes, except those that another one covers. */
   #prefixesAsked: readonly string[] = [];
   #channelsAsked: ReadonlySet<string>;
 
   constructor(options: ChangeSubscriptionsOptions) {
     this.#options = options;
     this.#channelsAsked = new Set(options.channels);
-    options.client.on("refresh", this.#followTopology); // of a Cluster: its slots were read anew
+    options.client.on("refresh", this.#followTopology); // a Cluster has re-read its slots
   }
 
   /** As `Store.watch`. */
@@ -53,7 +57,7 @@ export class ChangeSubscriptions {
     });
   }
 
-  /** @param isHeard whether the servers tell of it already; else it is among what they are to tell of from now on */
+  /** @param isHeard returns whether the servers report it already; if not, it adds it to what they are asked for */
   #add(
     listeners: Map<string, Set<OnChange>>,
     name: string,
@@ -75,7 +79,7 @@ export class ChangeSubscriptions {
     else if (this.#clients.size === 0) this.#addClient("server", undefined);
     return () => {
       set.delete(own);
-      // It is told of until what is wanted next changes: most often a new policy wants the same again.
+      // It stays subscribed until the next change of subscriptions: most often a new policy wants the same again.
       if (set.size === 0 && listeners.get(name) === set) listeners.delete(name);
     };
   }
@@ -107,17 +111,17 @@ export class ChangeSubscriptions {
         if (!up || this.subscribed) onState(up, reason);
       },
       onUnconnected: () => {
-        // Its server may be gone for good and another one in its place.
+        // The server may be gone for good, and replaced by another one.
         if (client instanceof Cluster && client.status === "ready") client.refreshSlotsCache();
       },
     });
     this.#clients.set(id, added);
   }
 
-  /** One client for each master of the Cluster; after a failover or a resharding not the same ones. */
+  /** Keeps one client for each master of the Cluster; the masters change with a failover or a resharding. */
   readonly #followTopology = (): void => {
     const { client, onState } = this.#options;
-    // Before its first answer a Cluster calls the nodes of the address masters.
+    // Before its first answer, a Cluster client calls the nodes of the address masters.
     if (
       !(client instanceof Cluster) ||
       client.slots.length === 0 ||
@@ -125,7 +129,7 @@ export class ChangeSubscriptions {
     )
       return;
     const masters = new Map<string, RedisNode>();
-    // Not by its connections: one that is lost is no longer among them, and its slots would go unheard.
+    // Not by the client's connections: a lost one is no longer among them, and its slots would go unheard.
     for (const id of new Set(client.slots.map(([master]) => master))) {
       if (id === undefined) continue;
       const colon = id.lastIndexOf(":");
@@ -140,7 +144,7 @@ export class ChangeSubscriptions {
     if (this.subscribed) onState(true, "");
   };
 
-  /** Every server that holds keys tells of changes. */
+  /** Whether every server that holds keys reports changes. */
   get subscribed(): boolean {
     for (const each of this.#clients.values()) if (!each.subscribed) return false;
     return this.#clients.size > 0;
@@ -169,7 +173,7 @@ export class ChangeSubscriptions {
   }
 }
 
-/** Redis refuses prefixes of which one begins with another: the shorter one alone covers both. */
+/** Redis refuses prefixes of which one begins with another: the shorter one covers both. */
 function withoutCovered(prefixes: readonly string[]): readonly string[] {
   return prefixes.filter((prefix) => !prefixes.some((other) => other !== prefix && prefix.startsWith(other)));
 }

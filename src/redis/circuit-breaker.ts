@@ -1,38 +1,38 @@
-// Stops asking a Redis that does not answer, and finds out by itself when it does again.
+// Stops calls to a Redis that does not answer, and finds out by itself when it answers again.
 
 export interface CircuitBreaker {
-  /** True: do not ask. */
+  /** True: make no call. */
   readonly open: boolean;
   succeeded(): void;
-  /** Redis answered that it can serve nobody now. */
+  /** Redis answered that it cannot serve anyone now. */
   failed(reason: string): void;
-  /** No answer came in time. @param lateMs how much later than asked for our own timer told of that */
+  /** No answer came in time. @param lateMs how much later than its time limit the call's own timer fired */
   unanswered(reason: string, lateMs: number): void;
-  /** A new connection has answered its handshake: closed. */
+  /** A new connection has completed its handshake: closes the breaker. */
   reset(): void;
   close(): void;
 }
 
 export interface CircuitBreakerOptions {
-  /** Consecutive failures that open it … */
+  /** Consecutive failures that open the breaker … */
   readonly failures: number;
-  /** … once they go on for so long: many calls that fail in one stall are one failure. */
+  /** … once they span this time: many calls that fail in one stall are one failure. */
   readonly overMs: number;
-  /** Unanswered calls open it when nothing at all was answered for so long. */
+  /** Unanswered calls open the breaker if no call was answered for this long. */
   readonly silenceMs: number;
-  /** Pause before each probe, give or take a quarter. */
+  /** Pause before each probe, plus or minus a quarter. */
   readonly probeMs: number;
-  /** Asks Redis once, within a time limit of its own. */
+  /** Calls Redis once, within a time limit of its own. */
   probe(): Promise<unknown>;
   onChange(reason: string): void;
 }
 
-/** A timer that is so late was held up in this process. */
+/** A timer that is this late was held up in this process. */
 const ownStallMs = 25;
 
-/** How long nothing at all was heard of Redis. */
+/** Measures how long Redis has been silent. */
 class Silence {
-  /** When Redis last answered, and when we last could not have heard it. */
+  /** When Redis last answered, and when this process last could not have received an answer. */
   #answeredAt = performance.now();
   #stalledAt = -Infinity;
 
@@ -40,18 +40,18 @@ class Silence {
     this.#answeredAt = performance.now();
   }
 
-  /** @param lateMs by how much the limit of an unanswered call came too late */
+  /** @param lateMs how late the timer of an unanswered call fired */
   lasts(lateMs: number, limitMs: number): boolean {
     const now = performance.now();
-    // Kept from running ourselves, by our own work or by other processes: that says nothing of Redis.
+    // This process did not run, due to its own work or to other processes: that says nothing about Redis.
     if (lateMs > ownStallMs) this.#stalledAt = now;
     const silentMs = now - Math.max(this.#answeredAt, this.#stalledAt);
-    // Not for ever: calls that wait for a dead Redis may be what keeps us from running.
+    // With a limit: calls that wait for a dead Redis may themselves be what holds this process up.
     return silentMs >= limitMs || now - this.#answeredAt >= 2 * limitMs;
   }
 }
 
-/** After the pause, give or take a quarter. */
+/** Runs `work` after the pause, plus or minus a quarter. */
 function later(pauseMs: number, work: () => void): NodeJS.Timeout {
   return setTimeout(work, pauseMs * (0.75 + Math.random() / 2)).unref();
 }
@@ -60,7 +60,7 @@ export function createCircuitBreaker(options: CircuitBreakerOptions): CircuitBre
   return new ProbingBreaker(options);
 }
 
-/** Half-open is our own probe and nobody's request: callers that see it open do not ask, so traffic would never close it. */
+/** Only its own probe tests a half-open state: callers make no call while it is open, so they would never close it. */
 class ProbingBreaker implements CircuitBreaker {
   readonly #options: CircuitBreakerOptions;
   readonly #silence = new Silence();

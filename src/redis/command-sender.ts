@@ -1,4 +1,4 @@
-// Sends one command within a time limit and answers for it: breaker, latency, errors without data.
+// Sends one command within a time limit, and handles its result: breaker, latency metrics, errors without data.
 import { Cluster, Command, type Redis } from "ioredis";
 import type { CircuitBreaker } from "./circuit-breaker.ts";
 import { isOutage, noAnswer, reasonOf, replyCode } from "./failure.ts";
@@ -9,15 +9,15 @@ import { StoreUnavailable } from "../plugin-api/store.ts";
 export type Argument = string | number | Buffer;
 
 /**
- * Latency and outcome of every command that was sent: Redis' name of it in lower case, seconds; the code word of an error
- * reply, where there is one. Called where the command's answer was waited for.
+ * Reports latency and outcome of every command that was sent: the command's name in lower case, seconds, and the code
+ * word of an error reply, if any. Called when the wait for the answer ends.
  */
 export type OnCommand = (name: string, seconds: number, ok: boolean, code?: string) => void;
 
 export interface CommandSender {
   /**
    * @param encoding of the strings in the reply; null = Buffer
-   * @param node sends it there and not where its key lives
+   * @param node sends the command to this node, not to the one of its key
    * @throws StoreUnavailable within `limitMs`
    */
   send(
@@ -27,7 +27,7 @@ export interface CommandSender {
     limitMs: number,
     node?: Redis,
   ): Promise<unknown>;
-  /** What `write` sends leaves in one write to each socket, before this returns. */
+  /** Sends the commands of `write` in one write to each socket, before this returns. */
   batch<Result>(write: () => Result): Result;
   /** The servers that hold keys. */
   masters(): readonly Redis[];
@@ -52,7 +52,7 @@ export function createCommandSender(
   ): Promise<unknown> {
     if (!isUp()) return Promise.reject(new StoreUnavailable(`${name}: Redis is out of reach`));
     const command = new Command(name, [...args], { replyEncoding: encoding });
-    // A command that timed out keeps its place in the connection's queue: a late answer meets nobody else's question.
+    // A timed-out command keeps its place in the connection's queue, so a late answer cannot go to another command.
     const timer = setTimeout(giveUp, limitMs, command);
     const startedAt = performance.now();
     const settled = (ok: boolean, code?: string): void => {
@@ -71,7 +71,7 @@ export function createCommandSender(
         else if (isOutage(error)) breaker.failed(reason);
         writes.heard(replyCode(error));
         settled(false, replyCode(error));
-        // Not as `cause`: ioredis hangs the command's arguments on its errors.
+        // Not as `cause`: ioredis attaches the command's arguments to its errors.
         throw new StoreUnavailable(`${name}: ${reason}`, replyCode(error));
       },
     );
@@ -90,7 +90,7 @@ function batchOn<Result>(nodes: readonly Redis[], write: () => Result): Result {
   }
 }
 
-/** After a stall of our own process the answer may lie in the socket already: it is read before this gives up. */
+/** After a stall of this process, the answer may be in the socket already: it is read before the call gives up. */
 function giveUp(command: Command): void {
   setImmediate(() => {
     if (!command.isSettled) command.reject(new Error("Command timed out"));

@@ -1,4 +1,4 @@
-// Opens connections to Redis and keeps them open: the options that bound every wait, the back-off that never gives up.
+// Opens connections to Redis and keeps them open, with limits for every wait, and a backoff that never gives up.
 import { Cluster, Redis, type RedisOptions } from "ioredis";
 import type { RedisAddress, RedisNode } from "./address.ts";
 import { connectionLost, noAnswer, reasonOf, replyCode } from "./failure.ts";
@@ -10,27 +10,27 @@ import { redisTls } from "./tls.ts";
 endConnectionsOnOddReplies();
 makeStringPrototypeFast();
 
-/** A client that is being kept connected. */
+/** A client that is kept connected. */
 export interface Link<Client extends Redis | Cluster> {
   readonly client: Client;
   /** Connected, authenticated and, for a server, not loading. */
   readonly up: boolean;
-  /** Ends it for good; the event loop is free at the latest when the handshake under way has reached its time limit. */
+  /** Closes it for good. The event loop is free at the latest when a running handshake reaches its time limit. */
   close(): void;
 }
 
 /**
- * Told of every attempt that ended, too: the listener keeps what it wants to know. With `up` the reason is what
- * is amiss all the same.
+ * Called for every change, and also for every failed attempt: the listener filters. With `up`, the reason names a
+ * remaining problem.
  */
 export type OnLink = (up: boolean, reason: string) => void;
 
-/** Half of it is random, so that a fleet does not come back in step. */
+/** Half of the delay is random, so that the sidecars of a fleet do not reconnect in step. */
 function backoffMs(attempt: number): number {
   return Math.min(50 * 2 ** attempt, 2_000) * (0.5 + Math.random() / 2);
 }
 
-/** At most one reconnection in 5 s: a server that is read-only for good must not be hammered. */
+/** Reconnects at most once in 5 s: a server that stays read-only must not be hammered. */
 function reconnectWhenReadOnly(): (error: Error) => boolean {
   let next = 0;
   return (error) => {
@@ -46,28 +46,28 @@ function options(address: RedisAddress, name: string) {
     password: address.password,
     db: address.db,
     connectionName: name,
-    disableClientInfo: true, // CLIENT SETINFO: one more command to permit, and our name says who we are
+    disableClientInfo: true, // CLIENT SETINFO would need one more permission, and the connection name says enough
     ...(address.tls ? { tls: redisTls(address.tlsFiles) } : {}),
-    // RESP3 of ioredis 6.0.0 drops invalidation messages, and one protocol everywhere is one behaviour to know.
+    // With RESP3, ioredis 6.0.0 drops invalidation messages; and one protocol everywhere is one behaviour to know.
     protocol: 2,
-    // Nothing is queued and nothing is sent twice: a command in flight fails when its connection does.
+    // Nothing is queued, and nothing is sent twice: a command in flight fails when its connection does.
     enableOfflineQueue: false,
     maxRetriesPerRequest: 0,
     autoResendUnfulfilledCommands: false,
     autoResubscribe: false,
-    // Ends a half-open connection; calls have their own limit (commandTimeout would be one more timer for each).
+    // Ends a half-open connection. Calls have their own limit (commandTimeout would add a timer for each).
     socketTimeout: 2_000,
     connectTimeout: 2_000,
     disconnectTimeout: 200,
     keepAlive: 10_000,
-    // It would never be ready for a user who may not ask INFO (ioredis 6.0.0): serving.ts is more lenient.
+    // With it, the client would never be ready for a user without INFO (ioredis 6.0.0). serving.ts is more lenient.
     enableReadyCheck: false,
     retryStrategy: backoffMs,
     reconnectOnError: reconnectWhenReadOnly(),
   } as const satisfies RedisOptions;
 }
 
-/** One connection to the server or, by way of the sentinels, to the master. */
+/** Opens one connection to the server or, through the sentinels, to the master. */
 export function openServer(address: RedisAddress, name: string, onLink: OnLink): Link<Redis> {
   const common = options(address, name);
   if (address.kind !== "sentinel") return keepOpen(new Redis({ ...common, ...address.nodes[0] }), onLink);
@@ -80,7 +80,7 @@ export function openServer(address: RedisAddress, name: string, onLink: OnLink):
     enableTLSForSentinelMode: address.tls,
     ...(address.tls ? { sentinelTLS: redisTls(address.tlsFiles) } : {}),
     sentinelCommandTimeout: 1_000,
-    // No retry inside the connector: its timer could not be ended (ioredis 6.0.0); keepOpen starts over.
+    // The connector must not retry: its timer could not be ended (ioredis 6.0.0). keepOpen starts over.
     sentinelRetryStrategy: () => null,
   });
   const link = keepOpen(client, onLink);
@@ -98,8 +98,9 @@ export function openServer(address: RedisAddress, name: string, onLink: OnLink):
 }
 
 /**
- * After an orderly failover the old master goes on taking writes for seconds: leave it when a sentinel says so. (The
- * failoverDetector of ioredis 6.0.0 does this, too, but prints to the console while a sentinel is away.)
+ * Calls back when a sentinel reports a failover, since the old master goes on accepting writes for seconds after an
+ * orderly one. (The failoverDetector of ioredis 6.0.0 does the same, but prints to the console while a sentinel is
+ * away.)
  */
 function hearOfFailover(address: RedisAddress, name: string, onFailover: () => void): () => void {
   const login = { username: address.sentinelUsername, password: address.sentinelPassword, db: 0 };
@@ -109,7 +110,7 @@ function hearOfFailover(address: RedisAddress, name: string, onFailover: () => v
       if (message.startsWith(`${address.masterName} `)) onFailover();
     });
     return keepOpen(sentinel, (up) => {
-      if (up) sentinel.subscribe("+switch-master").catch(() => {}); // refused: demotion will end the old connection
+      if (up) sentinel.subscribe("+switch-master").catch(() => {}); // if refused, the old master's demotion ends its connection
     });
   });
   return () => {
@@ -117,35 +118,35 @@ function hearOfFailover(address: RedisAddress, name: string, onFailover: () => v
   };
 }
 
-/** One connection to one node of a Cluster. */
+/** Opens one connection to one node of a Cluster. */
 export function openNode(address: RedisAddress, node: RedisNode, name: string, onLink: OnLink): Link<Redis> {
   return keepOpen(new Redis({ ...options(address, name), ...node }), onLink);
 }
 
-/** The whole Cluster: a connection to every node that calls go to. */
+/** Opens the whole Cluster: one connection to every node that calls go to. */
 export function openCluster(address: RedisAddress, name: string, onLink: OnLink): Link<Cluster> {
   const { retryStrategy: _, ...redisOptions } = options(address, name);
   const client = new Cluster([...address.nodes], {
     redisOptions,
-    // Not as above: a call that a redirection leads to a new node waits, within its limit, until that is connected.
+    // Unlike above: a call that is redirected to a new node waits, within its limit, until that node is connected.
     enableOfflineQueue: true,
-    // CLUSTER INFO, as INFO above. A Cluster that is down says so to every call.
+    // It needs CLUSTER INFO, as above INFO. A Cluster that is down says so to every call.
     enableReadyCheck: false,
     clusterRetryStrategy: backoffMs,
     slotsRefreshInterval: 15_000,
     maxRedirections: 4,
-    // A command whose node is lost fails at once: sending it again might run it twice.
+    // A command whose node is lost fails at once: a second one might run it twice.
     retryDelayOnFailover: 0,
     retryDelayOnClusterDown: 0,
-    // Certificates are made out to names: leave them unresolved.
+    // Certificates are issued for names, so the names stay unresolved.
     ...(address.tls ? { dnsLookup: (host, done) => done(null, host) } : {}),
   });
-  // Nodes connect when first used: have that done before a call needs it.
+  // By default, nodes connect when first used: connect before a call needs them.
   client.on("+node", (node: Redis) => void node.connect().catch(() => {}));
   return keepOpen(client, onLink);
 }
 
-/** Longest wait for the answers to our first commands, loading from disk included. */
+/** The longest wait for the answers to the first commands, including the time to load data from disk. */
 const handshakeMs = 3_000;
 
 function keepOpen<Client extends Redis | Cluster>(client: Client, onLink: OnLink): Link<Client> {
@@ -170,7 +171,7 @@ class KeptOpen<Client extends Redis | Cluster> implements Link<Client> {
     const emitter: NodeJS.EventEmitter = client;
     emitter.on("error", (error: unknown) => {
       this.#note(error);
-      // ioredis goes on in database 0 when SELECT is refused: other people's keys.
+      // If SELECT is refused, ioredis goes on in database 0, which may hold other people's keys.
       if (!(client instanceof Cluster) && commandOf(error) === "select") client.disconnect(true);
     });
     emitter.on("node error", (error: unknown) => this.#note(error));
@@ -196,13 +197,13 @@ class KeptOpen<Client extends Redis | Cluster> implements Link<Client> {
     this.#onLink(now, why);
   }
 
-  /** What follows a failure, and comes last, is that everything in flight lost its connection. */
+  /** The last error after a failure is always that commands lost their connection: it must not hide the cause. */
   #note(error: unknown): void {
     const latest = reasonOf(error, this.#overTls);
     if (latest !== connectionLost) this.#reason = latest;
   }
 
-  /** Whoever answers a few bytes now and then never runs into the socket's time limit. */
+  /** A server that sends a few bytes now and then never reaches the socket's time limit. */
   #onConnect(): void {
     if (this.#closed) return;
     clearTimeout(this.#handshake);
@@ -222,7 +223,7 @@ class KeptOpen<Client extends Redis | Cluster> implements Link<Client> {
       );
   }
 
-  /** ioredis gives up for good when no sentinel answers or a reconnection is broken off. */
+  /** ioredis gives up for good if no sentinel answers or a reconnection is interrupted. */
   #onEnd(): void {
     this.#tell(false);
     if (this.#closed) return;

@@ -1,14 +1,17 @@
-// What is known of the store's health: tells of changes only, and lets a start wait for the first answer.
+// Tracks the store's health: reports only changes, and lets a start wait for the first answer.
 
-/** A change of state: one a change, not one an attempt. */
+/** A change of state: reported once per change, not per attempt. */
 export interface ConnectionStateChange {
   /**
-   * `commands`: calls are answered. `writes`: none was refused lately. `watches`: changes of keys are told; until then
-   * only a poll finds them.
+   * `commands`: calls are answered. `writes`: no write was refused lately. `watches`: changes of keys are reported;
+   * without that, only a poll finds them.
    */
   readonly of: "commands" | "writes" | "watches";
   readonly up: boolean;
-  /** Why it is down, or what is missing though it is up: a code word of Redis or of the system, or a short phrase; never data, never a credential. */
+  /**
+   * Why it is down, or what is missing although it is up: a code word of Redis or of the system, or a short phrase.
+   * Never data, never a credential.
+   */
   readonly reason: string;
 }
 
@@ -32,13 +35,13 @@ export class ConnectionState {
     this.#onState?.({ of, up, reason });
   }
 
-  /** Why changes are not told now; undefined when they are. */
+  /** Why changes are not reported now; undefined if they are. */
   get unheardBecause(): string | undefined {
     const { watches } = this.#last;
     return watches?.up === true ? undefined : (watches?.reason ?? "not connected yet");
   }
 
-  /** @returns true once calls are answered; false when that took longer, or will not be any more. */
+  /** @returns true once calls are answered; false if that takes longer, or will never happen. */
   whenUp(limitMs: number): Promise<boolean> {
     if (this.#closed || this.#last.commands?.up === true) return Promise.resolve(!this.#closed);
     return new Promise((resolve) => {

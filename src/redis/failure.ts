@@ -1,13 +1,13 @@
-// What went wrong with Redis, in words that may be logged: never a command's data, never a credential.
+// Describes failures of Redis in words that may be logged: never a command's data, never a credential.
 
-/** The reason when nothing better is known. */
+/** The reason if nothing better is known. */
 export const connectionLost = "connection lost";
 export const noAnswer = "no answer in time";
 const noTls = "it does not speak TLS: redis:// in place of rediss://?";
 const noTlsInTime = "no TLS handshake in time: it is out of reach, or does not speak TLS";
 const speaksTls = "it speaks TLS: rediss:// in place of redis://?";
 
-/** What OpenSSL says of an answer that is no TLS record. */
+/** OpenSSL's error codes for an answer that is no TLS record. */
 const noTlsCodes = new Set([
   "EPROTO",
   "ERR_SSL_PACKET_LENGTH_TOO_LONG",
@@ -15,27 +15,27 @@ const noTlsCodes = new Set([
   "ERR_SSL_WRONG_VERSION_NUMBER",
 ]);
 
-/** Codes of error replies that mean "I cannot serve anybody now", not "this command is wrong". */
+/** Codes of error replies that mean "I cannot serve anyone now", not "this command is wrong". */
 const outageCodes = new Set(["LOADING", "NOAUTH", "MASTERDOWN", "CLUSTERDOWN", "BUSY"]);
 
-/** @returns the code word of an error reply (`WRONGTYPE`, `ERR`); undefined when the failure was not an answer. */
+/** @returns the code word of an error reply (`WRONGTYPE`, `ERR`); undefined if the failure was no reply. */
 export function replyCode(error: unknown): string | undefined {
   if (!(error instanceof Error) || error.name !== "ReplyError") return undefined;
-  // Redis 7.0 has no code of its own for what a script's user may not do.
+  // Redis 7.0 has no code of its own for a command that a script's user may not run.
   if (error.message.startsWith("ERR The user executing the script can't ")) return "NOPERM";
   return /^[A-Z][A-Z0-9_]{1,31}(?= |$)/u.exec(error.message)?.[0] ?? "ERR";
 }
 
-/** What to write for a node of a Cluster that was taken for a server of its own. */
+/** The advice when the address names a Cluster's node as a single server. */
 export const ofCluster =
   "this is one node of a Redis Cluster: write redis+cluster:// or rediss+cluster:// in REDIS_URL";
 
-/** Redis answered that this user may not, or that it has no such command. */
+/** Redis answered that the user lacks a right, or that it does not know the command. */
 class CommandRefused extends Error {
   override readonly name = "CommandRefused";
 }
 
-/** @returns the error, or where it is Redis' refusal of a command, one that names what to grant. */
+/** @returns the error; for Redis' refusal of a command, one that names the right to grant. */
 export function refusalOf(error: unknown, command: string, right: string): unknown {
   const code = replyCode(error);
   if (code === "NOPERM") return new CommandRefused(`Redis refuses ${command} (NOPERM): grant ${right}`);
@@ -44,8 +44,8 @@ export function refusalOf(error: unknown, command: string, right: string): unkno
 }
 
 /**
- * @param overTls whether the connection is to be one over TLS
- * @returns a code word of Redis or of the system, or a short phrase of our own.
+ * @param overTls whether the connection should use TLS
+ * @returns a code word of Redis or of the system, or a short phrase of this file.
  */
 export function reasonOf(error: unknown, overTls = false): string {
   if (error instanceof CommandRefused) return error.message;
@@ -53,11 +53,11 @@ export function reasonOf(error: unknown, overTls = false): string {
   if (code === "MOVED") return `MOVED (${ofCluster})`;
   if (code !== undefined) return code;
   if (!(error instanceof Error)) return connectionLost;
-  // ClusterAllFailedError of ioredis: the interesting part is what the last node said.
+  // ClusterAllFailedError of ioredis: the last node's error is the interesting part.
   if ("lastNodeError" in error && error.lastNodeError !== null) return reasonOf(error.lastNodeError, overTls);
   if (overTls && "code" in error) {
     if (noTlsCodes.has(String(error.code))) return noTls;
-    // A server without TLS waits for the line end of what it takes for a command.
+    // A server without TLS waits for the end of what it takes for a command line.
     if (error.code === "ETIMEDOUT") return noTlsInTime;
   }
   if ("code" in error && typeof error.code === "string") return error.code;
@@ -69,7 +69,7 @@ export function reasonOf(error: unknown, overTls = false): string {
   return connectionLost;
 }
 
-/** Whether Redis says that asking again soon is of no use. */
+/** Whether Redis says that another call soon is of no use. */
 export function isOutage(error: unknown): boolean {
   return outageCodes.has(replyCode(error) ?? "");
 }

@@ -1,5 +1,5 @@
-// A connection for one look at Redis: single commands as they are written, with what Redis answers to each. For a doctor,
-// not for traffic.
+// Opens a connection for one inspection of Redis: single commands, with Redis' answer to each. For `doctor`, not for
+// traffic.
 import { Command } from "ioredis";
 import type { RedisAddress } from "./address.ts";
 import { openCluster, openServer } from "./connect.ts";
@@ -8,7 +8,7 @@ import { connectionLost, noAnswer, reasonOf, replyCode } from "./failure.ts";
 const connectMs = 3_000;
 const commandMs = 2_000;
 
-/** What Redis made of a command: its reply, or the code word of its refusal, or why there was no answer. */
+/** The result of a command: its reply, or Redis' refusal with its code word, or why there was no answer. */
 export type Answer =
   | { readonly reply: unknown; readonly refused?: undefined }
   | { readonly refused: string; readonly code: string | undefined };
@@ -19,8 +19,8 @@ export interface Inspection {
 }
 
 /**
- * @param work gets the connection once it is made
- * @returns what it returns, or why there is no connection: never a credential
+ * @param work gets the connection once it is open
+ * @returns the result of `work`, or why there is no connection: never a credential
  */
 export async function inspectRedis<Result>(
   address: RedisAddress,
@@ -32,7 +32,7 @@ export async function inspectRedis<Result>(
   const link = open(address, "outrigger-check", (up, why) => {
     if (up) return resolve(true);
     if (why !== connectionLost || reason === noAnswer) reason = why;
-    // Nothing is gained by trying again what is wrong by itself.
+    // Another try would not help against these faults.
     if (/^(WRONGPASS|NOAUTH|NOPERM|ECONNREFUSED|ENOTFOUND)/.test(why) && address.kind === "standalone")
       resolve(false);
   });

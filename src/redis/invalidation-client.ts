@@ -1,26 +1,26 @@
-// Hears from one server which keys changed: CLIENT TRACKING in broadcast mode, redirected to the same connection, which
-// RESP2 then delivers as messages of a channel. One connection, so that it cannot half-work; and what it is said to do is
-// not believed: a scratch key is changed, and must come back, again and again.
+// Receives changes of keys from one server: CLIENT TRACKING in broadcast mode, redirected to the same connection, where
+// RESP2 delivers them as messages of a channel. There is only one connection, so it cannot half-work. To prove that it
+// works, a scratch key is changed again and again, and its change must arrive.
 import type { Redis } from "ioredis";
 import type { Link, OnLink } from "./connect.ts";
 import { noAnswer, reasonOf, refusalOf } from "./failure.ts";
 import { withinLimit } from "../plugin-api/within-limit.ts";
 
 const invalidations = "__redis__:invalidate";
-/** Longest wait for each of our commands. */
+/** The longest wait for each of the client's commands. */
 const answerMs = 1_000;
-/** Longest wait for the scratch key to come back; twice, because Redis may pause between its answer and the message. */
+/** The longest wait for the scratch key's change; twice, because Redis may pause between its answer and the message. */
 const probeMs = 500;
 const changes = 2;
-/** How often the scratch key must have come, whoever changed it: sidecars hear each other's. */
+/** How often a change of the scratch key must arrive. Changes by other sidecars count: all receive them. */
 const provenEveryMs = 1_000;
-/** Changes of the scratch key that may fail one after another: Redis may be slow for a moment. */
+/** Failed changes of the scratch key in a row that are tolerated: Redis may be slow for a moment. */
 const toleratedWriteFailures = 1;
 const notDelivered = "change messages do not come";
 
-/** What to subscribe to, with the global prefix. */
+/** The subscriptions, including the global prefix. */
 export interface Wanted {
-  /** Keys by what they begin with; no two overlap (Redis refuses that). */
+  /** Key prefixes; no two overlap (Redis refuses that). */
   readonly prefixes: readonly string[];
   readonly channels: readonly string[];
 }
@@ -29,17 +29,17 @@ export interface InvalidationClientOptions {
   open(onLink: OnLink): Link<Redis>;
   wanted(): Wanted;
   readonly probe: {
-    /** Whether it is a scratch key, which has no other listener. */
+    /** Whether the key is a scratch key, which has no other listener. */
     matches(key: string): boolean;
-    /** Changes one that lives on this server, over another connection; in the end rejects as `limit.ts` says. */
+    /** Changes a scratch key on this server, over another connection. Rejects at the time limit, by `withinLimit`. */
     write(): Promise<void>;
   };
   /** null = changes may have been missed: after each subscription, and after FLUSHALL or FLUSHDB. */
   onKey(key: string | null): void;
   onChannel(channel: string): void;
-  /** Told of changes only. */
+  /** Called only for changes. */
   onLink: OnLink;
-  /** Told of every attempt to connect that failed. */
+  /** Called for every failed attempt to connect. */
   onUnconnected(): void;
 }
 
@@ -47,15 +47,15 @@ export class InvalidationClient {
   readonly #options: InvalidationClientOptions;
   readonly #link: Link<Redis>;
   #channels: readonly string[] = [];
-  /** What was said last; "" = subscribed. */
+  /** The last reported reason; "" = subscribed. */
   #lastReason: string | undefined;
   #proven = false;
   #subscribing = false;
-  /** Counts requests to subscribe, so that one that comes during another is not lost. */
+  /** Counts requests to subscribe, so that one made while another runs is not lost. */
   #requests = 0;
   #failures = 0;
   #failedWrites = 0;
-  /** Why the first of them failed: what follows is more often that the connection was given up. */
+  /** The error of the first failed write: later ones most often only say that the connection was given up. */
   #writeFailure: string | undefined;
   #probeSeenMono = -Infinity;
   #onProbeSeen: (() => void) | undefined;
@@ -72,7 +72,7 @@ export class InvalidationClient {
         return;
       }
       options.onUnconnected();
-      // Attempt after attempt to connect again is no news, and less than why a connection that stood was of no use.
+      // Repeated failures to reconnect are no news, and say less than the reason why the last connection failed.
       if (this.#lastReason === undefined || this.#lastReason === "") this.#tell(reason);
     });
     this.#link.client.on("messageBuffer", (channel: Buffer, message: unknown) => {
@@ -80,16 +80,16 @@ export class InvalidationClient {
       // ioredis types it as Buffer; an invalidation carries a list of keys, or null when a database was flushed.
       else if (Array.isArray(message)) for (const key of message) this.#onInvalidation(String(key));
       else if (message === null) options.onKey(null);
-      // Anything else was published by somebody: forgetting all at their word would be work without end.
+      // Other messages were published by a client: it must not be able to make the sidecar drop its caches.
     });
   }
 
-  /** Changes are told: every prefix and channel is subscribed to, and the scratch key came back. */
+  /** Changes are received: every prefix and channel is subscribed, and the scratch key's change arrived. */
   get subscribed(): boolean {
     return this.#proven;
   }
 
-  /** What is wanted or the connection has changed: ask the server again. */
+  /** Call it when the subscriptions or the connection have changed: subscribes again. */
   resubscribe(): void {
     this.#requests += 1;
     clearTimeout(this.#timer);
@@ -148,7 +148,7 @@ export class InvalidationClient {
     this.#onProbeSeen?.();
   }
 
-  /** Has the scratch key come back, and looks again later. */
+  /** Changes the scratch key and waits for the message, then again later. */
   async #prove(): Promise<void> {
     const connection = this.#requests;
     const startedMono = performance.now();
@@ -184,18 +184,18 @@ export class InvalidationClient {
 
   #proveLater(): void {
     clearTimeout(this.#timer);
-    // Of many the first one asks for all: what is drawn is never much less.
+    // Of many sidecars, the first one to probe serves all: the shortest of many random pauses is near the minimum.
     const pauseMs = provenEveryMs * (1 + Math.random() / 4);
     this.#timer = setTimeout(() => {
-      // What came is a sign of life of the connection itself, too: a large fleet asks for no other.
+      // A received message also shows that the connection lives: a large fleet needs no further probes.
       if (this.#proven && performance.now() - this.#probeSeenMono < pauseMs) return this.#proveLater();
-      // Unanswered, it runs into its socket time limit.
+      // An unanswered PING ends the connection by the socket's time limit.
       this.#link.client.ping().catch(() => {});
       void this.#prove();
     }, pauseMs).unref();
   }
 
-  /** Whether changes are told cannot be said: they are looked for, and messages that come are taken. */
+  /** It is unknown whether changes are received: they are polled for, and messages that do arrive still count. */
   #probeFailed(reason: string): void {
     const isNews = this.#lastReason !== reason;
     this.#proven = false;
@@ -209,10 +209,10 @@ export class InvalidationClient {
     this.#options.onLink(reason === "", reason);
   }
 
-  /** Resolves when the scratch key has come, or at the time limit. */
+  /** Resolves when the scratch key's change has arrived, or at the time limit. */
   #untilProbeSeen(): Promise<void> {
     return new Promise((resolve) => {
-      // After a stall of our own process the message may lie in the socket already: it is read first.
+      // After a stall of this process, the message may be in the socket already: it is read first.
       const timer = setTimeout(() => setImmediate(done), probeMs);
       const done = (): void => {
         clearTimeout(timer);
@@ -223,7 +223,10 @@ export class InvalidationClient {
     });
   }
 
-  /** The server refuses (no permission, no such command), or is silent, which a new connection may mend: ever more rarely. */
+  /**
+   * Retries after the server refused (no permission, no such command) or was silent, where a new connection may help.
+   * The delay grows each time.
+   */
   #retryLater(reason: string, reconnect: boolean): void {
     this.#tell(reason);
     const delayMs = Math.min(250 * 2 ** this.#failures++, reconnect ? 2_000 : 30_000);
@@ -239,7 +242,7 @@ function isSilence(error: unknown): boolean {
   return reasonOf(error) === noAnswer;
 }
 
-/** One of our commands: within the time limit, and a refusal says which right is missing. */
+/** Runs one of the client's commands within the time limit; a refusal names the missing right. */
 async function step<Reply>(command: string, right: string, send: () => Promise<Reply>): Promise<Reply> {
   try {
     return await withinLimit(send(), answerMs, noAnswer);

@@ -1,8 +1,9 @@
-// A reply of another shape than its command has (an empty array to SUBSCRIBE) makes ioredis 6.0.0 throw at the process,
-// once a connection, and leaves the command waiting for ever. Here it ends the connection, as one that is not RESP does.
+// Ends a connection whose reply has another shape than its command expects (an empty array to SUBSCRIBE), as for bytes
+// that are not RESP. ioredis 6.0.0 throws an uncaught exception then, once per connection, and the command waits
+// without end.
 import module from "ioredis/built/DataHandler.js";
 
-/** The private parts of it that this is about. */
+/** The private parts of ioredis' reply handler that are used here. */
 interface Handler {
   dispatch(handle: () => void): void;
   returnFatalError(error: unknown): void;
@@ -16,9 +17,9 @@ function dispatch(this: Handler, handle: () => void): void {
   }
 }
 
-/** Once a process; whatever a listener of ours throws is caught by that listener. */
+/** Call it once per process. Errors of the sidecar's own listeners are caught by those listeners. */
 export function endConnectionsOnOddReplies(): void {
-  // A CommonJS module: Node hands out what it exports, whatever its types say.
+  // A CommonJS module: at run time, Node wraps its exports in `default`, whatever the types say.
   const { prototype } = (module as unknown as { default: { prototype: Handler } }).default;
   prototype.dispatch = dispatch;
 }

@@ -1,6 +1,7 @@
-// A Redis that answers but takes no writes (full, read-only, its disk full): known from what it says to our own writes.
+// Detects a Redis that answers but refuses writes (out of memory, read-only, disk full), from its replies to the
+// sidecar's own writes.
 
-/** Codes of error replies that refuse a write and would not refuse a read. */
+/** Codes of error replies that refuse a write but would not refuse a read. */
 const codes = new Set(["OOM", "READONLY", "MISCONF", "NOREPLICAS"]);
 /** Longer than the pause between two heartbeats, which are writes. */
 const forgetMs = 15_000;
@@ -14,12 +15,12 @@ export class RefusedWrites {
     this.#onChange = onChange;
   }
 
-  /** The last refusal's code; undefined when none was heard lately. */
+  /** The code of the last refusal; undefined if there was none lately. */
   get code(): string | undefined {
     return this.#timer === undefined ? undefined : this.#code;
   }
 
-  /** @param code of any error reply */
+  /** @param code that of any error reply */
   heard(code: string | undefined): void {
     if (code === undefined || !codes.has(code)) return;
     this.#code = code;

@@ -1,11 +1,11 @@
-// A store whose address may change while it is in use (a rotated password, another host): what everybody else holds is
-// this one, and it hands every call to the connections in use.
+// A store whose address may change while it is in use (a rotated password, another host). All users hold this object,
+// which passes every call to the connections in use.
 import { Renewal, type RenewalOptions } from "./renewal.ts";
 import type { RedisAddress } from "./address.ts";
 import type { RedisStore } from "./store.ts";
 
 export interface RenewableStore extends RedisStore {
-  /** Goes over to this address as soon as it answers; of several the last one counts. */
+  /** Switches to this address as soon as it answers; if called several times, the last address wins. */
   renew(address: RedisAddress): void;
 }
 

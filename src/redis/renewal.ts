@@ -1,6 +1,6 @@
-// Goes from one address of Redis to another without a call that fails: new connections are opened and proven, changes
-// subscribed to over them, and only then are they used and the old ones let go. Until then, and for good when the new ones never
-// answer, the old ones serve.
+// Switches from one Redis address to another without a failed call. New connections are opened and tested, and
+// subscribe to changes. Only then are they used, and the old ones closed. Until then, and for good if the new ones
+// never answer, the old ones serve.
 import { setTimeout as delay } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
 import type { RedisAddress } from "./address.ts";
@@ -11,28 +11,28 @@ import { StoreUnavailable } from "../plugin-api/store.ts";
 export interface RenewalOptions {
   readonly address: RedisAddress;
   readonly open: (address: RedisAddress, onState: (state: ConnectionStateChange) => void) => RedisStore;
-  /** Of the connections in use. */
+  /** Reports the state of the connections in use. */
   readonly onState: (state: ConnectionStateChange) => void;
-  /** The new connections are in use. */
+  /** Called when the new connections are in use. */
   readonly onRenewed: () => void;
-  /** They are of no use yet, and tried on; told once an address. */
+  /** Called once per address if its connections do not work yet; they are still tried. */
   readonly onUnproven: (reason: string) => void;
 }
 
-/** After this long without an answer of the new connections it is told. */
+/** After this long without an answer, the new connections are reported as failing. */
 const unprovenMs = 5_000;
 const proofMs = 1_000;
-/** How long the new connections may take to subscribe before they are used all the same. */
+/** How long the new connections may take to subscribe before they are used anyway. */
 const subscribeMs = 2_000;
-/** Longer than any call may take: what is in flight on the old connections ends there. */
+/** Longer than any call may take: calls in flight complete on the old connections. */
 const leaveMs = 6_000;
 
-/** One set of connections, with what it said last of itself. */
+/** One set of connections, with its last reported states. */
 interface Side {
   readonly address: RedisAddress;
   readonly store: RedisStore;
   readonly states: Map<ConnectionStateChange["of"], ConnectionStateChange>;
-  /** Whether watches are begun on it. */
+  /** Whether watches were started on it. */
   watched: boolean;
 }
 
@@ -66,7 +66,7 @@ export class Renewal {
     void this.#goOver(this.#next);
   }
 
-  /** @returns ends the watch */
+  /** @returns a function that ends the watch */
   watch(begin: Watch["begin"]): () => void {
     const watch: Watch = { begin, ends: new Map() };
     this.#watches.add(watch);
@@ -98,7 +98,7 @@ export class Renewal {
     return { address, store, states, watched: false };
   }
 
-  /** Never rejects; ends when it is done or a later address came. */
+  /** Never rejects; ends when the switch is done, or a later address came. */
   async #goOver(next: Side): Promise<void> {
     const startedMono = performance.now();
     let told = false;
@@ -117,7 +117,7 @@ export class Renewal {
     if (this.#next === next) this.#use(next);
   }
 
-  /** Has the new connections tell of changes, so that at no moment nobody does. */
+  /** Subscribes the new connections to changes, so that at every moment one side receives them. */
   async #subscribe(next: Side): Promise<void> {
     next.watched = true;
     for (const watch of this.#watches) watch.ends.set(next.store, watch.begin(next.store));
@@ -165,7 +165,7 @@ function stateOf({ states }: Side, what: ConnectionStateChange["of"]): Connectio
   return states.get(what) ?? { of: what, up: what === "writes", reason: "" };
 }
 
-/** @returns why it cannot be used, a code word or a short phrase; undefined once it answered */
+/** @returns why it cannot be used, as a code word or a short phrase; undefined once it has answered */
 async function troubleOf({ store, states }: Side): Promise<string | undefined> {
   if (!(await store.whenUp(proofMs))) return states.get("commands")?.reason ?? "no answer yet";
   try {

@@ -1,4 +1,4 @@
-// The scratch key by which watches are proven: changed over one connection, it must be told of on another.
+// The scratch key that proves watches: a change over one connection must be reported on another.
 import { Cluster, type Redis } from "ioredis";
 import { connectionLost, refusalOf, replyCode, noAnswer } from "./failure.ts";
 import { withinLimit } from "../plugin-api/within-limit.ts";
@@ -6,13 +6,13 @@ import { withinLimit } from "../plugin-api/within-limit.ts";
 export const scratchKey = "scratch";
 const answerMs = 1_000;
 const lifeMs = 3_600_000;
-/** Of a Cluster's masters one has at least a few slots in a hundred: some of so many keys live there. */
+/** A Cluster's master has at least a few in a hundred slots, so some of this many keys live there. */
 const maxKeys = 1_000;
 
 export class ScratchKey {
   readonly #client: Redis | Cluster;
   readonly #key: string;
-  /** In a Cluster: which of the keys lives on the server. */
+  /** In a Cluster: the number of the key that lives on the server. */
   #number = 0;
 
   constructor(client: Redis | Cluster, key: string) {
@@ -22,12 +22,12 @@ export class ScratchKey {
 
   /**
    * Changes the key.
-   * @param id of the server, `host:port`, in a Cluster
+   * @param id of the server in a Cluster, `host:port`
    */
   async write(id: string): Promise<void> {
     const node = this.#nodeOf(id);
     if (node?.status !== "ready") {
-      // A Cluster's client forgets a node that it lost, and connects to one when that is first used.
+      // A Cluster client forgets a node that it lost, and connects to a node only when it is first used.
       if (node === undefined && this.#client instanceof Cluster) this.#client.refreshSlotsCache();
       if (node?.status === "wait" || node?.status === "end") node.connect().catch(() => {});
       throw new Error(connectionLost);
@@ -53,7 +53,7 @@ export class ScratchKey {
   }
 }
 
-/** A longer life is a change that a full Redis takes, too. */
+/** A longer TTL is a change that even a full Redis accepts. */
 async function change(node: Redis, key: string): Promise<void> {
   try {
     if ((await node.pexpire(key, lifeMs)) === 1) return;

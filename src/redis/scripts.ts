@@ -1,4 +1,4 @@
-// Runs Lua scripts by their SHA-1 and sends the text where a server does not have it (restart, flush, failover).
+// Runs Lua scripts by their SHA-1, and sends the text if a server does not have the script (restart, flush, failover).
 import { createHash } from "node:crypto";
 import type { Argument, CommandSender } from "./command-sender.ts";
 import { type Script, StoreUnavailable } from "../plugin-api/store.ts";
@@ -10,7 +10,7 @@ export type RunScript = (
   limitMs: number,
 ) => Promise<unknown>;
 
-/** @returns runs a script on keys that have their prefix already; strings in the reply are UTF-8 */
+/** @returns a function that runs a script on keys that already have their prefix; strings in the reply are UTF-8 */
 export function createScripts(sender: CommandSender): RunScript {
   const digests = new WeakMap<Script, string>();
 

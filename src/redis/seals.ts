@@ -1,18 +1,18 @@
-// Ties what lies in Redis to the sidecars that wrote it: HMAC-SHA-256 under OUTRIGGER_STORE_KEYS. Whoever can write
-// there, but has no key, can take values away and no more: another key's value, another purpose's, another service's
-// or one that is over counts as little as one of his own making.
+// Seals values in Redis so that only sidecars can have written them: HMAC-SHA-256 under OUTRIGGER_STORE_KEYS. An
+// attacker who can write to Redis, but has no key, can only remove values. A value of another key, purpose or service,
+// an expired one, and one of the attacker's making are all refused.
 import { createHmac, hkdfSync, timingSafeEqual } from "node:crypto";
 import type { StoreSeal, StoreSeals } from "../plugin-api/store.ts";
 
 const macBytes = 32;
-/** "OSM" and the version of the form: magic, epoch milliseconds until which it counts, MAC; then the value. */
+/** The format: "OSM" and its version, the expiry in epoch milliseconds, the MAC, then the value. */
 const magic = Buffer.from("OSM1");
 const macAt = magic.length + 6;
 const headBytes = macAt + macBytes;
 
 /**
  * @param text keys as base64url of 32 bytes, comma-separated, the newest first
- * @throws Error when it holds anything else
+ * @throws Error if it holds anything else
  */
 export function parseStoreKeys(text: string): readonly string[] {
   return text.split(",").map((member) => {
@@ -24,8 +24,8 @@ export function parseStoreKeys(text: string): readonly string[] {
 }
 
 /**
- * @param texts keys of `parseStoreKeys`: the first seals, all open
- * @param keyPrefix of the store: two fleets in one Redis are told apart
+ * @param texts keys of `parseStoreKeys`: the first one seals, all can open
+ * @param keyPrefix of the store: it separates two fleets in one Redis
  */
 export function createSeals(texts: readonly string[], keyPrefix: string, service: string): StoreSeals {
   const keys = texts.map((text) => Buffer.from(text, "base64url"));
@@ -56,7 +56,7 @@ function createSeal(keys: readonly Buffer[]): StoreSeal {
   };
 }
 
-/** Over the key with its length, the head before the MAC, and the value. */
+/** The MAC over the key with its length, the head before the MAC, and the value. */
 function mac(secret: Buffer, key: string, head: Buffer, value: Buffer): Buffer {
   return createHmac("sha256", secret)
     .update(`${Buffer.byteLength(key)}:${key}`)

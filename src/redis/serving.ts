@@ -1,5 +1,5 @@
-// Whether a server that has been connected to can be called: has it loaded its data, and is it the master. A user who may
-// not ask that can be served all the same.
+// Checks whether a connected server can be used: has it loaded its data, and is it the master? A user without the right
+// to ask (INFO) can still be served.
 import { setTimeout as delay } from "node:timers/promises";
 import type { Redis } from "ioredis";
 import { ofCluster, reasonOf, refusalOf, replyCode } from "./failure.ts";
@@ -8,9 +8,9 @@ const whileLoadingMs = 250;
 const cost = "+info (until then a replica or a loading server is found out by its errors only)";
 
 /**
- * Resolves once the server serves, with what is amiss all the same ("" = nothing). Else it ends the connection, which is then made
- * anew, and resolves with undefined. Whoever keeps the connection open limits the wait by ending that.
- * @param note told why
+ * Resolves once the server serves, with any remaining problem ("" = none). Otherwise it ends the connection, which is
+ * then reopened, and resolves with undefined. The caller limits the wait by ending the connection.
+ * @param note gets the error of a failed check
  */
 export async function serving(client: Redis, note: (error: unknown) => void): Promise<string | undefined> {
   try {
@@ -19,7 +19,7 @@ export async function serving(client: Redis, note: (error: unknown) => void): Pr
       await delay(whileLoadingMs);
       info = await client.info();
     }
-    // By way of sentinels: this one is no master any more, or not yet. They are asked again.
+    // With sentinels: this server is no longer, or not yet, the master. The sentinels are asked again.
     if (!client.options.sentinels || !/^role:slave/mu.test(info))
       return /^redis_mode:cluster/mu.test(info) ? ofCluster : "";
   } catch (error) {

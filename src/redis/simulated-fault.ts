@@ -1,23 +1,23 @@
-// A fault that the store behaves as if Redis had, for drills.
+// Simulates faults of Redis in the store, for drills.
 import type { Cluster, Command, Redis } from "ioredis";
 
 export interface SimulatedFault {
-  /** Whether Redis is out of reach. */
+  /** Whether Redis appears unreachable. */
   readonly down: boolean;
-  /** By how much later it answers. */
+  /** How much later Redis appears to answer, in ms. */
   readonly delayMs: number;
-  /** @param listener told when it begins or ends @returns stops that */
+  /** @param listener called when the fault begins or ends @returns a function that stops these calls */
   onChange(listener: () => void): () => void;
 }
 
 export const simulatedOutage = "drill: redis-down";
 
-/** Hands a command to its connection. */
+/** Sends a command over its connection. */
 export type Transmit = (node: Redis | Cluster, command: Command) => Promise<unknown>;
 
 export const transmit: Transmit = (node, command) => node.sendCommand(command) as Promise<unknown>;
 
-/** Commands leave later by the fault's delay, in their order: to callers that is an answer which comes later. */
+/** Delays commands by the fault's delay, in their order: to callers, the answers come later. */
 export function delayed(fault: SimulatedFault): Transmit {
   return (node, command) => {
     const { delayMs } = fault;
@@ -29,7 +29,7 @@ export function delayed(fault: SimulatedFault): Transmit {
 
 type Watch = (name: string, onChange: (key: string | null) => void) => () => void;
 
-/** What is changed while Redis is out of reach is not told; afterwards, that something may have been missed. */
+/** Hides changes while Redis appears unreachable; afterwards reports that changes may have been missed. */
 export function deaf(watch: Watch, fault: SimulatedFault): Watch {
   return (name, onChange) => {
     let missing = fault.down;

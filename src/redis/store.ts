@@ -1,4 +1,4 @@
-// The store: what src/plugin-api/store.ts promises, kept on a standalone server, a Sentinel group or a Cluster.
+// Implements the store of src/plugin-api/store.ts on a standalone server, a Sentinel group or a Cluster.
 import { Cluster } from "ioredis";
 import type { RedisAddress } from "./address.ts";
 import { readHash } from "./bounded-hash.ts";
@@ -14,45 +14,45 @@ import { deaf, delayed, type SimulatedFault, simulatedOutage, transmit } from ".
 
 export interface StoreOptions {
   readonly address: RedisAddress;
-  /** In front of every key. */
+  /** The prefix of every key. */
   readonly keyPrefix: string;
-  /** Name of our connections in CLIENT LIST; no white space. */
+  /** The name of the store's connections in CLIENT LIST; no white space. */
   readonly connectionName: string;
-  /** Keys that are sure to be heard (`hear`). */
+  /** Keys that will be heard for certain (`hear`). */
   readonly channels?: readonly string[] | undefined;
-  /** Time limit of a call that names none; milliseconds. */
+  /** The time limit of a call that names none, in milliseconds. */
   readonly limitMs?: number;
   readonly onState?: (state: ConnectionStateChange) => void;
   readonly onCommand?: OnCommand;
-  /** A listener of `watch` threw. */
+  /** Called when a listener of `watch` threw. */
   readonly onListenerError?: (error: unknown) => void;
   readonly onClosed?: () => void;
-  /** What it behaves as if; absent = Redis is as it is. */
+  /** A fault to simulate; absent = none. */
   readonly fault?: SimulatedFault | undefined;
 }
 
 export interface RedisStore extends Store {
   readonly sharded: boolean;
-  /** Why changes of keys are not told now, so that they have to be looked for; undefined when they are. */
+  /** Why changes of keys are not reported now, so that a poll must find them; undefined if they are. */
   readonly unheardBecause: string | undefined;
-  /** The code by which Redis refuses writes now (`OOM`, `READONLY`); undefined when it takes them. */
+  /** The code by which Redis refuses writes now (`OOM`, `READONLY`); undefined if it accepts them. */
   readonly writesRefused: string | undefined;
-  /** @returns true as soon as Redis answers, false when it did not within `limitMs` or the store was closed. */
+  /** @returns true as soon as Redis answers; false if it did not within `limitMs` or the store was closed. */
   whenUp(limitMs: number): Promise<boolean>;
-  /** @returns so many bytes of a value from there on, fewer at its end; none when there is no such value */
+  /** @returns up to `length` bytes of the value from offset `from`; empty at its end, and if there is no such value */
   getPart(key: string, from: number, length: number, limitMs: number): Promise<Buffer>;
-  /** Ends every connection and timer; sender reject from now on. */
+  /** Ends every connection and timer; later calls reject. */
   close(): void;
 }
 
-/** Long enough for any server that is well, short enough for a request that waits. */
+/** Long enough for any healthy server, short enough for a request that waits. */
 const defaultLimitMs = 250;
-/** A scan reads page after page; a huge key space must not hold it for ever. */
+/** A scan reads page after page; a huge key space must not make it run without end. */
 const scanLimitMs = 5_000;
 
 const breakerLimits = { failures: 5, overMs: 100, silenceMs: 500, probeMs: 500 };
 
-/** Connects at once and in the background; never throws for a Redis that is away. */
+/** Connects at once in the background; never throws if Redis is away. */
 export function createStore(options: StoreOptions): RedisStore {
   const { address, keyPrefix, connectionName, limitMs = defaultLimitMs, fault } = options;
   const state = new ConnectionState(options.onState);
@@ -65,7 +65,7 @@ export function createStore(options: StoreOptions): RedisStore {
   const { client } = link;
   const breaker = createCircuitBreaker({
     ...breakerLimits,
-    probe: () => client.get(`${keyPrefix}probe`), // PING is answered by a Cluster that is down, too
+    probe: () => client.get(`${keyPrefix}probe`), // a Cluster that is down still answers PING
     onChange: (reason) => state.set("commands", isUp(), isUp() ? "" : reason),
   });
   const isUp = (): boolean => link.up && !breaker.open && fault?.down !== true;
@@ -208,7 +208,7 @@ async function unlink(
   sharded: boolean,
   limitMs: number,
 ): Promise<number> {
-  // In a Cluster the keys of one command must share a slot: one command a key.
+  // In a Cluster, the keys of one command must share a slot, so each key gets its own command.
   const commands = sharded ? keys.map((key) => [key]) : keys.length > 0 ? [keys] : [];
   const counts = await Promise.all(
     sender.batch(() => commands.map((args) => sender.send("unlink", args, "utf8", limitMs))),
@@ -216,7 +216,7 @@ async function unlink(
   return counts.reduce<number>((sum, count) => sum + Number(count), 0);
 }
 
-/** @returns undefined = `get` tells: nothing is there (which an empty text looks like), or the user may not GETRANGE */
+/** @returns undefined = use `get`: the value is missing or empty, or the user may not GETRANGE */
 async function getStart(
   sender: CommandSender,
   key: string,

@@ -1,8 +1,9 @@
-// ioredis has a class that extends String. V8 takes a first heir for the beginning of more changes and makes a dictionary of
-// String.prototype; as long as it is one, optimised code looks up `charCodeAt` anew for each letter of a text. It is fast
-// again, and for good, once code that runs often reads a property of a String object.
+// Makes String.prototype fast again after ioredis, which has a class that extends String. V8 takes a first subclass as
+// the start of more changes and turns String.prototype into a dictionary. Optimised code then looks up `charCodeAt`
+// anew for each character of a text. Once hot code reads a property of a String object, the prototype is fast again,
+// and stays so.
 
-/** Runs that V8 waits for before it learns from them, with room to spare. */
+/** More runs than V8 needs before it optimises for them. */
 const runs = 1_000;
 
 export function makeStringPrototypeFast(): void {

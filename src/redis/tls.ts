@@ -1,9 +1,9 @@
-// TLS to Redis: authorities, our certificate and key from files that may be renewed while we run.
+// TLS options for Redis: authorities, own certificate and key, from files that may be renewed while the sidecar runs.
 import { readFileSync } from "node:fs";
 import type { ConnectionOptions } from "node:tls";
 import type { RedisTlsFiles } from "./address.ts";
 
-/** ioredis copies the members for each connection that it opens: each reads the files as they are then. */
+/** ioredis copies the options for each connection that it opens, and so reads the files again each time. */
 export function redisTls({ ca, cert, key, servername }: RedisTlsFiles = {}): ConnectionOptions {
   const options: ConnectionOptions = { minVersion: "TLSv1.2" };
   if (servername !== undefined) options.servername = servername;
@@ -14,7 +14,7 @@ export function redisTls({ ca, cert, key, servername }: RedisTlsFiles = {}): Con
       try {
         last = readFileSync(path);
       } catch {
-        // Half-way through a renewal: the one before may still do, and the next connection looks again.
+        // The file is in the middle of a renewal: the previous content may still work; the next connection reads again.
       }
       return last;
     };

@@ -1,11 +1,11 @@
-// An upstream that the policy names, as it is balanced: everything filled in.
+// Builds the specification of a balanced upstream from the policy, with all defaults filled in.
 import { isIP } from "node:net";
 import { isLoopbackHost, parseUpstream, type UpstreamAddress } from "../config/formats.ts";
 import type { UpstreamField } from "../policy/document/upstreams-field.ts";
 import type { BalancedSpec } from "../upstream/balance/spec.ts";
 import type { UpstreamTarget } from "../upstream/transport.ts";
 
-/** @param targetOf an endpoint's address with protocol and certificates */
+/** @param targetOf adds protocol and certificate checks to an endpoint's address */
 export function balancedSpec(
   name: string,
   field: UpstreamField,

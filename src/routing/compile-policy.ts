@@ -1,4 +1,4 @@
-// The compile step of a policy: effective document -> plugins set up, routes found, pools held.
+// Compiles a policy: from the effective document to running plugins, a route finder and connection pools.
 import type { EffectivePolicy } from "../policy/read.ts";
 import type { EffectiveRoute } from "../policy/document/routes.ts";
 import type { CompiledRoute, RouteSpec } from "../runtime/set-up.ts";
@@ -17,16 +17,16 @@ import { WaitingCalls } from "../upstream/retry/waiting-calls.ts";
 export interface CompileParts extends UpstreamParts {
   readonly host: PluginHost;
   readonly counters: RequestCounters;
-  /** For routes without a `timeout` of their own. */
+  /** The default for routes without a `timeout`. */
   readonly timeoutMs: number;
   readonly fieldRules: FieldRules;
-  /** For routes with `retry`; absent = none is asked again. */
+  /** For routes with `retry`; absent = no route retries. */
   readonly retries?: Retries | undefined;
-  /** Who records what a policy decides; absent = nobody, whatever the policy says. */
+  /** Makes the recorder of a policy's decisions; absent = none are recorded, whatever the policy says. */
   audit?(policy: EffectivePolicy): PolicyAudit | undefined;
 }
 
-/** Rejects, leaving nothing behind, when a plugin cannot be set up. Other work goes on meanwhile. */
+/** Rejects if a plugin cannot be set up, and then releases everything. It yields to the event loop in between. */
 export async function compilePolicy(policy: EffectivePolicy, parts: CompileParts): Promise<RoutedPolicy> {
   const held = new HeldUpstreams(parts, policy.document.upstreams);
   const upstreams = new Map<RouteSpec, HeldUpstream>();
@@ -58,7 +58,7 @@ export async function compilePolicy(policy: EffectivePolicy, parts: CompileParts
   return RoutedPolicy.over(snapshot, parts.counters, upstreamOf, rules);
 }
 
-/** The upstream as a route asks it: again, where the policy says so. */
+/** Adds retries to the upstream, if the policy has them for the route. */
 function withRetry(
   upstream: HeldUpstream,
   { path, retry, bufferRequestBytes }: EffectiveRoute,

@@ -1,4 +1,4 @@
-// The upstreams of one policy, each held once however many routes have it.
+// Holds the upstreams of one policy, each only once, however many routes use it.
 import { isLoopbackHost, parseUpstream, type UpstreamAddress } from "../config/formats.ts";
 import { isUpstreamName, type UpstreamsField } from "../policy/document/upstreams-field.ts";
 import type { BalancedUpstreams } from "../upstream/balance/balanced-upstreams.ts";
@@ -11,36 +11,36 @@ import { balancedSpec } from "./balanced-spec.ts";
 
 export interface UpstreamParts {
   readonly upstreams: Pick<Upstreams, "hold" | "get" | "release">;
-  /** Those with several endpoints. */
+  /** Upstreams with several endpoints. */
   readonly balanced: Pick<BalancedUpstreams, "release"> & {
     hold(...spec: Parameters<BalancedUpstreams["hold"]>): UpstreamTransport;
   };
-  /** Where routes without an `upstream` of their own go. */
+  /** For routes without an `upstream`. */
   readonly upstream: UpstreamAddress;
-  /** What upstreams of routes without an `upstreamProtocol` of their own speak. Default: HTTP/1.1. */
+  /** The protocol for routes without an `upstreamProtocol`. Default: HTTP/1.1. */
   readonly protocol?: UpstreamProtocol | undefined;
-  /** What connections to all upstreams begin with. */
+  /** The PROXY protocol version for connections to all upstreams; absent = none. */
   readonly proxyProtocol?: ProxyProtocol | undefined;
-  /** Undefined = upstreams' certificates are checked by the system's authorities, and none of ours is shown. */
+  /** Undefined = the system's authorities check upstreams' certificates, and the sidecar shows no certificate. */
   readonly upstreamTls: UpstreamTrust | undefined;
 }
 
-/** What TLS to upstreams goes by. */
+/** The TLS settings for upstreams. */
 export interface UpstreamTrust {
-  /** Authorities are given: certificates are checked on this machine, too. */
+  /** Authorities are configured: certificates of services on this machine are checked, too. */
   readonly checked: boolean;
   readonly credentials: Credentials;
-  /** Of the sidecar's own service. */
+  /** The name in the certificate of the sidecar's own service. */
   readonly servername: string | undefined;
 }
 
-/** An upstream as routes of one policy share it. */
+/** An upstream as the routes of one policy share it. */
 export interface HeldUpstream {
   readonly target: UpstreamTarget;
   readonly transport: UpstreamTransport;
-  /** For labels. */
+  /** The upstream's label in metrics. */
   readonly name: string;
-  /** Where requests wait for it; made when a route is to. */
+  /** Requests that wait for the upstream; made for the first route that holds requests. */
   waiting?: WaitingCalls;
 }
 
@@ -50,13 +50,13 @@ export class HeldUpstreams {
   readonly #byText = new Map<string, HeldUpstream>();
   readonly #releases: (() => void)[] = [];
 
-  /** @param named those that the policy has by name */
+  /** @param named the policy's named upstreams */
   constructor(parts: UpstreamParts, named: UpstreamsField = {}) {
     this.#parts = parts;
     this.#named = named;
   }
 
-  /** @param text a route's `upstream`, known to be well-formed */
+  /** @param text a route's `upstream`, already validated */
   of(text: string | undefined, protocol = this.#parts.protocol ?? "http1"): HeldUpstream {
     const key = `${protocol} ${text ?? ""}`;
     let held = this.#byText.get(key);
@@ -92,14 +92,14 @@ export class HeldUpstreams {
     const spec = balancedSpec(name, field, (address) => this.#targetOf(address, protocol));
     const transport = balanced.hold(spec);
     this.#releases.push(() => balanced.release(spec));
-    // Of its endpoints none is the target: it is what requests without a Host are for.
+    // None of the endpoints is the target; its name serves requests without a Host.
     const target = { tls: false, host: name, port: 0, socketPath: undefined, name };
     return { target, transport, name };
   }
 
   #targetOf(address: UpstreamAddress, protocol: UpstreamProtocol): UpstreamTarget {
     const { upstreamTls } = this.#parts;
-    // The name is that of the sidecar's own service.
+    // The configured server name is only for the sidecar's own service.
     return this.#spoken(
       targetOf(address, upstreamTls && { ...upstreamTls, servername: undefined }),
       protocol,
@@ -111,17 +111,17 @@ export class HeldUpstreams {
   }
 }
 
-/** HTTP/2 is `h2` over TLS and `h2c` in clear, whichever was written. */
+/** HTTP/2 is `h2` over TLS and `h2c` in clear, whichever of the two the policy says. */
 function spokenTo(target: UpstreamTarget, protocol: UpstreamProtocol): UpstreamTarget {
   if (protocol !== "h2" && protocol !== "h2c") return { ...target, protocol };
   return { ...target, protocol: target.tls ? "h2" : "h2c" };
 }
 
-/** An upstream's address with how its certificate is checked. */
+/** An upstream's address with the checks of its certificate. */
 export function targetOf(address: UpstreamAddress, trust: UpstreamTrust | undefined): UpstreamTarget {
   if (!address.tls) return address;
-  // A service on this machine commonly shows a certificate that nobody signed, and whoever can listen there in its
-  // place owns the pod anyway; with an authority given, it is held to that.
+  // A service on this machine commonly has a self-signed certificate, and a process that can listen in its place owns
+  // the pod anyway. If authorities are configured, its certificate is checked by them.
   const { checked = false, credentials, servername } = trust ?? {};
   const rejectUnauthorized = checked || servername !== undefined || !isLoopbackHost(address.host);
   return { ...address, tlsOptions: { rejectUnauthorized, credentials, servername } };

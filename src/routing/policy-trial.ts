@@ -1,10 +1,10 @@
-// Two policies at a time, while a candidate is tried beside the one in force.
+// The interface for trying a candidate policy beside the one in force.
 import type { ClientAddress } from "../client/client-address.ts";
 import type { ReceivedHead, RequestHead } from "../http1/request-head.ts";
 import type { ClientTls, Outcome } from "../plugin-api/contract.ts";
 import type { LiveExchange } from "../runtime/exchange.ts";
 
-/** As it came. */
+/** The request as it was received. */
 export interface TriedRequest extends ReceivedHead {
   readonly tls: ClientTls | undefined;
   readonly upgrades: boolean;
@@ -12,12 +12,12 @@ export interface TriedRequest extends ReceivedHead {
 
 export interface PolicyTrial<Policy> {
   /**
-   * @param request what stands for the request until it has ended
-   * @param inForce what takes it when the candidate does not
-   * @returns the policy that takes it
+   * @param request identifies the request until it has ended
+   * @param inForce the policy to use if the candidate does not take the request
+   * @returns the policy that takes the request
    */
   choose(request: TriedRequest, head: RequestHead, client: ClientAddress, inForce: Policy): Policy;
-  /** @returns by which policy one is judged anew that this one let in; undefined = by the one in force */
+  /** @returns the policy for rechecks of exchanges that `letInBy` admitted; undefined = the one in force */
   judging(letInBy: Policy): Policy | undefined;
   ended(request: object, policy: Policy, live: LiveExchange, outcome: Outcome): void;
 }

@@ -1,4 +1,4 @@
-// What is counted of every request, by route.
+// Creates the metrics that are counted for every request, by route.
 import type { Counter, Histogram, Metrics } from "../plugin-api/contract.ts";
 
 export interface RequestCounters {
@@ -9,7 +9,7 @@ export interface RequestCounters {
   readonly upstreamSeconds: (...values: string[]) => Histogram;
 }
 
-/** Those that have a series: callers choose among three dozen, and could take all the room for series with them. */
+/** Methods with a series of their own: callers could otherwise fill the limit on series with three dozen methods. */
 const shownMethods = new Set(["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "QUERY"]);
 
 export function createRequestCounters(metrics: Metrics): RequestCounters {

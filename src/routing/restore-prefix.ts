@@ -1,17 +1,18 @@
-// Puts a route's stripped prefix back where a service that does not know of it points at itself: redirects, the place of
-// what it sent, and the paths of its cookies. Only where the policy asks for it (`restorePrefix`).
+// Puts a route's stripped prefix back into references by which a service points at itself: redirects, content
+// locations, and cookie paths. The service does not know of the prefix. Only if the policy asks for it
+// (`restorePrefix`).
 import type { Fields } from "../plugin-api/fields.ts";
 
 export interface PrefixRule {
-  /** What the route strips: `/api`. */
+  /** The prefix that the route strips, such as `/api`. */
   readonly prefix: string;
-  /** What the upstream's own URL puts in front, if anything: it goes. */
+  /** The path of the upstream's own URL, if any: it is removed. */
   readonly basePath: string | undefined;
   /** `host:port` of the upstream, which clients cannot reach. */
   readonly upstream: string;
 }
 
-/** @param host of the request, as the service saw it: what names another host is left alone */
+/** @param host of the request, as the service saw it: references to other hosts stay unchanged */
 export function restorePrefix(fields: Fields, rule: PrefixRule, host: string): void {
   for (const name of ["Location", "Content-Location"]) {
     const value = fields.get(name.toLowerCase());
@@ -25,7 +26,7 @@ export function restorePrefix(fields: Fields, rule: PrefixRule, host: string): v
   for (const cookie of cookies) fields.append("Set-Cookie", restoredCookie(cookie, rule));
 }
 
-/** A reference that is relative to the request's path needs nothing: the client resolves it by the path it knows. */
+/** A reference relative to the request's path stays: the client resolves it by the path that it knows. */
 function restoredUrl(url: string, rule: PrefixRule, host: string): string {
   const [, scheme = "", authority, rest = ""] = /^(https?:)?\/\/([^/?#]*)(.*)$/is.exec(url) ?? [];
   if (authority === undefined) return url.startsWith("/") ? restoredPath(url, rule) : url;
@@ -35,7 +36,7 @@ function restoredUrl(url: string, rule: PrefixRule, host: string): string {
   return named === rule.upstream ? path : url;
 }
 
-/** @param path from `/` on, with query and fragment */
+/** @param path begins with `/`; includes query and fragment */
 function restoredPath(path: string, { prefix, basePath }: PrefixRule): string {
   const bare = basePath !== undefined && isBelow(path, basePath) ? path.slice(basePath.length) : path;
   return `${prefix}${bare}`;
@@ -47,11 +48,11 @@ function isBelow(path: string, base: string): boolean {
 
 const refreshStart = /^\s*[\d.]+\s*[;,]\s*(?:url\s*=\s*)?/i;
 
-/** `5; url=/login`, as browsers read it. */
+/** `5; url=/login`, parsed as browsers do. */
 function restoredRefresh(value: string, rule: PrefixRule, host: string): string {
   const [start] = refreshStart.exec(value) ?? [];
   if (start === undefined) return value;
-  // By hand: a pattern that looks for the end takes the square of the length over a run of blanks.
+  // Not by a pattern: one that looks for the end takes quadratic time on a run of blanks.
   const rest = value.slice(start.length).trimEnd();
   const [first = ""] = rest;
   const isQuoted = (first === '"' || first === "'") && rest.length > 1 && rest.endsWith(first);
@@ -61,7 +62,7 @@ function restoredRefresh(value: string, rule: PrefixRule, host: string): string 
 }
 
 function restoredCookie(cookie: string, rule: PrefixRule): string {
-  // Browsers take such a cookie with the path / alone.
+  // Browsers accept such a cookie only with the path /.
   if (/^\s*__host-/i.test(cookie)) return cookie;
   return cookie.replace(/(;\s*path\s*=\s*)(\/[^;]*)/i, (_all, name: string, path: string) => {
     const restored = restoredPath(path.trim(), rule);

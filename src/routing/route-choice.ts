@@ -1,9 +1,9 @@
-// Why a request went to its route and to no other, for `outrigger explain`: worked out when somebody asks, over all routes.
+// Explains why a request went to its route and no other, for `outrigger explain`. Computed on demand, over all routes.
 import { foldCase } from "../language/path-reading.ts";
 import { compileMethods } from "../language/methods.ts";
 import type { FindableRoute } from "./route-finder.ts";
 
-/** A route that took the path as well. */
+/** Another route that takes the path. */
 export interface OtherRoute {
   readonly path: string;
   readonly methods: readonly string[] | null;
@@ -12,9 +12,9 @@ export interface OtherRoute {
 
 export interface RouteChoice {
   readonly others: readonly OtherRoute[];
-  /** How many more there are that took the path. */
+  /** How many more routes take the path. */
   readonly furtherOthers: number;
-  /** Routes that do not take the path. */
+  /** How many routes do not take the path. */
   readonly elsewhere: number;
 }
 
@@ -33,7 +33,7 @@ export function routeChoice(
     else elsewhere += 1;
   }
   taking.sort((a, b) => specificity(b) - specificity(a));
-  // The path alone decides who is most specific, whatever methods it takes.
+  // Only the path decides which route is most specific, whatever methods it takes.
   const first = taking[0]?.path;
   const others = taking.flatMap((route): OtherRoute[] => {
     const takes = takesMethod(route, method);
@@ -48,7 +48,7 @@ export function routeChoice(
   };
 }
 
-/** Exact patterns come before every prefix. */
+/** An exact pattern is more specific than every prefix. */
 const specificity = ({ path }: FindableRoute): number => (path.endsWith("/*") ? path.length : Infinity);
 
 function takesPath({ path: pattern, caseInsensitive }: FindableRoute, path: string): boolean {

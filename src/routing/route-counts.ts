@@ -1,5 +1,4 @@
-// What is counted of one route's requests, in one object: of thousands of routes in use a request fetches the memory of
-// its own one alone.
+// Counts one route's requests in one object: with thousands of routes, a request only touches its own route's memory.
 import type { Counter, Histogram, Outcome } from "../plugin-api/contract.ts";
 import type { RequestCounters } from "./request-counters.ts";
 
@@ -8,11 +7,11 @@ export class RouteCounts {
   readonly #counters: RequestCounters;
   readonly #seconds: Histogram;
   #upstreamSeconds: Histogram | undefined = undefined;
-  // The latest request's method and status, and their counter: most requests have those of the one before.
+  // Cache for the latest method and status: most requests have the same as the one before.
   #method = "";
   #status = 0;
   #requests: Counter | undefined = undefined;
-  // Label look-ups are paid once per method and status, not per request.
+  // Label look-ups cost once per method and status, not per request.
   #known: Map<string, Map<number, Counter>> | undefined = undefined;
 
   constructor(route: string, counters: RequestCounters) {
@@ -21,7 +20,7 @@ export class RouteCounts {
     this.#seconds = counters.seconds(route);
   }
 
-  /** @param traceId of a trace that is kept */
+  /** @param traceId of a trace that is kept; undefined = none */
   count(method: string, outcome: Outcome, traceId: string | undefined): void {
     const { status, grpcStatus, upstreamMs } = outcome;
     if (method !== this.#method || status !== this.#status) this.#turnTo(method, status);
@@ -42,7 +41,7 @@ export class RouteCounts {
       this.#known?.get(method)?.get(status) ?? this.#counters.requests(this.#route, method, String(status));
   }
 
-  /** Where all requests are alike, nothing is. */
+  /** Remembers a counter; called only if requests differ. */
   #keep(method: string, status: number, counter: Counter): void {
     this.#known ??= new Map();
     let byStatus = this.#known.get(method);

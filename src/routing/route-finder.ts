@@ -1,5 +1,5 @@
-// The route of a request, and whether its path is one that a service could read as another route's: what the policy
-// decides about a path must hold for every spelling of it.
+// Finds the route of a request, and detects paths that a service could read as another route's: a policy's decision
+// about a path must hold for every spelling of it.
 import { comparablePattern } from "../language/path-pattern.ts";
 import { comparablePath, foldCase, hasReadings } from "../language/path-reading.ts";
 import { Slices } from "../v8/slices.ts";
@@ -7,11 +7,11 @@ import { Router, type Match, type Routable } from "./router.ts";
 
 export interface FindableRoute extends Routable {
   readonly caseInsensitive: boolean;
-  /** Whether a path with an encoded slash is refused, whatever it could be read as. */
+  /** Whether a path with an encoded slash is refused in any case. */
   readonly refusesEncodedSlash: boolean;
-  /** Whether a security plugin decides here. */
+  /** Whether the route has a security plugin. */
   readonly guarded: boolean;
-  /** Equal for routes whose plugins decide alike; "" = none of them refuses anything. */
+  /** Equal for routes whose plugins decide alike; "" = none of its plugins refuses anything. */
   readonly decides: string;
 }
 
@@ -21,7 +21,7 @@ export class RouteFinder<T> {
   readonly #facts = new Map<T, FindableRoute>();
   readonly #spelled = new Router<T, FindableRoute>();
   readonly #exactCase: Forms<T>;
-  /** Only where a route is case-insensitive. */
+  /** Undefined unless a route is case-insensitive. */
   readonly #anyCase: AnyCase<T> | undefined;
 
   private constructor(foldsCase: boolean, hasOdd: boolean) {
@@ -29,7 +29,7 @@ export class RouteFinder<T> {
     if (foldsCase) this.#anyCase = { spelled: new Router(), own: new Forms(true), all: new Forms(true) };
   }
 
-  /** Other work goes on meanwhile: routes are thousands. */
+  /** Builds the finder over thousands of routes; it yields to the event loop in between. */
   static async over<T>(routes: ReadonlyMap<T, FindableRoute>): Promise<RouteFinder<T>> {
     const slices = new Slices();
     let foldsCase = false;
@@ -40,7 +40,7 @@ export class RouteFinder<T> {
       if (slices.over) await slices.next();
     }
     const finder = new RouteFinder<T>(foldsCase, hasOdd);
-    // Where two routes have one form the later of them is found: one that decides.
+    // If two routes have the same form, the later one is found: so the routes that decide come last.
     for (const deciding of [false, true]) {
       for (const [route, facts] of routes) {
         if ((facts.decides !== "") !== deciding) continue;
@@ -61,7 +61,7 @@ export class RouteFinder<T> {
     this.#anyCase?.own.add(route, facts);
   }
 
-  /** What it finds routes by. */
+  /** The routes' properties that it finds them by. */
   get facts(): Iterable<FindableRoute> {
     return this.#facts.values();
   }
@@ -70,7 +70,7 @@ export class RouteFinder<T> {
   match(path: string, method: string): Found<T> {
     const match = this.#matchSpelled(path, method);
     if (match.kind !== "found") return match;
-    // Beside the route: of thousands of routes a look-up by route would fetch what nothing else needs.
+    // The facts come with the match: a look-up by route would touch memory that nothing else needs.
     const facts = match.key;
     if (!facts.caseInsensitive && !hasReadings(path) && !this.#exactCase.isFormOfOdd(path, method))
       return match;
@@ -78,7 +78,10 @@ export class RouteFinder<T> {
     return why === undefined ? match : { kind: "ambiguous", route: match.route, why };
   }
 
-  /** As spelled; a case-insensitive route takes other spellings too, unless one is routed more specifically. */
+  /**
+   * Finds the route by the spelled path. A case-insensitive route also takes other spellings, unless another route is
+   * more specific.
+   */
   #matchSpelled(path: string, method: string): Match<T, FindableRoute> {
     const spelled = this.#spelled.match(path, method);
     if (this.#anyCase === undefined) return spelled;
@@ -87,7 +90,7 @@ export class RouteFinder<T> {
   }
 
   #flaw(route: T, facts: FindableRoute, path: string, method: string): string | undefined {
-    // Gone once parameters are stripped, and with it the division that the segment makes.
+    // Such a segment vanishes when parameters are stripped, and with it the division that it makes.
     if (facts.guarded && path.includes("/;")) return "holds a segment of parameters alone";
     const folds = facts.caseInsensitive && this.#anyCase !== undefined;
     const forms = folds ? this.#anyCase.all : this.#exactCase;
@@ -96,56 +99,56 @@ export class RouteFinder<T> {
       if (forms.dividesByDecoding(path, method))
         return "leads to another route once its encoded slash is decoded";
     }
-    // The policy names this very spelling.
+    // The policy names exactly this spelling.
     if (facts.path === path) return undefined;
     const matches = forms.match(path, method);
-    // By itself, lest a route of one spelling hides a case-insensitive one; whose service need not be this route's.
+    // Separately, so that a case-sensitive route cannot hide a case-insensitive one. Their services may differ.
     if (this.#anyCase !== undefined) matches.push(...this.#anyCase.own.match(path, method));
     return matches.some((match) => this.#isOther(route, facts, match))
       ? "could be read as another route's"
       : undefined;
   }
 
-  /** Whether another route takes a path, as specific at least, and decides otherwise. */
+  /** Whether another route, at least as specific, takes the path and decides differently. */
   #isOther(route: T, { path, decides }: FindableRoute, match: Match<T>): boolean {
     if (this.#specificity(match) < segmentsOf(path)) return false;
     return routesOf(match).some((other) => {
       if (other === route) return false;
       const facts = this.#facts.get(other) as FindableRoute;
       if (facts.decides === "" || facts.decides === decides) return false;
-      // The same form: it was the policy that told these spellings apart.
+      // Both patterns have the same form: the policy itself distinguishes these spellings.
       const folds = facts.caseInsensitive;
       return comparablePattern(facts.path, folds) !== comparablePattern(path, folds);
     });
   }
 
-  /** Grows with how much of the path a match's pattern names; -1 = no match. */
+  /** Grows with the number of path segments that the match's pattern names; -1 = no match. */
   #specificity(match: Match<T>): number {
     const [route] = routesOf(match);
     return route === undefined ? -1 : segmentsOf((this.#facts.get(route) as FindableRoute).path);
   }
 }
 
-/** Routers without regard to case. */
+/** Routers that ignore case. */
 interface AnyCase<T> {
-  /** Case-insensitive routes, as spelled. */
+  /** Case-insensitive routes by their spelling. */
   readonly spelled: Router<T, FindableRoute>;
-  /** Case-insensitive routes, by their forms. */
+  /** Case-insensitive routes by their form. */
   readonly own: Forms<T>;
   readonly all: Forms<T>;
 }
 
-/** Finds routes by the form that all readings of a path have in common. */
+/** Finds routes by the form that all readings of a path share. */
 class Forms<T> {
   readonly #foldsCase: boolean;
   readonly #isSpelled: boolean;
   readonly #plain: Router<T>;
-  // Apart, so that they do not hide what `/a/*` says of their form.
+  // Separate, so that these do not hide what `/a/*` says of their form.
   #odd: Router<T> | undefined;
-  /** Of patterns like `/a/` or `/a;v=1` where something decides: what they name has other spellings. */
+  /** Patterns like `/a/` or `/a;v=1` of routes that decide: their paths have other spellings. */
   #oddDeciding: Router<T> | undefined;
 
-  /** @param spelled over the same routes as they are written, where each is written in its form */
+  /** @param spelled a router over the same routes as spelled, usable if each spelling is its own form */
   constructor(foldsCase: boolean, spelled?: Router<T>) {
     this.#foldsCase = foldsCase;
     this.#isSpelled = spelled !== undefined;
@@ -173,12 +176,12 @@ class Forms<T> {
     return matches;
   }
 
-  /** Whether a path without readings of its own is one of a pattern that has some. */
+  /** Whether a path without other readings has the form of a pattern that has some. */
   isFormOfOdd(path: string, method: string): boolean {
     return this.#oddDeciding !== undefined && this.#oddDeciding.match(path, method).kind !== "none";
   }
 
-  /** Whether a path leads elsewhere once its encoded slashes are decoded. */
+  /** Whether a path leads to another route once its encoded slashes are decoded. */
   dividesByDecoding(path: string, method: string): boolean {
     const divided = comparablePath(path, this.#foldsCase);
     const kept = comparablePath(path, this.#foldsCase, "kept");
@@ -193,7 +196,7 @@ function routesOf<T>(match: Match<T>): readonly T[] {
   return match.kind === "wrong-method" ? match.routes : [];
 }
 
-/** Exact patterns come before every prefix. */
+/** An exact pattern is more specific than every prefix. */
 function segmentsOf(pattern: string): number {
   return pattern.endsWith("/*") ? pattern.split("/").length - 2 : Infinity;
 }

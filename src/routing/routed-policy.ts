@@ -1,5 +1,5 @@
-// A snapshot as the listener uses it: routes found by path and method, each with its connections to the upstream and
-// its counters. Swapped as one reference.
+// A snapshot as the listener uses it. Routes are found by path and method; each has its upstream connections and its
+// counters. A new policy replaces it by swapping one reference.
 import type { Outcome } from "../plugin-api/contract.ts";
 import type { PolicyAudit } from "../runtime/live-audit.ts";
 import type { TracingRules } from "../runtime/live-trace.ts";
@@ -26,31 +26,31 @@ import { RouteFinder, type FindableRoute, type Found } from "./route-finder.ts";
 import { type RequestTrailers, TrailerRules } from "../http1/trailers.ts";
 import type { UpstreamTarget, UpstreamTransport } from "../upstream/transport.ts";
 
-/** A route with all that serving it takes. */
+/** A route with everything needed to serve it. */
 export class ServedRoute {
   readonly info: CompiledRoute["info"];
   readonly chain: Chain;
   readonly ownedParts: OwnedParts | undefined;
-  /** Why it takes nobody, whatever the request; undefined = it takes them. */
+  /** Why the route refuses every request; undefined = it takes requests. */
   readonly refusal: GatewayError | undefined;
   readonly target: UpstreamTarget;
   readonly transport: UpstreamTransport;
   readonly timeoutMs: number;
   readonly bufferRequestBytes: number;
   readonly #cookies: OwnedCookies | undefined;
-  /** Longest age of an exchange. */
+  /** The longest age of an exchange in ms. */
   readonly maxAgeMs: number;
-  /** Longest silence of a stream. */
+  /** The longest silence of a stream in ms. */
   readonly maxIdleMs: number;
-  /** From the client of a stream. */
+  /** The limit for messages from the client of a stream. */
   readonly maxMessagesPerSecond: number;
   readonly tracing: TracingRules | undefined;
-  /** Whether an exchange that goes on is judged anew while the policy stays the same. */
+  /** Whether a running exchange is rechecked while the policy stays the same. */
   readonly judgedAnew: boolean;
   readonly #stripPrefix: string;
   readonly #restores: PrefixRule | undefined;
   readonly #counters: RequestCounters;
-  /** Made with the first request: of thousands of routes most are never asked for. */
+  /** Made with the first request: most of thousands of routes are never used. */
   #counts: RouteCounts | undefined = undefined;
 
   constructor(
@@ -82,23 +82,25 @@ export class ServedRoute {
     this.#counters = counters;
   }
 
-  /** The path without the route's `stripPrefix`, which validation holds to whole segments of the route's own path. */
+  /**
+   * The path without the route's `stripPrefix`: validation allows only whole segments of the route's own path there.
+   */
   strippedPath(path: string): string {
     if (this.#stripPrefix === "" || path === "*") return path;
     if (!this.info.caseInsensitive) return path.slice(this.#stripPrefix.length) || "/";
-    // The prefix in another case may have another length.
+    // The prefix may have another length in another case.
     let end = 0;
     for (const _ of this.#stripPrefix.split("/").slice(1)) end = path.indexOf("/", end + 1) >>> 0;
     return path.slice(end) || "/";
   }
 
-  /** What a path without `stripPrefix` is on the wire: behind the upstream's base path. */
+  /** The path on the wire for a path without `stripPrefix`: behind the upstream's base path. */
   wirePath(strippedPath: string): string {
     const { basePath } = this.target;
     return basePath === undefined || strippedPath === "*" ? strippedPath : `${basePath}${strippedPath}`;
   }
 
-  /** What was stripped of a path, as the client wrote it; undefined = nothing. */
+  /** The part that was stripped of a path, as the client wrote it; undefined = nothing. */
   strippedOf(path: string, strippedPath: string): string | undefined {
     if (this.#stripPrefix === "" || path === "*") return undefined;
     return strippedPath === "/" && !path.endsWith("/")
@@ -106,7 +108,7 @@ export class ServedRoute {
       : path.slice(0, path.length - strippedPath.length);
   }
 
-  /** The end-to-end fields of a head that its service sent, as clients may see them. */
+  /** The end-to-end fields of a response head that clients may see. */
   received(flat: readonly string[], asked: { readonly request: { readonly host: string } }): Fields {
     const fields = endToEndFields(flat);
     this.#cookies?.dropFrom(fields);
@@ -118,34 +120,34 @@ export class ServedRoute {
     this.#counters.messages(this.info.pattern, direction).inc(messages);
   }
 
-  /** @param traceId of a trace that is kept */
+  /** @param traceId of a trace that is kept; undefined = none */
   count(method: string, outcome: Outcome, traceId: string | undefined): void {
     this.#counts ??= new RouteCounts(this.info.pattern, this.#counters);
     this.#counts.count(method, outcome, traceId);
   }
 }
 
-/** Where a request goes, and which refusal is certain already. */
+/** The route of a request, and refusals that are already certain. */
 export interface Routing {
   readonly route: ServedRoute;
-  /** Refused before any plugin's request phase. */
+  /** Refused before the request phase of any plugin. */
   readonly early?: GatewayError;
-  /** Refused if no plugin answers: a preflight is for the chain (`cors`), not for the service. */
+  /** Refused if no plugin answers: the chain (`cors`) answers a preflight, not the service. */
   readonly unanswered?: GatewayError;
 }
 
-/** What the settings say of fields that clients send. */
+/** The settings for fields that clients send. */
 export interface FieldRules {
   readonly requestTrailers: RequestTrailers;
-  /** Override fields that go on all the same. */
+  /** Override fields that are forwarded in spite of the rule. */
   readonly keepOverrides: readonly string[];
 }
 
-/** What counts for all routes of a policy. */
+/** The rules for all routes of a policy. */
 export interface PolicyRules extends FieldRules {
-  /** Who records its decisions; absent = nobody. */
+  /** The recorder of its decisions; absent = none are recorded. */
   readonly audit?: PolicyAudit | undefined;
-  /** Absent = routes are found by the path of the request. */
+  /** Absent = routes are found by the request's path. */
   readonly finding?: Finding | undefined;
 }
 
@@ -153,18 +155,18 @@ type UpstreamOf = (route: CompiledRoute) => { target: UpstreamTarget; transport:
 
 export class RoutedPolicy {
   readonly snapshot: Snapshot;
-  /** Which plugins are off. */
+  /** The plugins that are switched off. */
   readonly off: SwitchedOff;
-  /** The same policy, with these plugins off. */
+  /** Builds the same policy with these plugins switched off. */
   readonly switched: (off: SwitchedOff) => Promise<RoutedPolicy>;
   readonly trailers: TrailerRules;
-  /** Who records its decisions; undefined = nobody. */
+  /** The recorder of its decisions; undefined = none are recorded. */
   readonly audit: PolicyAudit | undefined;
-  /** While a candidate is tried beside it, or this is one. */
+  /** Set while a candidate is tried beside this policy, or this policy is the candidate. */
   trial: PolicyTrial<RoutedPolicy> | undefined = undefined;
   /**
-   * Whether a field of that lower-case name stops here; undefined = nobody guards anything. On every route: one that is
-   * open to all would else be the way to what another one guards.
+   * Whether an override field of that lower-case name is removed; undefined = no route is guarded. It holds on every
+   * route: an open route would otherwise be a way around the guard of another.
    */
   readonly #stopsOverride: ((lowerName: string) => boolean) | undefined;
   readonly #finding: Finding | undefined;
@@ -189,7 +191,7 @@ export class RoutedPolicy {
     this.#unmatched = unmatched;
   }
 
-  /** Other work goes on meanwhile: routes are thousands. */
+  /** Builds the policy over thousands of routes; it yields to the event loop in between. */
   static async over(
     snapshot: Snapshot,
     counters: RequestCounters,
@@ -221,16 +223,16 @@ export class RoutedPolicy {
   readonly isOwned = (name: string): boolean =>
     name.startsWith("x-user-") || this.snapshot.ownedRequestFields.has(name);
 
-  /** The same for a client that is no trusted proxy. */
+  /** The same test for a client that is no trusted proxy. */
   readonly isOwnedOrForwarded = (name: string): boolean => this.isOwned(name) || isForwardedField(name);
 
-  /** The routing of a request that is to be served: takes out of its head what stops here. */
+  /** Routes a request that is to be served, after removing override fields from its head. */
   take(head: RequestHead): Routing {
     if (this.#stopsOverride !== undefined) head.fields.deleteWhere(this.#stopsOverride);
     return this.find(head);
   }
 
-  /** Why a request went to the route with this path, or to none (null). */
+  /** Explains why a request went to the route with this path, or to none (null). */
   choiceOf(chosen: string | null, request: { readonly path: string; readonly method: string }): RouteChoice {
     return routeChoice(this.#finder.facts, chosen, request);
   }
@@ -256,7 +258,10 @@ export class RoutedPolicy {
   }
 }
 
-/** An answer to TRACE shows whoever asks what proxies added, and scripts what they may not read (RFC 9110 section 9.3.8). */
+/**
+ * An answer to TRACE would show clients the fields that proxies added, and show scripts fields that they may not read
+ * (RFC 9110 section 9.3.8).
+ */
 function notTraced(): GatewayError {
   const allow = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
   return new GatewayError("method_not_allowed", "TRACE is not served here.", { fields: ["Allow", allow] });
@@ -264,7 +269,7 @@ function notTraced(): GatewayError {
 
 function findableRoute({ spec, guarded, decides }: CompiledRoute): FindableRoute {
   const { path, methods, caseInsensitive = false, encodedSlash } = spec;
-  // Where nobody guards, an encoded slash harms only where it leads to another route.
+  // On an unguarded route, an encoded slash does harm only if it leads to another route.
   const refusesEncodedSlash = (encodedSlash ?? (guarded ? "refuse" : "segment")) === "refuse";
   return { path, methods, caseInsensitive, refusesEncodedSlash, guarded, decides };
 }
@@ -277,7 +282,7 @@ function ambiguous({ route, why }: Extract<Found<ServedRoute>, { kind: "ambiguou
   return { route, early: new GatewayError("malformed_request", `The path ${why}.`) };
 }
 
-/** The method a CORS preflight asks about (Fetch standard): only with Origin and Access-Control-Request-Method. */
+/** The method that a CORS preflight asks about (Fetch standard): only with Origin and Access-Control-Request-Method. */
 function preflightMethod({ fields }: RequestHead): string | undefined {
   return fields.has("origin") ? fields.get("access-control-request-method") : undefined;
 }

@@ -1,8 +1,8 @@
-// Finds the route of a path and method. Compiled once per snapshot; a look-up is a few map look-ups, one per path
-// segment at most, however many routes there are.
+// Finds the route of a path and method. It is compiled once per snapshot. A match takes at most one map look-up per
+// path segment, however many routes there are.
 import { compileMethods } from "../language/methods.ts";
 
-/** A route's key: `path` is exact, or a whole-segment prefix when it ends in `/*`. */
+/** A route's key: `path` is exact, or a prefix of whole segments if it ends in `/*`. */
 export interface Routable {
   readonly path: string;
   /** undefined = every method. */
@@ -15,7 +15,7 @@ export type Match<T, Key extends Routable = Routable> =
   | { readonly kind: "none" };
 
 interface Entry<T, Key extends Routable> {
-  /** By method; undefined = no route takes some alone. */
+  /** By method; undefined = every route takes all methods. */
   found: Map<string, Match<T, Key>> | undefined;
   any: Match<T, Key> | undefined;
   wrongMethod: Match<T, Key>;
@@ -27,7 +27,7 @@ export class Router<T, Key extends Routable = Routable> {
   readonly #exact = new Map<string, Entry<T, Key>>();
   // Keyed by the prefix without its `/*`: `/api/users`, and "" for `/*`.
   readonly #prefixes = new Map<string, Entry<T, Key>>();
-  // Deepest prefix in segments: a path of ten thousand slashes costs no more look-ups than that.
+  // The deepest prefix in segments: it bounds the look-ups for a path of ten thousand slashes.
   #depth = 0;
 
   constructor(routes: Iterable<readonly [T, Key]> = []) {
@@ -60,7 +60,7 @@ export class Router<T, Key extends Routable = Routable> {
     return path.startsWith("/") ? this.#prefixes.get("") : undefined;
   }
 
-  /** @param path in place of the key's own */
+  /** @param path replaces the key's own path */
   add(route: T, key: Key, path = key.path): void {
     const { methods } = key;
     const isPrefix = path.endsWith("/*");
@@ -84,7 +84,7 @@ function takeMethods<T, Key extends Routable>(
   match: Extract<Match<T, Key>, { kind: "found" }>,
 ): void {
   const found = (entry.found ??= new Map<string, Match<T, Key>>());
-  // A HEAD that a route has only by its GET gives way to one that is named.
+  // If one route takes HEAD only through its GET, a route that names HEAD wins.
   for (const method of methods) found.set(method, match);
   for (const method of compileMethods(methods)) {
     if (!found.has(method)) found.set(method, match);

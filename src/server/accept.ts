@@ -1,4 +1,4 @@
-// How connections become some of HTTP/1.1 or HTTP/2, whoever reads requests from them: admitted, in clear or under TLS.
+// Accepts connections, in clear or under TLS, and hands each to the server that reads its requests: HTTP/1.1 or HTTP/2.
 import type { Server, Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import { isGone } from "../client/gone.ts";
@@ -7,36 +7,36 @@ import type { StreamHandler } from "../exchange/server-stream.ts";
 import { CertifiedConnections } from "./http1/certified-connections.ts";
 import { type PrefaceEvents, readPreface } from "./preface.ts";
 
-/** What a connection carries now, for whoever ends it. */
+/** What a connection carries now, for the code that ends it. */
 export interface Carried {
-  /** An earlier request on it is not answered yet: nothing can be said ahead of that. */
+  /** An earlier request on it is not answered yet: an error response would overtake that answer. */
   readonly isAnswering: boolean;
-  /** A request is answered whose body is still to come: what is wrong is in there. */
+  /** The request is answered, but its body is still arriving: the fault is in the body. */
   readonly isAnsweredEarly: boolean;
   /** The request that is being answered. */
   readonly stream: { readonly complete: boolean; readonly handler: StreamHandler | undefined } | undefined;
 }
 
-/** A connection without a request. */
+/** The value for a connection without a request. */
 export const nothingCarried: Carried = { isAnswering: false, isAnsweredEarly: false, stream: undefined };
 
 export interface AcceptEvents {
-  /** @param serve for a connection that may be served, at once or later */
+  /** @param serve call it with a connection that may be served, now or later */
   onConnection(socket: Socket, serve: (socket: Socket) => void): void;
-  /** What the parser, its time limits or the TLS handshake refused. */
+  /** Reports what the parser, its time limits or the TLS handshake refused. */
   onParserError(error: NodeJS.ErrnoException, socket: Socket, carried: Carried): void;
-  /** A connection that speaks HTTP/2, by its preface or by ALPN. Absent: none does. */
+  /** Takes a connection that speaks HTTP/2, found by its preface or by ALPN. Absent: HTTP/2 is off. */
   readonly onHttp2?: ((socket: Socket) => void) | undefined;
 }
 
-/** @returns what the server does with a connection: its own listener, in whose place others decide now */
+/** Removes the server's own listener for `event`, so that others decide in its place. @returns that listener */
 export function takeOver(server: Server, event: "connection" | "secureConnection"): (socket: Socket) => void {
   const own = server.listeners(event)[0] as (this: Server, socket: Socket) => void;
   server.removeListener(event, own);
   return (socket) => own.call(server, socket);
 }
 
-/** For those that are still there. */
+/** Serves the sockets that are still open and destroys the others. */
 function whoIsThere(serve: (socket: Socket) => void): (socket: Socket) => void {
   return (socket) => {
     if (isGone(socket)) socket.destroy();
@@ -44,7 +44,7 @@ function whoIsThere(serve: (socket: Socket) => void): (socket: Socket) => void {
   };
 }
 
-/** @param serveHttp1 for a connection that begins as one of HTTP/1.1 */
+/** @param serveHttp1 called with a connection that begins as HTTP/1.1 */
 export function acceptInClear(
   server: Server,
   headerTimeoutMs: number,
@@ -71,7 +71,7 @@ export function acceptInClear(
   );
 }
 
-/** Under TLS, requests and their end are on a socket of its own. */
+/** Under TLS, the decrypted socket, not the accepted one, carries the requests and their end. */
 export function acceptTls(
   server: Server,
   certified: CertifiedConnections | undefined,
@@ -93,7 +93,7 @@ export function acceptTls(
   });
 }
 
-/** As node:http tells it. */
+/** The error that node:http reports for this timeout. */
 export function headTimeout(): NodeJS.ErrnoException {
   const error: NodeJS.ErrnoException = new Error("no request came");
   error.code = "ERR_HTTP_REQUEST_TIMEOUT";

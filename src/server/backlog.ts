@@ -1,31 +1,32 @@
-// What waits at a listening socket that is to be closed: the kernel resets the connections that nobody has taken.
+// Closes a listening socket only after its backlog is empty: the kernel resets connections that nobody has accepted.
 
-/** Of the time that there is: with room for new connections. */
+/** The part of the available time in which new connections may still queue. */
 const roomyPart = 0.1;
 
-/** A server's socket: not public in Node (26). */
+/** The handle behind a server's socket: not public in Node (26). */
 export interface ListeningHandle {
   onconnection: (this: ListeningHandle, error: number, connection: unknown) => void;
-  /** Again, with another backlog. */
+  /** Listens again, with another backlog. */
   listen(backlog: number): number;
   close(): void;
 }
 
-/** @returns undefined = it does not listen */
+/** @returns undefined = the server does not listen */
 export function listeningHandle(server: object): ListeningHandle | undefined {
   const { _handle: handle } = server as { _handle?: ListeningHandle | null };
   return handle ?? undefined;
 }
 
 /**
- * Closes it in a turn of the event loop in which nobody has come, or at `endMono`. Resolves when it is closed.
- * Whoever comes within the microseconds between the kernel's word and the close is still reset: nothing can prevent it.
+ * Closes the handle after a turn of the event loop that brings no connection, or at `endMono`. Resolves once it is
+ * closed. A client that connects in the microseconds between the kernel's report and the close is still reset: that
+ * cannot be prevented.
  */
 export async function closeEmptied(handle: ListeningHandle, endMono: number): Promise<void> {
   const beganMono = performance.now();
   const roomyMs = (endMono - beganMono) * roomyPart;
   const { onconnection } = handle;
-  // A turn takes one (libuv 1.48).
+  // One turn accepts one connection (libuv 1.48).
   let emptyTurns = 0;
   handle.onconnection = (error, connection) => {
     emptyTurns = 0;
@@ -40,7 +41,7 @@ export async function closeEmptied(handle: ListeningHandle, endMono: number): Pr
       return;
     }
     emptyTurns += 1;
-    // They come faster than they are taken: without room for them, clients try again a second later.
+    // Connections come faster than they are accepted. Without room in the backlog, clients try again a second later.
     if (nowMono - beganMono > roomyMs) handle.listen(0);
     setImmediate(look);
   };

@@ -1,13 +1,13 @@
-// The server that clients' connections come to, as its listener knows it, whatever reads requests from them.
+// The interface of a server for clients' connections, as its listener sees it. It hides which code reads the requests.
 import type { Server, Socket } from "node:net";
 import type tls from "node:tls";
 
 export interface ClientServer extends Server {
-  /** Those that wait for a request. */
+  /** Closes connections that wait for a request. */
   closeIdleConnections(): void;
   closeAllConnections(): void;
-  /** Ends a connection: at once where nothing is asked on it, else with the answer, if that can still say so. */
+  /** Ends a connection: at once if it carries no request, else with the answer, if its head can still say so. */
   endSoon(socket: Socket): void;
-  /** Under TLS alone. */
+  /** Only under TLS. */
   readonly setSecureContext?: tls.Server["setSecureContext"];
 }

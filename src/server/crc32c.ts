@@ -1,4 +1,4 @@
-// CRC-32C (Castagnoli, RFC 3720 appendix B.4), which node:zlib does not have: its crc32 is another.
+// Computes CRC-32C (Castagnoli, RFC 3720 appendix B.4). The crc32 of node:zlib uses another polynomial.
 const polynomial = 0x82f63b78;
 
 export function crc32c(bytes: Uint8Array): number {

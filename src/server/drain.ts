@@ -1,5 +1,5 @@
-// How a listener ends: every connection is answered once more, and told to close, for as long as requests come; then
-// nobody new is let in, and what is left ends by itself or at the limit.
+// Drains a listener. While requests still come, every connection gets one more answer, which tells it to close. Then
+// the listener accepts no new connections; the rest end by themselves or at the limit.
 import { setTimeout as sleep } from "node:timers/promises";
 import type { CarriedExchange } from "../exchange/context.ts";
 import type { IntrusiveSet } from "../v8/intrusive-set.ts";
@@ -7,44 +7,44 @@ import type { ClientServer } from "./client-server.ts";
 import type { ListeningSockets } from "./listening-sockets.ts";
 import type { Lingering } from "../client/lingering.ts";
 
-/** What a drain looks at and ends. */
+/** The parts of a listener that a drain watches and ends. */
 export interface Drained {
   readonly server: ClientServer;
   readonly sockets: Pick<ListeningSockets, "takeBacklog" | "close">;
   readonly exchanges: IntrusiveSet<CarriedExchange>;
   readonly lingering: Lingering;
-  /** Connections of clients that are open. */
+  /** The number of open client connections. */
   readonly connections: () => number;
-  /** Connections with many streams; absent = there are none. */
+  /** The HTTP/2 sessions; absent = there are none. */
   readonly sessions?: { beginDrain(): void; close(): void; destroy(): void } | undefined;
 }
 
 export interface DrainLimits {
-  /** Everything is over then. */
+  /** The drain ends everything after this time. */
   readonly maxMs: number;
-  /** Requests are served at least that long. */
+  /** Requests are served for at least this long. */
   readonly minMs: number;
 }
 
-/** Takes what waits at the listening socket, which is closed then; resolves when that is done, or at `endMono`. */
+/** Accepts what waits at the listening socket, then closes the socket. Resolves when that is done, or at `endMono`. */
 export type TakeBacklog = (endMono: number) => Promise<void>;
 
 const lookEveryMs = 20;
 const lastWordMs = 20;
-/** Of the limit: without a request or a connection for that long, nobody is taken to be on the way. */
+/** Part of the limit: after so long without a request or a connection, no more are expected. */
 const quietPart = 0.1;
-/** Without a connection for that long, nobody is taken to come. */
+/** After so long without a connection, none is expected; used if every open connection carries a long exchange. */
 const lullMs = 50;
-/** Of the limit: in spite of traffic that does not end, nobody new is let in any more. */
+/** Part of the limit: after so long, nobody new is let in, even if traffic does not end. */
 const openPart = 0.8;
-/** Of the limit: those that are waiting to be let in. */
+/** Part of the limit: the time for accepting connections that wait in the backlog. */
 const backlogPart = 0.1;
 
 export function drainLimits(config: { readonly drainMs: number; readonly drainMinMs: number }): DrainLimits {
   return { maxMs: Math.max(config.drainMs, config.drainMinMs), minMs: config.drainMinMs };
 }
 
-/** When, from its beginning, a drain lets nobody new in, and when its listening socket is closed, at the latest. */
+/** How long after its start a drain accepts nobody new, and by when its listening socket is closed. */
 export function phasesOf({ maxMs, minMs }: DrainLimits): { openMs: number; closedMs: number } {
   const openMs = Math.max(maxMs * openPart, minMs);
   return { openMs, closedMs: openMs + maxMs * backlogPart };
@@ -63,20 +63,20 @@ export class Drain {
     return this.#begun;
   }
 
-  /** From now on every answer closes its connection. */
+  /** From now on, every answer closes its connection. */
   begin(): void {
     if (!this.#begun) this.#drained.sessions?.beginDrain();
     this.#begun = true;
   }
 
-  /** A request has come, or a connection, which will bring one. */
+  /** Notes that a request has come, or a connection that will bring one. */
   active(): void {
     if (this.#begun) this.#activeMono = performance.now();
   }
 
   /**
-   * Resolves when nothing is left of the listener.
-   * @param takeBacklog of listening sockets that another process has
+   * Resolves when nothing of the listener is left.
+   * @param takeBacklog does the same for listening sockets of another process
    */
   async run(limits: DrainLimits, takeBacklog?: TakeBacklog): Promise<void> {
     const { maxMs, minMs } = limits;
@@ -87,7 +87,7 @@ export class Drain {
     const beganMono = performance.now();
     const quietMs = maxMs * quietPart;
     await this.#quiet(quietMs, beganMono + openMs, beganMono + minMs);
-    // They may go on while others are served; then they have the rest of the time to end.
+    // Long exchanges may go on while others are served. After that they have the remaining time to end.
     for (const exchange of exchanges.all()) exchange.goAway();
     const closedMono = beganMono + closedMs;
     await Promise.all([sockets.takeBacklog(closedMono), takeBacklog?.(closedMono)]);
@@ -101,7 +101,7 @@ export class Drain {
     await this.#cutOff();
   }
 
-  /** Resolves when no plain request is in flight and nobody seems to be on the way, or at the end. */
+  /** Resolves when no short exchange is in flight and no new request is expected, or at `endMono`. */
   async #quiet(quietMs: number, endMono: number, minMono: number): Promise<void> {
     const { exchanges, connections } = this.#drained;
     for (;;) {
@@ -123,11 +123,11 @@ export class Drain {
       exchange.shutDown();
       exchange.live.abandonHooks();
     }
-    // What has words for its end has a moment to say them.
+    // Exchanges that can announce their end get a moment to send it.
     if (exchanges.size > 0) await sleep(lastWordMs);
     this.#drained.sessions?.destroy();
     server.closeAllConnections();
-    // Stops the server's own timer.
+    // This stops the server's own timer.
     server.close();
     while (exchanges.size > 0) await sleep(1);
   }

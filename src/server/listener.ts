@@ -1,4 +1,4 @@
-// Where clients connect: the HTTP server with its limits, what its parser refuses, upgrades, and the drain.
+// The listener for clients: the HTTP server with its limits, refusals by its parser, upgrades, and the drain.
 import type https from "node:https";
 import type { AddressInfo, Socket } from "node:net";
 import type { ForwardedField } from "../language/field-sets.ts";
@@ -35,13 +35,13 @@ import type { ServerStream } from "../exchange/server-stream.ts";
 
 export interface ListenerTls {
   readonly content: TlsContent;
-  /** Whether a handshake that names a host of no certificate is refused. */
+  /** Whether a handshake is refused if no certificate covers the host that it names. */
   readonly refusesUnknown: boolean;
 }
 
 export interface ListenerOptions {
   readonly listen: Omit<ListeningOptions, "maxConnections" | "onDrop">;
-  /** The listener then speaks TLS. */
+  /** Present: the listener speaks TLS. */
   readonly tls?: ListenerTls | undefined;
   readonly limits: ProxyLimits &
     ClientLimitOptions & {
@@ -49,29 +49,29 @@ export interface ListenerOptions {
       readonly headerTimeoutMs: number;
       readonly keepAliveMs: number;
       readonly maxConnections: number;
-      /** Most requests of one HTTP/2 connection at a time; 0 = HTTP/2 is not spoken. */
+      /** The most concurrent requests on one HTTP/2 connection; 0 = HTTP/2 is off. */
       readonly http2Streams: number;
       readonly recheckMs: number;
     };
-  /** Whether HTTP/1.1 is read by our own parser; else by node:http. */
+  /** Whether Outrigger's own parser reads HTTP/1.1; otherwise node:http does. */
   readonly own?: boolean | undefined;
   readonly trustedProxies: readonly TrustedPeers[];
-  /** Whether their connections begin with a head of the PROXY protocol. */
+  /** Whether connections of trusted proxies begin with a PROXY protocol head. */
   readonly proxyProtocol: boolean;
   readonly forwardedField: ForwardedField;
   readonly trustedHops: number;
-  /** Whether request fields with `_` in their name go on. */
+  /** Whether request fields with `_` in their name are forwarded. */
   readonly keepsUnderscores: boolean;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly metrics: Metrics;
   /** Absent = nothing is traced. */
   readonly tracer?: ExchangeTracer | undefined;
-  /** Absent = nothing is kept of requests that are over. */
+  /** Absent = finished requests are not recorded. */
   readonly recorder?: ExchangeRecorder | undefined;
-  /** Absent = nobody can look on. */
+  /** Absent = exchanges cannot be watched. */
   readonly taps?: ExchangeTaps | undefined;
-  /** Of whoever builds a sidecar of their own. */
+  /** Added by code that builds its own sidecar. */
   readonly middleware?: HttpProxyMiddleware | undefined;
   /** The policy in force; undefined = none yet. */
   policy(): RoutedPolicy | undefined;
@@ -93,9 +93,9 @@ export class Listener {
   readonly #connections: ConnectionShare;
   readonly #certified: CertifiedConnections;
   readonly #drain: Drain;
-  /** Undefined = the PROXY protocol is not spoken. */
+  /** Undefined = the PROXY protocol is off. */
   readonly #proxied: ProxiedConnections | undefined;
-  /** Undefined = HTTP/2 is not spoken. */
+  /** Undefined = HTTP/2 is off. */
   readonly #sessions: Http2Sessions | undefined;
 
   constructor(options: ListenerOptions) {
@@ -147,7 +147,9 @@ export class Listener {
     return this.#sockets.listening;
   }
 
-  /** Replaces certificates, keys, authorities and revocation lists for new connections; sessions of before end with it. */
+  /**
+   * Replaces certificates, keys, authorities and revocation lists for new connections; old TLS sessions end with it.
+   */
   setTls(content: TlsContent): void {
     this.#server.setSecureContext?.(content.options);
     this.#byName = content.byName;
@@ -160,7 +162,7 @@ export class Listener {
     return await this.#sockets.open(place);
   }
 
-  /** Lets nobody new in. */
+  /** Accepts no new connections from now on. */
   stopListening(): void {
     this.#sockets.close();
   }
@@ -170,7 +172,7 @@ export class Listener {
     this.#drain.begin();
   }
 
-  /** Serves until nobody seems to be on the way any more, then ends; at `limits.maxMs` whatever is left is cut off. */
+  /** Serves until no more requests are expected, then ends; whatever is left at `limits.maxMs` is cut off. */
   async drain(limits: DrainLimits, takeBacklog?: TakeBacklog): Promise<void> {
     await this.#drain.run(limits, takeBacklog);
     this.#proxied?.destroy();
@@ -232,7 +234,7 @@ export class Listener {
 
   #admit(socket: Socket, serve: (socket: Socket) => void): void {
     const { maxConnections } = this.#options.limits;
-    // Each listening socket has the bound for itself.
+    // Each listening socket applies `maxConnections` by itself; this check covers all of them.
     if (this.#connections.open >= maxConnections) {
       this.#excess.closed(maxConnections);
       socket.destroy();
@@ -261,12 +263,12 @@ export class Listener {
       const client = this.#proxies.resolve(peer, head.fields);
       if (policy.trial !== undefined) {
         const chosen = policy.trial.choose(stream, head, client, policy);
-        // Each has its own fields that clients may not send.
+        // Each policy owns other fields that clients may not send.
         if (chosen !== policy) head = this.#read(stream, this.#proxies.trusts(peer), (policy = chosen));
       }
       if (client.disagrees === true) this.#disagreements.note(client);
       if (upgrades && this.#drain.begun) throw new GatewayError("draining", "This sidecar is shutting down.");
-      // Docker and Kubernetes upgrade POST; an answer to HEAD has no end that a tunnel could begin at.
+      // Docker and Kubernetes upgrade POST. An answer to HEAD has no end after which a tunnel could begin.
       if (upgrades && head.method === "HEAD")
         throw new GatewayError("malformed_request", "HEAD cannot be upgraded.");
       const routing = policy.take(head);

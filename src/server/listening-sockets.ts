@@ -1,4 +1,4 @@
-// The sockets on which connections come, all for one server: it listens on the first itself, and is handed what comes on
+// Opens the listening sockets of one server. The server itself listens on the first; it is handed the connections of
 // the others.
 import { chmodSync } from "node:fs";
 import { type AddressInfo, createServer, Server } from "node:net";
@@ -9,26 +9,26 @@ export type ListenPlace =
   | { readonly host: string; readonly port: number }
   /** A unix socket. */
   | { readonly path: string }
-  /** A socket that whoever started this process opened. */
+  /** A socket that the parent process opened and passed on. */
   | { readonly fd: number };
 
 export interface ListeningOptions {
   /** In the order in which they are opened. */
   readonly places: readonly ListenPlace[];
-  /** Of unix sockets; undefined = by the process's umask. */
+  /** The mode of unix sockets; undefined = the process's umask decides. */
   readonly mode: number | undefined;
   /** Whether other processes may listen on the same ports (SO_REUSEPORT). */
   readonly reusePort: boolean;
-  /** This process is one of several that node:cluster hands connections to: what it listens on is all of theirs. */
+  /** This process is one of several that node:cluster hands connections to: they share all listening sockets. */
   readonly shared: boolean;
   readonly maxConnections: number;
-  /** A connection was closed unseen: there are too many on its socket. */
+  /** A connection was closed unread: there are too many on its socket. */
   readonly onDrop: () => void;
 }
 
 /**
- * Most that the kernel holds while this process does something else; Linux takes `net.core.somaxconn` at most, which is
- * as much. With Node's 511 a crowd that comes in one moment is dropped, and tries again a second later.
+ * The most connections that the kernel holds while this process is busy. Linux caps it at `net.core.somaxconn`, which
+ * is as much by default. With Node's default of 511, a burst is dropped, and those clients try again a second later.
  */
 const backlog = 4_096;
 
@@ -37,28 +37,28 @@ export class ListeningSockets {
   readonly #options: ListeningOptions;
   readonly #opened: { readonly server: Server; readonly own: boolean }[] = [];
 
-  /** @param server takes every connection by its `connection` event */
+  /** @param server gets every connection by its `connection` event */
   constructor(server: Server, options: ListeningOptions) {
     this.#server = server;
     this.#options = options;
   }
 
-  /** On all that was asked for. */
+  /** Whether all requested places are open. */
   get listening(): boolean {
     const opened = this.#opened;
     return opened.length === this.#options.places.length && opened.every(({ server }) => server.listening);
   }
 
-  /** Opens the next one. Rejects when it cannot be bound. @returns where it listens */
+  /** Opens the next place. Rejects if it cannot be bound. @returns where it listens */
   async open(place: ListenPlace): Promise<AddressInfo | string> {
     const { reusePort, shared } = this.#options;
     const server = this.#opened.length === 0 ? this.#server : this.#further();
     if (shared) {
-      // One too many is closed; by default it would be handed round between full workers without end (Node 26.10).
+      // A connection too many is closed. By default, full workers would hand it round without end (Node 26.10).
       Object.assign(server, { dropMaxConnection: true });
     }
     const isPort = "port" in place;
-    // The kernel gives every process its part then; a file can only be one's.
+    // With SO_REUSEPORT, the kernel gives every process its part; a socket file can belong to only one process.
     const own = !shared || (reusePort && isPort);
     await new Promise<void>((resolve, reject) => {
       server.once("error", reject);
@@ -68,12 +68,12 @@ export class ListeningSockets {
       });
     });
     this.#opened.push({ server, own });
-    // Whatever the umask took away; a file made by another process has the mode of that one until now.
+    // Sets the mode whatever the umask was. If another process made the file, it had that process's mode until now.
     if ("path" in place && this.#options.mode !== undefined) chmodSync(place.path, this.#options.mode);
     return server.address() as AddressInfo | string;
   }
 
-  /** Takes what waits at the sockets that are this process's own, and closes them. Resolves then, or at `endMono`. */
+  /** Accepts what waits at this process's own sockets, then closes the sockets. Resolves then, or at `endMono`. */
   async takeBacklog(endMono: number): Promise<void> {
     await Promise.all(
       this.#opened.map(async ({ server, own }) => {
@@ -83,7 +83,7 @@ export class ListeningSockets {
     );
   }
 
-  /** Not the way of node:http, which would close connections, too, that may just have a request on the way. */
+  /** Bypasses the `close` of node:http, which would also close connections that may just have a request on the way. */
   close(): void {
     for (const { server } of this.#opened) Server.prototype.close.call(server);
   }
@@ -91,14 +91,14 @@ export class ListeningSockets {
   #bind(server: Server, place: ListenPlace, own: boolean, done: () => void): void {
     const { mode, places, reusePort } = this.#options;
     if ("path" in place) {
-      // Made at once by this process: nobody connects before the mode is right.
+      // This process makes the file with the right mode at once: nobody can connect before the mode is right.
       const before = mode !== undefined && own ? process.umask(0o777 & ~mode) : undefined;
       server.listen({ ...place, backlog }, done);
       if (before !== undefined) process.umask(before);
     } else if ("fd" in place) {
       server.listen({ ...place, backlog }, done);
     } else {
-      // Without that, `::` takes the port of IPv4 as well.
+      // Otherwise `::` would also take the IPv4 port.
       const ipv6Only =
         place.host === "::" &&
         places.some((each) => "port" in each && each.host === "0.0.0.0" && each.port === place.port);
@@ -108,7 +108,7 @@ export class ListeningSockets {
 
   #further(): Server {
     const { maxConnections, onDrop } = this.#options;
-    // As node:http makes its own.
+    // With the same options as node:http's own server.
     const further = createServer({ allowHalfOpen: true, noDelay: true });
     further.maxConnections = maxConnections;
     further.on("connection", (socket) => void this.#server.emit("connection", socket));

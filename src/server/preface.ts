@@ -1,18 +1,20 @@
-// Which version of HTTP a connection in clear begins with: HTTP/2 by prior knowledge begins with its preface (RFC 9113
-// section 3.4), which is no request of HTTP/1.1. At most its 24 bytes are held.
+// Detects which version of HTTP a connection in clear begins with. HTTP/2 by prior knowledge begins with its preface
+// (RFC 9113 section 3.4), which is no HTTP/1.1 request. At most the 24 bytes of the preface are held.
 import type { Socket } from "node:net";
 
 const preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "latin1");
 
 export interface PrefaceEvents {
-  /** It begins with the preface, or with something else; what was read is before what will be. */
+  /**
+   * The connection begins with the preface (`onHttp2`) or something else. Bytes that were read are put back in front.
+   */
   readonly onHttp1: (socket: Socket) => void;
   readonly onHttp2: (socket: Socket) => void;
-  /** Nothing, or not all of the preface, came in time. */
+  /** The preface, or any byte at all, did not come in time. */
   readonly onSilence: (socket: Socket) => void;
 }
 
-/** Calls back once, unless the connection ends before. */
+/** Calls back once, unless the connection ends first. */
 export function readPreface(socket: Socket, limitMs: number, events: PrefaceEvents): void {
   let held: Buffer | undefined;
   const settle = (tell: (socket: Socket) => void): void => {
@@ -23,7 +25,7 @@ export function readPreface(socket: Socket, limitMs: number, events: PrefaceEven
   };
   const timer = setTimeout(() => settle(events.onSilence), limitMs);
   const forget = (): void => clearTimeout(timer);
-  // Nothing that could be served has come, and nothing will.
+  // No servable byte has come, and none will.
   const ended = (): void => {
     forget();
     socket.end();

@@ -1,10 +1,11 @@
-// Connections from trusted proxies of TCP, which begin with who is behind them (PROXY protocol). Nothing is guessed: a
-// trusted peer that does not begin so is refused, or whoever comes past the proxy could have the proxy's trust.
+// Reads the PROXY protocol head with which connections from trusted TCP proxies begin: it names the client behind the
+// proxy. A trusted peer without such a head is refused. Otherwise, whoever bypasses the proxy could have the proxy's
+// trust.
 import type { Socket } from "node:net";
 import { tellPeer } from "../client/peer.ts";
 import { type ProxyHead, ProxyHeadError, readProxyHead } from "./proxy-head.ts";
 
-/** It is the callee's to close. */
+/** The callee has to close the socket. */
 export type Refuse = (reason: string, socket: Socket) => void;
 
 export class ProxiedConnections {
@@ -12,15 +13,15 @@ export class ProxiedConnections {
   readonly #refuse: Refuse;
   readonly #reading = new Set<Socket>();
 
-  /** @param limitMs longest time for a head to arrive */
+  /** @param limitMs the longest time for a head to arrive */
   constructor(limitMs: number, refuse: Refuse) {
     this.#limitMs = limitMs;
     this.#refuse = refuse;
   }
 
   /**
-   * Calls back once with the peer that was told, unless the connection ends, or is refused, before. What was read behind
-   * the head is before what will be.
+   * Calls back once the head has named the peer, unless the connection ends or is refused first. Bytes read after the
+   * head are put back in front.
    */
   accept(socket: Socket, serve: (socket: Socket) => void): void {
     let held: Buffer = Buffer.alloc(0);
@@ -35,7 +36,7 @@ export class ProxiedConnections {
       this.#refuse(reason, socket);
     };
     const timer = setTimeout(() => refuse("has not sent its PROXY head in time"), this.#limitMs);
-    // A load balancer that looks whether somebody listens.
+    // The connection ended before its head: for example a load balancer's check that the port is open.
     const ended = (): void => {
       stop();
       socket.destroy();
@@ -55,13 +56,13 @@ export class ProxiedConnections {
     socket.on("readable", look).on("close", stop).on("end", ended).on("error", stop);
   }
 
-  /** Ends those whose head is still to come. */
+  /** Destroys the connections whose head has not come yet. */
   destroy(): void {
     for (const socket of this.#reading) socket.destroy();
   }
 }
 
-/** @returns a text = what is wrong with it */
+/** @returns a text = the fault of the head; undefined = more bytes are needed */
 function tried(bytes: Buffer): ProxyHead | string | undefined {
   try {
     return readProxyHead(bytes);

@@ -1,33 +1,35 @@
-// Heads of the PROXY protocol, versions 1 (text) and 2 (binary), as HAProxy's proxy-protocol.txt defines them: read from
-// the first bytes of a connection.
+// Parses PROXY protocol heads, versions 1 (text) and 2 (binary), as HAProxy's proxy-protocol.txt defines them, from the
+// first bytes of a connection.
 import { isIP } from "node:net";
 import { crc32c } from "./crc32c.ts";
 import { readAddress } from "../client/client-address.ts";
 
-/** Breaks the rules of the protocol: the connection must be dropped. */
+/** The bytes break the rules of the protocol: the connection must be dropped. */
 export class ProxyHeadError extends Error {
   override readonly name = "ProxyHeadError";
 }
 
 export interface ProxyHead {
-  /** How many bytes it takes. */
+  /** The length of the head in bytes. */
   readonly length: number;
-  /** Where the client is: plain, or "unknown" when it has no address. Absent: the proxy itself is the client. */
+  /** The client's address: plain, or "unknown" if it has none. Absent: the proxy itself is the client. */
   readonly source: string | undefined;
 }
 
 const signature = Buffer.from("\r\n\r\n\0\r\nQUIT\n", "latin1");
 const word = Buffer.from("PROXY ", "latin1");
-/** With its line end (section 2.1). */
+/** Including its line end (section 2.1). */
 const maxLineLength = 107;
-/** Section 2.2: addresses take 216 bytes; the rest is room for extensions, of which certificates' names are the longest. */
+/**
+ * Section 2.2: addresses take up to 216 bytes. The rest is for extensions, of which certificates' names are longest.
+ */
 const maxBinaryLength = 4_096;
 const fixedBytes = 16;
 const extensionCrc32c = 0x03;
 
 /**
  * @returns undefined = more bytes are needed
- * @throws ProxyHeadError as soon as it is none
+ * @throws ProxyHeadError as soon as the bytes cannot be a head
  */
 export function readProxyHead(bytes: Buffer): ProxyHead | undefined {
   if (beginsAs(bytes, signature)) return bytes.length < fixedBytes ? undefined : readBinary(bytes);
@@ -48,7 +50,7 @@ function readLine(bytes: Buffer): ProxyHead | undefined {
   }
   const length = end + 2;
   const parts = bytes.toString("latin1", word.length, end).split(" ");
-  // Section 2.1: whatever follows is to be ignored.
+  // Section 2.1: ignore whatever follows.
   if (parts[0] === "UNKNOWN") return { length, source: "unknown" };
   const [family, source = "", destination = "", from = "", to = "", ...rest] = parts;
   const version = family === "TCP4" ? 4 : family === "TCP6" ? 6 : 0;
@@ -69,7 +71,7 @@ function readBinary(bytes: Buffer): ProxyHead | undefined {
   if (length > maxBinaryLength) throw new ProxyHeadError("has a PROXY head that is too long");
   if (bytes.length < length) return undefined;
   const head = bytes.subarray(0, length);
-  // LOCAL: the proxy asks for itself, and whatever else the head says, its family too, is to be ignored (section 2.2).
+  // LOCAL: the proxy connects for itself. Section 2.2 says to ignore the rest of the head, even its family.
   if (command === 0) return { length, source: undefined };
   const { source, addressBytes } = readAddresses(head);
   checkExtensions(head, fixedBytes + addressBytes);
@@ -80,7 +82,7 @@ function nibbles(byte: number): [high: number, low: number] {
   return [byte >> 4, byte & 0x0f];
 }
 
-/** Of each family: how many bytes both ends take (section 2.2). */
+/** The number of bytes that both addresses take, by address family (section 2.2). */
 const addressBytesOf = [0, 12, 36, 216] as const;
 
 function readAddresses(head: Buffer): { source: string; addressBytes: number } {
@@ -92,7 +94,8 @@ function readAddresses(head: Buffer): { source: string; addressBytes: number } {
     throw new ProxyHeadError("has a PROXY head too short for its addresses");
   if (family === 1) return { source: head.subarray(16, 20).join("."), addressBytes };
   if (family === 2) return { source: ipv6Text(head.subarray(16, 32)), addressBytes };
-  // A unix socket of the proxy's is none of ours: whoever is behind it has not the trust of those that open ours.
+  // A unix socket of the proxy's is none of the sidecar's: its clients lack the trust of those of the sidecar's
+  // sockets.
   return { source: "unknown", addressBytes };
 }
 
@@ -100,7 +103,7 @@ function ipv6Text(bytes: Buffer): string {
   return readAddress(bytes.toString("hex").replace(/.{4}(?!$)/g, "$&:"));
 }
 
-/** They say nothing that is needed here, but must fit, and a checksum must be right where there is one (section 2.2.4). */
+/** Extensions are not needed here, but must fit, and a checksum must be right if present (section 2.2.4). */
 function checkExtensions(head: Buffer, start: number): void {
   let at = start;
   while (at < head.length) {

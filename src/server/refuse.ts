@@ -1,5 +1,5 @@
-// Refusals of requests that no chain sees: each gets an answer where one can still be given, one log line, one count,
-// and the end of its connection.
+// Refuses requests that no chain sees. Each gets an answer if one can still be sent, one log line, one count, and the
+// end of its connection.
 import type { Socket } from "node:net";
 import type { Counter, Logger, Metrics } from "../plugin-api/contract.ts";
 import { GatewayError } from "../plugin-api/errors.ts";
@@ -12,7 +12,7 @@ import { ClientWriter } from "../exchange/respond.ts";
 import { answerBare, endConnection, isHandshakeError, parserError } from "./http1/bare-answer.ts";
 import type { Carried } from "./accept.ts";
 
-/** What is known of a request that never became one. */
+/** The known parts of a request that was refused before it was read as a whole. */
 interface Refusal {
   readonly error: GatewayError;
   readonly method?: string | undefined;
@@ -27,14 +27,14 @@ export class Refusals {
   readonly #limits: ClientLimits;
   readonly #logger: Logger;
   readonly #count: (...values: string[]) => Counter;
-  // Connections that were refused once: what the parser still says about them adds nothing.
+  // Connections that were refused once: later errors of the parser on them are ignored.
   readonly #refused = new WeakSet<Socket>();
   #crowdToldMono = -Infinity;
   #proxyToldMono = -Infinity;
 
   readonly #policy: () => RefusingPolicy | undefined;
 
-  /** @param policy the one in force: cookies of ours may be what makes a head too large, and are ended */
+  /** @param policy the one in force: its cookies may be what makes a head too large, so the refusal expires them */
   constructor(
     limits: ClientLimits,
     logger: Logger,
@@ -77,7 +77,9 @@ export class Refusals {
     }
   }
 
-  /** A connection that is one too many of its client's, or brings one too many: closed, counted, told once a minute. */
+  /**
+   * Closes a connection beyond its client's share, or with too many requests at once; counted, logged once a minute.
+   */
   crowding(socket: Socket, what: "connections" | "pipelined requests" = "connections"): void {
     this.#count("overloaded").inc();
     const nowMono = performance.now();
@@ -92,7 +94,7 @@ export class Refusals {
     socket.destroy();
   }
 
-  /** A trusted proxy's connection whose PROXY head is not right, which has to be dropped: told once a minute. */
+  /** Drops a trusted proxy's connection whose PROXY head is wrong; logged once a minute. */
   proxyHead(reason: string, socket: Socket): void {
     this.#count("malformed_request").inc();
     const nowMono = performance.now();
@@ -107,35 +109,35 @@ export class Refusals {
     socket.destroy();
   }
 
-  /** A connection of HTTP/2 was ended for what it did. */
+  /** Records an HTTP/2 connection that was ended for misuse. */
   session(reason: string, socket: Socket): void {
     const error = new GatewayError("malformed_request", `The HTTP/2 connection ${reason}.`);
     this.#record({ error, peer: peerOf(socket) });
   }
 
-  /** CONNECT: the parser has let go of the connection. */
+  /** Refuses CONNECT: the parser has let go of the connection. */
   connect(target: string, socket: Socket, carried: Carried): void {
     const error = new GatewayError("malformed_request", "CONNECT is not served here.");
     this.#socket(socket, carried, { error, method: "CONNECT", target, peer: peerOf(socket) });
   }
 
-  /** What the parser, its time limits or the TLS handshake refused. */
+  /** Handles an error of the parser, its time limits or the TLS handshake. */
   broken(error: NodeJS.ErrnoException, socket: Socket, carried: Carried): void {
     if (this.#refused.has(socket)) return;
-    // A connection that broke by itself, or has never become one: nothing can be said on it.
+    // The connection broke by itself, or its handshake failed: no answer can be sent.
     if (error.code === "ECONNRESET" || !socket.writable || isHandshakeError(error)) socket.destroy();
     else if (carried.isAnsweredEarly) {
-      // It was answered, logged and counted: the client does not wait for another answer, and would take it for the next.
+      // It was answered, logged and counted. The client would take another answer for that to its next request.
       this.#refused.add(socket);
       endConnection(socket, this.#limits.lingering);
     } else if (!this.#tellExchange(error, socket, carried))
       this.#socket(socket, carried, { error: this.#parserError(error), peer: peerOf(socket) });
   }
 
-  /** A body that the parser gave up is told, and logged, as its exchange is. */
+  /** A body that the parser gave up is reported to its exchange, which answers and logs it. */
   #tellExchange(error: NodeJS.ErrnoException, socket: Socket, { stream }: Carried): boolean {
     if (stream?.handler === undefined) return false;
-    // The client has left in the middle of its body: nobody refused it.
+    // The client left in the middle of its body: that is no refusal.
     const hasLeft = error.code === "HPE_INVALID_EOF_STATE" && !stream.complete;
     if (hasLeft) socket.destroy();
     else if (!stream.handler.onMalformed(this.#parserError(error))) return false;
@@ -146,14 +148,14 @@ export class Refusals {
   #socket(socket: Socket, { isAnswering }: Carried, refusal: Refusal): void {
     const id = this.#record(refusal);
     this.#refused.add(socket);
-    // In the middle of an answer, or ahead of one, the client would take this for a part of it, or for it.
+    // In the middle of an answer, or ahead of one, the client would take these bytes for part of it, or for the answer.
     if (isAnswering) socket.destroy();
     else answerBare(socket, refusal.error, id, this.#limits.lingering);
   }
 
   #parserError(error: NodeJS.ErrnoException): GatewayError {
     if (error.code !== "HPE_HEADER_OVERFLOW") return parserError(error);
-    // Without them the client would be refused again until they end by themselves.
+    // Without these, the client would be refused again until the cookies expire by themselves.
     const fields = (this.#policy()?.snapshot.ownedCookies?.expiries ?? []).flatMap((line) => [
       "Set-Cookie",
       line,

@@ -1,4 +1,4 @@
-// Which certificate a client is shown: by the host that it names in its handshake (SNI, RFC 6066 section 3).
+// Picks the certificate that a client is shown, by the host that it names in its handshake (SNI, RFC 6066 section 3).
 import { X509Certificate } from "node:crypto";
 import type { ServerOptions } from "node:https";
 import type { SecureContext } from "node:tls";
@@ -6,7 +6,7 @@ import { certificatesIn } from "../tls/pem.ts";
 
 type Pick = NonNullable<ServerOptions["SNICallback"]>;
 
-/** By the DNS names of certificates: the first that has one, exact ones before wildcards. */
+/** Certificates by their DNS names. If several have a name, the first wins; exact names come before wildcards. */
 export class CertificatesByName {
   readonly #exact = new Map<string, SecureContext>();
   readonly #wildcards = new Map<string, SecureContext>();
@@ -22,7 +22,7 @@ export class CertificatesByName {
     }
   }
 
-  /** @param name as the client has it; `*` stands for one label (RFC 9525 section 6.3) */
+  /** @param name as the client sent it; `*` stands for one label (RFC 9525 section 6.3) */
   get(name: string): SecureContext | undefined {
     const host = name.toLowerCase();
     const dot = host.indexOf(".");
@@ -31,8 +31,8 @@ export class CertificatesByName {
 }
 
 /**
- * @param certificates those in force when a handshake comes
- * @param refusesUnknown whether a handshake that names none of their hosts ends there
+ * @param certificates returns those in force at the time of a handshake
+ * @param refusesUnknown whether a handshake that names none of their hosts is refused
  */
 export function pickBySni(certificates: () => CertificatesByName | undefined, refusesUnknown: boolean): Pick {
   return (name, done) => {
@@ -45,7 +45,7 @@ export function pickBySni(certificates: () => CertificatesByName | undefined, re
 function dnsNamesOf(chain: string): string[] {
   const [leaf] = certificatesIn(chain);
   if (leaf === undefined) return [];
-  // Names in quotes hold what no host has.
+  // Quoted names hold characters that no host name has.
   const names = new X509Certificate(leaf).subjectAltName?.split(", ") ?? [];
   return names.flatMap((name) => (/^DNS:[^"]+$/.test(name) ? [name.slice(4).toLowerCase()] : []));
 }

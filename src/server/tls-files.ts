@@ -1,4 +1,4 @@
-// Certificates, keys, client authorities and revocation lists of the listener, as its files have them.
+// Reads the listener's certificates, keys, client authorities and revocation lists from their files.
 import { constants, X509Certificate } from "node:crypto";
 import type { ServerOptions } from "node:https";
 import { createSecureContext, type SecureContext } from "node:tls";
@@ -11,34 +11,34 @@ import { readSvidChain } from "../tls/svid.ts";
 import { CertificatesByName } from "./sni.ts";
 
 export interface TlsFiles {
-  /** The first is shown to whoever names no host, or none of the others'. */
+  /** The first pair is shown to clients that name no host, or one that no other pair covers. */
   readonly pairs: readonly Pair[];
-  /** Client certificates are asked for, and checked against these, when it is there. */
+  /** If present, clients are asked for certificates, which are checked against these authorities. */
   readonly clientCa: string | undefined;
-  /** With it, a certificate counts only when no list names it and there is a list of every authority of its chain. */
+  /** If present, a certificate counts only if no list names it and every authority of its chain has a list. */
   readonly clientCrl: string | undefined;
   readonly minVersion: "TLSv1.2" | "TLSv1.3";
-  /** The certificate must be an SVID of this domain, whose authorities `clientCa` holds. */
+  /** The certificate must be an SVID of this trust domain, whose authorities are in `clientCa`. */
   readonly trustDomain?: string | undefined;
-  /** Folder of those of other domains. */
+  /** Folder with the authorities of other trust domains. */
   readonly federatedBundles?: string | undefined;
 }
 
 export interface TlsContent {
   readonly chains: readonly string[];
-  /** With the first pair. */
+  /** Contains the first pair. */
   readonly options: ServerOptions;
   readonly fingerprint: string;
-  /** What the revocation lists of clients say; undefined = there are none. */
+  /** The clients' revocation lists; undefined = there are none. */
   readonly revocations: Revocations | undefined;
-  /** Who vouches for clients' SVIDs; undefined = theirs need be none. */
+  /** The authorities for clients' SVIDs; undefined = certificates need not be SVIDs. */
   readonly bundles: TrustBundles | undefined;
-  /** What of other domains is not taken, and why. */
+  /** Bundles of other trust domains that are not used, and why. */
   readonly faults: readonly string[];
   readonly byName: CertificatesByName;
 }
 
-/** @throws Error when a file cannot be read or is not whole, or a key is not its certificate's */
+/** @throws Error if a file cannot be read or is incomplete, or a key does not belong to its certificate */
 export function readTlsFiles(files: TlsFiles): TlsContent {
   const clients = readClientFiles(files);
   const pairs = files.pairs.map(readPair);
@@ -48,7 +48,7 @@ export function readTlsFiles(files: TlsFiles): TlsContent {
   const { minVersion } = files;
   const secureOptions = secureOptionsOf(files);
   const all = pairs.map((pair) => ({ ...pair, ...clients.trust, minVersion, secureOptions }));
-  // Of the first, too: what does not fit together is told here, before any of it is in force.
+  // For the first pair, too: options that do not fit together must fail here, before any of them is in force.
   const contexts = all.map((options) => createSecureContext(options));
   const [first] = all;
   return {
@@ -64,8 +64,9 @@ export function readTlsFiles(files: TlsFiles): TlsContent {
 
 function secureOptionsOf({ clientCrl, federatedBundles }: TlsFiles): number {
   const { SSL_OP_NO_RENEGOTIATION: sameClient, SSL_OP_NO_TICKET: noTicket } = constants;
-  // A client that is verified could go on, by TLS 1.2, with a certificate that nobody vouches for. Sessions that are
-  // resumed hold to what was found at first, past the end of a list, and without what the client sent with it.
+  // Renegotiation, by TLS 1.2, could replace a verified certificate by one that no authority vouches for. Resumed
+  // sessions keep the first verdict, past the end of a list, and without the certificates that the client sent with its
+  // own.
   return clientCrl === undefined && federatedBundles === undefined ? sameClient : sameClient | noTicket;
 }
 
@@ -82,7 +83,7 @@ function readClientFiles({ clientCa, clientCrl, trustDomain, federatedBundles }:
   const crl = lists === undefined ? {} : { crl: lists };
   return {
     trust: { ca, ...crl },
-    // A client without a certificate still connects: whether it needs one is the policy's to say.
+    // A client without a certificate still connects: the policy decides whether it needs one.
     asking: { requestCert: true, rejectUnauthorized: false },
     revocations: lists && revocationsOf(lists, own, clientCrl),
     bundles: trustDomain === undefined ? undefined : new TrustBundles(trustDomain, own, others?.bundles),

@@ -1,11 +1,11 @@
-// The part of DER (X.690) that certificates need, read and written: elements with a tag of one byte and a definite length.
+// Reads and writes the part of DER (X.690) that certificates need: elements with a one-byte tag and a definite length.
 
 export interface Element {
   readonly tag: number;
   readonly content: Buffer;
 }
 
-/** The elements that follow each other in these bytes. @throws RangeError where they are cut off or are no DER */
+/** The elements that follow each other in these bytes. @throws RangeError if they are cut off or are no DER */
 export function elementsIn(bytes: Buffer): Element[] {
   const elements: Element[] = [];
   let at = 0;
@@ -20,7 +20,7 @@ export function elementsIn(bytes: Buffer): Element[] {
   return elements;
 }
 
-/** In one byte, or in as many as the first one says. */
+/** The length is in one byte, or in as many bytes as the first one says. */
 function lengthAt(bytes: Buffer, at: number): { length: number; size: number } {
   const first = bytes.readUInt8(at);
   if (first < 0x80) return { length: first, size: 1 };
@@ -29,7 +29,7 @@ function lengthAt(bytes: Buffer, at: number): { length: number; size: number } {
   return { length: bytes.readUIntBE(at + 1, count), size: 1 + count };
 }
 
-/** @returns an element, of content that is there or of other elements */
+/** @returns an element made of the given content or elements */
 export function der(tag: number, ...content: readonly Buffer[]): Buffer {
   const body = Buffer.concat(content);
   return Buffer.concat([Buffer.from([tag]), lengthOf(body.length), body]);

@@ -1,5 +1,5 @@
-// The bundles of other trust domains, as files of one folder: `<trust domain>.pem`. One that is not there, or cannot be
-// taken, vouches for nobody: what somebody else publishes must neither stop us nor be believed for its last good state.
+// Reads the bundles of other trust domains from the files of one folder: `<trust domain>.pem`. Without a valid bundle,
+// no SVID of its domain is trusted. What others publish must neither stop this sidecar nor be used from an older state.
 import { X509Certificate } from "node:crypto";
 import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
@@ -10,17 +10,17 @@ import { certificatesIn } from "./pem.ts";
 const ending = ".pem";
 const maxDomains = 64;
 const maxBytes = 65_536;
-/** Each handshake names all authorities to the client, and OpenSSL takes no such message over 100 KB. */
+/** Each handshake names all authorities to the client, and OpenSSL refuses such a message over 100 KB. */
 const maxNameBytes = 1_024;
 
 export interface FederatedBundles {
-  /** In PEM, by trust domain. */
+  /** PEM bundles by trust domain. */
   readonly bundles: ReadonlyMap<string, string>;
-  /** What was not taken, and why. */
+  /** The bundles that were not used, and why. */
   readonly faults: readonly string[];
 }
 
-/** @param own our own trust domain, for which nothing in there can vouch */
+/** @param own the sidecar's own trust domain: a file for it is not used */
 export function readFederatedBundles(folder: string, own: string): FederatedBundles {
   const bundles = new Map<string, string>();
   const faults: string[] = [];
@@ -45,7 +45,7 @@ export function readFederatedBundles(folder: string, own: string): FederatedBund
   return { bundles, faults };
 }
 
-/** @throws Error when it cannot be read, is not whole, or is no bundle of authorities */
+/** @throws Error if the file cannot be read, is incomplete, or is no bundle of authorities */
 export function readBundle(path: string): string {
   const found = statSync(path);
   if (!found.isFile() || found.size > maxBytes) throw new Error(`it is no file of at most ${maxBytes} bytes`);

@@ -1,9 +1,9 @@
-// A certificate for a server of ours, and the authority that vouches for it alone: made where nobody runs an authority.
+// Makes a certificate for a server of the sidecar, and an authority for only that, where nobody runs an authority.
 import { createHash, generateKeyPairSync, type KeyObject, randomBytes, sign } from "node:crypto";
 import { der, elementsIn } from "./der.ts";
 
 export interface Issued {
-  /** PEM; the authority's key is kept nowhere: it never vouches for anything else. */
+  /** PEM. The authority's key is not kept, so it can never issue another certificate. */
   readonly ca: string;
   readonly cert: string;
   readonly key: string;
@@ -18,7 +18,7 @@ export interface IssueOptions {
 }
 
 const dayMs = 86_400_000;
-/** Clocks of the API server and of whoever makes the certificate differ. */
+/** The clocks of the API server and of this machine may differ. */
 const backdatedMs = 3_600_000;
 
 const tags = {
@@ -32,7 +32,7 @@ const tags = {
   time: 0x18,
   sequence: 0x30,
   set: 0x31,
-  /** Of a SubjectAltName: a DNS name. */
+  /** In a SubjectAltName: a DNS name. */
   dnsName: 0x82,
   keyIdentifier: 0x80,
   version: 0xa0,
@@ -55,12 +55,12 @@ const oid = (hex: string): Buffer => der(tags.oid, Buffer.from(hex, "hex"));
 const sequence = (...parts: readonly Buffer[]): Buffer => der(tags.sequence, ...parts);
 const algorithm = sequence(oid(oids.ecdsaSha256));
 
-/** Both end together. P-256, which every client of TLS takes. */
+/** Makes the certificate and its authority, which expire together. P-256 is accepted by every TLS client. */
 export function issueCertificate({ names, nowMs, days }: IssueOptions): Issued {
   const authority = generateKeyPairSync("ec", { namedCurve: "P-256" });
   const own = generateKeyPairSync("ec", { namedCurve: "P-256" });
   const [subject = "outrigger"] = names;
-  // RFC 5280 section 4.2.1.1: chains are found by name and key, and each renewal has an authority of its own.
+  // RFC 5280 section 4.2.1.1: chains are built by name and key. Each renewal has another authority and needs its name.
   const issuer = name(`outrigger authority ${randomBytes(4).toString("hex")}`);
   const span = validity(nowMs - backdatedMs, nowMs + days * dayMs);
   const by = { issuer, span, key: authority.privateKey };
@@ -93,12 +93,12 @@ interface Body {
   readonly span: Buffer;
   readonly subject: Buffer;
   readonly publicKey: KeyObject;
-  /** Of the issuer. */
+  /** The issuer's key. */
   readonly key: KeyObject;
 }
 
 function certificate({ issuer, span, subject, publicKey, key }: Body, extensions: readonly Buffer[]): string {
-  // RFC 5280 section 4.1.2.2: positive, and nobody can foresee it.
+  // RFC 5280 section 4.1.2.2: the serial number is positive; it is also unpredictable.
   const serial = [0x40 | (randomBytes(1).readUInt8() & 0x3f), ...randomBytes(15)];
   const body = sequence(
     der(tags.version, integer([2])),
@@ -136,7 +136,7 @@ function validity(fromMs: number, toMs: number): Buffer {
   return sequence(time(fromMs), time(toMs));
 }
 
-/** RFC 5280 section 4.1.2.5: two digits of the year until 2049. */
+/** RFC 5280 section 4.1.2.5: the year has two digits until 2049. */
 function time(ms: number): Buffer {
   const text = `${new Date(ms).toISOString().replaceAll(/[-:T]|\.\d+Z$/g, "")}Z`;
   return Number(text.slice(0, 4)) < 2050
@@ -144,7 +144,7 @@ function time(ms: number): Buffer {
     : der(tags.time, Buffer.from(text));
 }
 
-/** RFC 5280 section 4.2.1.2: of the bits of the key alone. */
+/** RFC 5280 section 4.2.1.2: a hash of only the key's bits. */
 function keyIdentifier(publicKey: KeyObject): Buffer {
   const [info] = elementsIn(publicKey.export({ type: "spki", format: "der" }));
   const [, key] = elementsIn(info?.content ?? Buffer.alloc(0));

@@ -1,9 +1,9 @@
-// Blocks of PEM files: RFC 7468, and the labels that OpenSSL takes besides.
+// Finds blocks in PEM files: those of RFC 7468, and with the other labels that OpenSSL accepts.
 
 const certificate = /-----BEGIN ((?:X509 |TRUSTED )?CERTIFICATE)-----[^]*?-----END \1-----/g;
 const revocationList = /-----BEGIN X509 CRL-----[^]*?-----END X509 CRL-----/g;
 
-/** Whether all that begins in it ends, whatever its labels are. */
+/** Whether every block that begins in the text also ends, whatever its label is. */
 export function isWhole(text: string): boolean {
   const lines = text.trimEnd().split("\n");
   const begun = lines.filter((line) => line.startsWith("-----BEGIN ")).length;

@@ -1,5 +1,5 @@
-// Certificates, keys and lists read from files that somebody may be writing: what is not whole is an error. OpenSSL would take
-// what is there, and for authorities that are none Node would take the system's.
+// Reads certificates, keys and lists from files that may be in the middle of a write: an incomplete file is an error.
+// OpenSSL would use the part that is there, and without any authority Node would use the system's.
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { certificatesIn, isWhole, revocationListsIn } from "./pem.ts";
@@ -9,14 +9,14 @@ export interface Pair {
   readonly key: string;
 }
 
-/** A chain, or authorities. @throws Error when the file cannot be read, is cut off, or holds no certificate */
+/** Reads a chain or authorities. @throws Error if the file cannot be read, is cut off, or holds no certificate */
 export function readCertificates(path: string): string {
   const text = readWhole(path);
   if (certificatesIn(text).length === 0) throw new Error(`${path} holds no PEM certificate`);
   return text;
 }
 
-/** @throws Error when the files cannot be read, are cut off, or do not fit together */
+/** @throws Error if the files cannot be read, are cut off, or do not fit together */
 export function readPair({ cert, key }: Pair): Pair {
   const pair = { cert: readCertificates(cert), key: readWhole(key) };
   if (!new X509Certificate(pair.cert).checkPrivateKey(createPrivateKey(pair.key)))
@@ -24,7 +24,7 @@ export function readPair({ cert, key }: Pair): Pair {
   return pair;
 }
 
-/** @throws Error when the file cannot be read, is cut off, or holds no list: without one nothing would be revoked */
+/** @throws Error if the file cannot be read, is cut off, or holds no list: without a list nothing would be revoked */
 export function readRevocationLists(path: string): string[] {
   const lists = revocationListsIn(readWhole(path));
   if (lists.length === 0) throw new Error(`${path} holds no PEM CRL`);

@@ -1,4 +1,4 @@
-// Which certificates revocation lists name (RFC 5280 section 5.1): for connections that stand, at which OpenSSL looked once.
+// Checks open connections against revocation lists (RFC 5280 section 5.1): OpenSSL checks only handshakes.
 import type { X509Certificate } from "node:crypto";
 import { type Element, elementsIn } from "./der.ts";
 
@@ -7,19 +7,20 @@ const times = new Set([0x17, 0x18]);
 const nothing: Element = { tag: 0, content: Buffer.alloc(0) };
 
 export class Revocations {
-  /** Serial numbers in hex, by the name of who issued them. */
+  /** Serial numbers in hex, by the name of their issuer. */
   readonly #serials = new Map<string, Set<string>>();
-  /** Names of authorities of whose certificates none counts any more. */
+  /** Names of authorities whose certificates are no longer valid. */
   #authorities: ReadonlySet<string> = new Set();
 
   /**
-   * @param lists in PEM, whole ones that OpenSSL takes
-   * @param authorities in DER, those that are known here: clients need not send them. @throws RangeError where one is no list after all
+   * @param lists in PEM, complete, and accepted by OpenSSL
+   * @param authorities those known here, in DER: clients need not send them. @throws RangeError if a list is malformed
+   * after all
    */
   constructor(lists: readonly string[], authorities: readonly Buffer[] = []) {
     for (const list of lists) this.#read(Buffer.from(list.replace(/-----[A-Z0-9 ]+-----/g, ""), "base64"));
     const known = authorities.map(holderOf);
-    // Each round may name authorities whose own authority the round before has named.
+    // Each round may find authorities whose own authority was found in the round before.
     for (let before = -1; this.#authorities.size > before;) {
       before = this.#authorities.size;
       const good = new Set(known.filter((each) => !this.#isNamed(each)).map(({ subject }) => subject));
@@ -27,7 +28,7 @@ export class Revocations {
     }
   }
 
-  /** @param chain a certificate and those that vouch for it, in DER */
+  /** Whether a list names one of the certificates. @param chain a certificate and its authorities, in DER */
   names(chain: readonly Buffer[]): boolean {
     return chain.some((der) => this.#isNamed(holderOf(der)));
   }
@@ -39,7 +40,7 @@ export class Revocations {
   #read(der: Buffer): void {
     const [body = nothing] = elementsIn(sequenceIn(der).content);
     const parts = elementsIn(body.content);
-    // Version, where it is there, and the algorithm come first.
+    // The algorithm comes first, after the version if there is one.
     const [issuer = nothing, ...rest] = parts.slice(parts[0]?.tag === tags.integer ? 2 : 1);
     if (issuer.tag !== tags.sequence) throw new RangeError("no issuer");
     const revoked = rest.find(({ tag }) => !times.has(tag));
@@ -57,7 +58,7 @@ function sequenceIn(der: Buffer): Element {
   return element;
 }
 
-/** Whom a certificate's list knows it by. */
+/** The names by which a list refers to a certificate. */
 interface Holder {
   readonly issuer: string;
   readonly serial: string;
@@ -67,7 +68,7 @@ interface Holder {
 function holderOf(der: Buffer): Holder {
   const [body = nothing] = elementsIn(sequenceIn(der).content);
   const parts = elementsIn(body.content);
-  // The version, where it is there, is wrapped.
+  // The version, if there is one, is wrapped in a tag.
   const [serial, , issuer, , subject] = parts[0]?.tag === tags.integer ? parts : parts.slice(1);
   return {
     issuer: nameOf(issuer ?? nothing),
@@ -81,7 +82,7 @@ function serialOf(element: Element = nothing): string {
   return element.content.toString("hex");
 }
 
-/** Texts alike but for case, spaces and kind of string are one name (section 7.1). */
+/** Two names are the same if they differ only in case, spaces and string type (section 7.1). */
 function nameOf({ content }: Element): string {
   const parts = elementsIn(content).map((set) =>
     elementsIn(set.content).map((pair) => {
@@ -93,10 +94,10 @@ function nameOf({ content }: Element): string {
   return JSON.stringify(parts);
 }
 
-/** Unpacks what a connection tells of its client: its certificate, and those that it sent with it, which OpenSSL bounds. */
+/** The certificate chain of a client: its certificate and those sent with it, whose number OpenSSL bounds. */
 export function chainOf(certificate: X509Certificate | undefined): Buffer[] {
   const chain: Buffer[] = [];
-  // A root vouches for itself.
+  // A root is its own issuer.
   for (let each = certificate; each !== undefined; each = each.issuerCertificate) {
     if (chain.at(-1)?.equals(each.raw) === true) break;
     chain.push(each.raw);

@@ -1,6 +1,6 @@
-// Who vouches for SVIDs: each trust domain's own authorities, and never those of one domain for an id of another
-// (SPIFFE Trust Domain and Bundle section 5.2, X509-SVID section 5.1). OpenSSL checks a handshake against all of them at
-// once; here the chain is gone through once more, towards the authorities of the domain that the id names.
+// Decides which SVIDs are trusted. Each trust domain has its own authorities, and those of one domain never count for
+// an id of another (SPIFFE Trust Domain and Bundle section 5.2, X509-SVID section 5.1). OpenSSL checks a handshake
+// against all authorities at once, so the chain is checked here once more against those of the id's domain.
 import { X509Certificate } from "node:crypto";
 import { elementsIn } from "./der.ts";
 import { certificatesIn } from "./pem.ts";
@@ -8,7 +8,7 @@ import { extensionsOf, type Svid, readSvid } from "./svid.ts";
 
 /** basicConstraints and nameConstraints, RFC 5280 sections 4.2.1.9 and 4.2.1.10. */
 const oids = { basicConstraints: "551d13", nameConstraints: "551d1e" };
-/** Of a chain, the holder's own certificate included. */
+/** In a chain, including the holder's own certificate. */
 const maxLinks = 8;
 const integerTag = 0x02;
 
@@ -16,12 +16,12 @@ export class TrustBundles {
   readonly #own: string;
   readonly #federated: ReadonlyMap<string, readonly X509Certificate[]>;
   readonly #authorities: readonly X509Certificate[];
-  /** Whether SVIDs of other domains than our own may count at all. */
+  /** Whether SVIDs of other trust domains than the sidecar's can count at all. */
   readonly federates: boolean;
 
   /**
    * @param own the trust domain of this sidecar @param bundle its authorities in PEM
-   * @param federated by trust domain; undefined = our own alone counts, and OpenSSL has checked all there is
+   * @param federated PEM bundles by trust domain; undefined = only the own domain counts, and OpenSSL's check suffices
    */
   constructor(own: string, bundle: string, federated?: ReadonlyMap<string, string>) {
     this.#own = own;
@@ -30,7 +30,7 @@ export class TrustBundles {
     this.#federated = new Map([...(federated ?? [])].map(([domain, pem]) => [domain, authoritiesIn(pem)]));
   }
 
-  /** @param leaf of a chain that OpenSSL has verified @returns undefined where nobody vouches for it who may */
+  /** @param leaf of a chain that OpenSSL has verified @returns undefined if no authority of its domain issued it */
   svidOf(leaf: X509Certificate, nowMs = Date.now()): Svid | undefined {
     const svid = readSvid(leaf);
     if (svid === undefined) return undefined;
@@ -41,7 +41,10 @@ export class TrustBundles {
   }
 }
 
-/** Whether a chain ends at one of these, each link valid now. Stricter than OpenSSL: constraints of names are not read. */
+/**
+ * Whether the chain ends at one of the authorities, and each link is valid now. Stricter than OpenSSL: an authority
+ * with name constraints does not count.
+ */
 function leadsTo(authorities: readonly X509Certificate[], leaf: X509Certificate, nowMs: number): boolean {
   let link = leaf;
   for (let below = 0; below < maxLinks; below += 1) {
@@ -54,7 +57,7 @@ function leadsTo(authorities: readonly X509Certificate[], leaf: X509Certificate,
   return false;
 }
 
-/** @param below how many authorities are under this one in the chain */
+/** @param below how many authorities are below this one in the chain */
 function vouches(issuer: X509Certificate, issued: X509Certificate, below: number, nowMs: number): boolean {
   try {
     return (
@@ -66,11 +69,11 @@ function vouches(issuer: X509Certificate, issued: X509Certificate, below: number
       mayHave(issuer, below)
     );
   } catch {
-    return false; // Its key or its extensions are none that can be read.
+    return false; // Its key or its extensions cannot be parsed.
   }
 }
 
-/** @throws RangeError where its extensions cannot be read */
+/** @throws RangeError if its extensions cannot be parsed */
 function mayHave({ raw }: X509Certificate, below: number): boolean {
   const extensions = extensionsOf(raw);
   if (extensions.has(oids.nameConstraints)) return false;

@@ -1,5 +1,5 @@
-// Certificates, keys and authorities that are read again when their files change: they are renewed every few weeks, or
-// hours, and connections must not notice.
+// Re-reads certificates, keys and authorities when their files change. They are renewed every few weeks, or hours, and
+// connections must not notice.
 import { X509Certificate } from "node:crypto";
 import type { Gauge, Logger, Metrics } from "../plugin-api/telemetry.ts";
 import { certificatesIn } from "./pem.ts";
@@ -7,19 +7,19 @@ import { certificatesIn } from "./pem.ts";
 const everyMs = 5_000;
 
 export interface Watched<T> {
-  /** Of whom, for the log. */
+  /** The user of the files, for the log. */
   readonly of: string;
-  /** @throws Error when a file cannot be read, or what is in it fits together no more */
+  /** @throws Error if a file cannot be read, or the contents do not fit together */
   read(): T;
-  /** Changes when what was read has. */
+  /** Differs whenever the content differs. */
   fingerprint(content: T): string;
   apply(content: T): void;
 }
 
 /**
  * Looks for changes every few seconds: renewals replace symbolic links and folders in ways that file watchers miss.
- * @param current what is in force
- * @returns stops looking
+ * @param current the content in force
+ * @returns a function that stops the checks
  */
 export function watchFiles<T>(current: T, watched: Watched<T>, logger: Logger): () => void {
   let inForce = watched.fingerprint(current);
@@ -35,7 +35,8 @@ export function watchFiles<T>(current: T, watched: Watched<T>, logger: Logger): 
       }
       told = undefined;
     } catch (error) {
-      // A pair that does not fit yet, or a file half written: the old one serves, the next look tries again.
+      // For example a new certificate without its new key yet, or a half-written file: the old content stays in use,
+      // and the next look tries again.
       const text = String(error);
       if (text === told) return;
       told = text;
@@ -54,13 +55,13 @@ export function watchFiles<T>(current: T, watched: Watched<T>, logger: Logger): 
   };
 }
 
-/** @returns when the first certificate of these chains is over, in seconds since 1970; 0 when none can be read */
+/** @returns when the first certificate of these chains expires, in seconds since 1970; 0 if none can be read */
 export function expiryOf(chains: readonly string[]): number {
   try {
     const ends = chains.flatMap(certificatesIn).map((pem) => new X509Certificate(pem).validToDate.getTime());
     return ends.length === 0 ? 0 : Math.min(...ends) / 1000;
   } catch {
-    return 0; // TLS took it all the same: the alert on what is over brings somebody to look at it.
+    return 0; // TLS accepted it all the same. The alert on expired certificates makes an operator look at it.
   }
 }
 

@@ -1,10 +1,10 @@
-// How many of something each client of the sidecar has.
+// Counts items per client of the sidecar.
 
 interface Counted {
   readonly client?: string | undefined;
 }
 
-/** As bounded as what is counted. Who has no client is not counted. */
+/** Its size is bounded by the number of counted items. Items without a client are not counted. */
 export class ClientCounts {
   readonly #counts = new Map<string, number>();
 

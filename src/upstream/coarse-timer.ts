@@ -1,5 +1,5 @@
-// One timer for all time limits of a transport. Arming a limit is writing a number; this calls back every few
-// milliseconds while there is anything to watch, and whoever holds the numbers compares them.
+// One timer for all time limits of a transport: arming a limit only writes a number. While something has to be watched,
+// it calls back at every tick, and the owner of the numbers compares them.
 
 /** Limits pass up to this much late, never early. */
 export const TICK_MS = 50;

@@ -1,4 +1,4 @@
-// One connection to the upstream: carries exchanges one after the other, watches their time limits and decides what
+// One connection to the upstream. It carries exchanges one after the other, watches their time limits and decides what
 // the end of the connection means for the exchange it carries.
 import type { Socket } from "node:net";
 import type { SecureContext } from "node:tls";
@@ -8,15 +8,15 @@ import type { Carrier, Exchange } from "./exchange.ts";
 import { RequestSender } from "./request-sender.ts";
 import { type Progress, ResponseParser, type ResponseSink } from "../http1/response-parser.ts";
 
-/** The pool, as a connection knows it. */
+/** The interface of the pool that a connection sees. */
 export interface ConnectionOwner {
-  /** The exchange is through and the connection can carry another. */
+  /** The exchange is complete, and the connection can carry another. */
   released(connection: Connection): void;
-  /** @param retry the exchange it carried, to be sent once more on a fresh connection */
+  /** @param retry the exchange it carried, if that has to be sent once more on a fresh connection */
   closed(connection: Connection, retry: Exchange | undefined): void;
 }
 
-/** A service closes an idle connection at its own limit; stay that much below it. */
+/** A service closes an idle connection at its own limit; the sidecar's limit stays this much below it. */
 const IDLE_MARGIN_MS = 1000;
 
 type Failure = NodeJS.ErrnoException | undefined;
@@ -24,9 +24,9 @@ type Failure = NodeJS.ErrnoException | undefined;
 export class Connection implements Carrier, ResponseSink {
   /** When it became idle, on the monotonic clock in milliseconds. */
   idleSince = 0;
-  /** When its present wait ends: for the connection, for bytes, or idle; 0 = none. */
+  /** When its current wait (for the connection, for bytes, or idle) ends; 0 = none. */
   deadlineAt: number;
-  /** Whose exchanges it carries; undefined = anybody's. */
+  /** The only client whose exchanges it carries; undefined = any client's. */
   readonly origin: string | undefined;
 
   readonly #connector: Connector;
@@ -38,17 +38,17 @@ export class Connection implements Carrier, ResponseSink {
   #exchange: Exchange | undefined;
   #ready = false;
   #dead = false;
-  /** It carried an exchange before this one: the service may have closed it meanwhile. */
+  /** It has carried an exchange before this one: the service may have closed it meanwhile. */
   #reused = false;
-  /** Bytes of an answer have come. */
+  /** Bytes of the current answer have come. */
   #answered = false;
-  /** The receiver asked to wait. */
+  /** The receiver asked the connection to pause. */
   #paused = false;
-  /** The service ended its side while the receiver had not taken everything yet. */
+  /** The service ended its side before the receiver had taken everything. */
   #endHeld = false;
   #awaitsContinue = false;
 
-  /** @param exchange that the connection is opened for */
+  /** @param exchange the one that the connection is opened for */
   constructor(connector: Connector, owner: ConnectionOwner, exchange: Exchange) {
     this.#connector = connector;
     this.#secureContext = connector.secureContext;
@@ -67,17 +67,17 @@ export class Connection implements Carrier, ResponseSink {
     socket.on("error", (error) => this.#lost(error));
   }
 
-  /** Whose exchange it carries. */
+  /** The client whose exchange it carries. */
   get client(): string | undefined {
     return this.#exchange?.request.client;
   }
 
-  /** Certificates have been renewed since it was made: nothing more is asked over it. */
+  /** Certificates have been renewed since it was opened: it must not carry another exchange. */
   get isOutdated(): boolean {
     return this.#secureContext !== this.#connector.secureContext;
   }
 
-  /** Sends the exchange. Only on a connection that is idle. */
+  /** Sends the exchange. Only call this on an idle connection. */
   carry(exchange: Exchange, now: number): void {
     this.#exchange = exchange;
     exchange.carriedBy(this);
@@ -90,8 +90,9 @@ export class Connection implements Carrier, ResponseSink {
   }
 
   /**
-   * Sends the exchange once the event loop has read what has come until now: the end of the connection shows only then,
-   * and a request that cannot be sent twice must not run into it. Only on a connection that is idle.
+   * Sends the exchange after the event loop has read everything that has arrived until now. Only then does a closed
+   * connection show, and a request that must not be sent twice must not run into it. Only call this on an idle
+   * connection.
    */
   carryWhenSeenOpen(exchange: Exchange): void {
     this.#exchange = exchange;
@@ -100,11 +101,12 @@ export class Connection implements Carrier, ResponseSink {
     this.deadlineAt = 0;
     this.#parser.begin(exchange.request.method);
     this.#sender.hold();
-    // The first runs behind what the loop had found already, the second behind all that has come before it looked again.
+    // The first immediate runs after the events that the loop had found already, the second after all that arrived
+    // before its next poll.
     setImmediate(setImmediate, carryIfOpen, this, exchange);
   }
 
-  /** For `carryWhenSeenOpen` alone. */
+  /** The second half of `carryWhenSeenOpen`. */
   carryIfOpen(exchange: Exchange): void {
     if (!this.#dead && this.#exchange === exchange) this.carry(exchange, performance.now());
   }
@@ -154,14 +156,14 @@ export class Connection implements Carrier, ResponseSink {
     return (this.#exchange as Exchange).handler.onData(chunk);
   }
 
-  /** Ends the wait that is over by `now`. */
+  /** Fails the exchange if its wait has ended by `now`. */
   expire(now: number): void {
     if (this.deadlineAt === 0 || this.deadlineAt > now) return;
     if (!this.#ready) this.#fail(connectTimeout());
     else this.#fail(new GatewayError("upstream_timeout", "The service did not answer in time."));
   }
 
-  /** For an idle connection, or one whose exchange was let go. */
+  /** Closes the connection: call it only while idle, or once its exchange was let go. */
   close(retry?: Exchange): void {
     if (this.#dead) return;
     this.#dead = true;
@@ -179,7 +181,7 @@ export class Connection implements Carrier, ResponseSink {
 
   #received(bytes: Buffer): void {
     if (this.#dead) return;
-    // Nobody asked for these: whatever they are, they must not be taken for the answer to a later request.
+    // Unrequested bytes must never be taken for the answer to a later request.
     if (this.#exchange === undefined || !this.#sender.started) {
       if (this.#reused) this.#lost(undefined);
       else this.#refuse("bytes before the request");
@@ -190,11 +192,11 @@ export class Connection implements Carrier, ResponseSink {
   }
 
   #settle(progress: Progress): void {
-    // The receiver may have given up from within a callback.
+    // The receiver may have aborted from within a callback.
     if (this.#exchange === undefined) return;
     switch (progress) {
       case "more":
-        // Until the head is through, its own limit runs on: interim responses and single bytes do not renew it.
+        // Until the final head has come, its limit keeps running: interim responses and single bytes do not renew it.
         if (this.#parser.headSeen) this.#watch(performance.now());
         break;
       case "paused":
@@ -247,7 +249,7 @@ export class Connection implements Carrier, ResponseSink {
     else this.#lost(undefined);
   }
 
-  /** The connection broke, or ended where no answer does. */
+  /** The connection broke, or ended before the answer was complete. */
   #lost(cause: Failure): void {
     const exchange = this.#exchange;
     if (exchange === undefined) this.close();
@@ -259,8 +261,8 @@ export class Connection implements Carrier, ResponseSink {
   }
 
   /**
-   * RFC 9110 section 9.2.2: only what the service cannot have acted on, or may act on twice. Once only, as the retry
-   * gets a fresh connection.
+   * RFC 9110 section 9.2.2: only a request that the service cannot have acted on, or may act on twice, is retried. It
+   * happens once only, as the retry gets a fresh connection.
    */
   #mayRetry(exchange: Exchange, cause: Failure): boolean {
     if (!this.#reused || this.#answered || exchange.bodyTaken) return false;
@@ -283,7 +285,7 @@ export class Connection implements Carrier, ResponseSink {
     exchange?.fail(error);
   }
 
-  /** Starts the limit of what is waited for now; none while it is the client that everything waits for. */
+  /** Starts the limit for the current wait; there is none while everything waits for the client. */
   #watch(now: number): void {
     const sender = this.#sender;
     const waits =

@@ -1,4 +1,4 @@
-// Opens connections to one upstream (TCP, unix socket, TLS) and says what a failure to open one means.
+// Opens connections to one upstream (TCP, unix socket, TLS) and maps connect failures to gateway errors.
 import { connect as connectTcp, isIP, type OnReadOpts, type Socket } from "node:net";
 import {
   connect as connectTls,
@@ -16,18 +16,18 @@ import type { UpstreamTarget } from "./transport.ts";
 
 export class Connector {
   readonly #target: UpstreamTarget;
-  /** Undefined = none, in clear. */
+  /** Undefined = in clear. */
   readonly #credentials: Credentials | undefined;
   readonly #rejectUnauthorized: boolean;
-  /** The last TLS session: the next handshake is shorter with it. */
+  /** The last TLS session: it makes the next handshake shorter. */
   #session: Buffer | undefined;
-  /** What that session was made with. */
+  /** The context that the session was made with. */
   #sessionContext: SecureContext | undefined;
   readonly #protocol: "http/1.1" | "h2";
 
   /**
-   * @param protocol what is agreed on under TLS
-   * @throws Error when the target's `ca` is not PEM
+   * @param protocol the one to agree on by ALPN
+   * @throws Error if the target's `ca` is not PEM
    */
   constructor(target: UpstreamTarget, protocol: "http/1.1" | "h2" = "http/1.1") {
     this.#protocol = protocol;
@@ -39,22 +39,22 @@ export class Connector {
     this.#rejectUnauthorized = tlsOptions?.rejectUnauthorized ?? true;
   }
 
-  /** The event that says a socket of `open` is ready for use. */
+  /** The event by which a socket of `open` becomes ready for use. */
   get readyEvent(): "connect" | "secureConnect" {
     return this.#target.tls ? "secureConnect" : "connect";
   }
 
-  /** What TLS shows and believes now; undefined = in clear. Another one from each renewal on. */
+  /** The TLS context in force; undefined = in clear. Each renewal of the certificates makes a new one. */
   get secureContext(): SecureContext | undefined {
     return this.#credentials?.secureContext;
   }
 
   /**
-   * @param take gets what is received, in place of `data` events
-   * @param client whose connection it is, where the service is told
+   * @param take gets the received bytes in place of `data` events
+   * @param client the client's address, which services with the PROXY protocol get
    */
   open(take: (bytes: Buffer) => void, client?: string): Socket {
-    // TLS on a connection that is open already has no such way of reading.
+    // TLS on top of an open connection cannot read by `onread`.
     if (this.#target.tls && this.#target.proxyProtocol !== undefined)
       return this.openStream(client).on("data", take);
     const end = (): void => void socket.destroy(new Error("its bytes may be lost by a fault of ours"));
@@ -62,7 +62,7 @@ export class Connector {
     return socket;
   }
 
-  /** A socket that is read as any stream. */
+  /** Opens a socket that is read like any stream. */
   openStream(client?: string): Socket {
     return this.#connect({}, client);
   }
@@ -77,7 +77,7 @@ export class Connector {
     if (proxyProtocol === undefined)
       return secureContext === undefined ? connectTcp(place) : this.#secure(place, secureContext);
     const plain = connectTcp(place);
-    // Goes first, before TLS, too.
+    // The PROXY head comes first, even before TLS.
     plain.write(proxyHead(proxyProtocol, client));
     return secureContext === undefined ? plain : this.#secure({ socket: plain, host }, secureContext);
   }
@@ -89,11 +89,11 @@ export class Connector {
       ...place,
       secureContext,
       rejectUnauthorized: this.#rejectUnauthorized,
-      // An address is verified as such, but must not be sent as a server name (RFC 6066 section 3).
+      // An IP address is verified, but must not be sent as a server name (RFC 6066 section 3).
       ...(isIP(servername) === 0 ? { servername } : {}),
       ALPNProtocols: [this.#protocol],
-      // One of before a renewal would stand for the old certificate, and for what is believed no more. A peer shows
-      // itself each time.
+      // A session from before a renewal would stand for the old certificate and the old authorities. If there is a
+      // `peer` check, every handshake must show the peer's certificate.
       session: this.#sessionContext === secureContext && peer === undefined ? this.#session : undefined,
       ...(peer && { checkServerIdentity: (_host: string, { raw }: PeerCertificate) => peer.fault(raw) }),
     });
@@ -105,16 +105,16 @@ export class Connector {
   }
 }
 
-/** The other end is not who it should be. */
+/** The certificate is not that of the expected peer. */
 export class WrongPeer extends Error {
   override readonly name = "WrongPeer";
 }
 
-/** OpenSSL's findings about a chain, by the names that Node gives them, and Node's own about a host. */
+/** OpenSSL's errors about a certificate chain, as Node names them, and Node's own errors about the host name. */
 const certificateFault =
   /^(?:CERT_|CRL_|ERROR_IN_|UNABLE_TO_|DEPTH_ZERO_SELF_SIGNED|SELF_SIGNED_CERT|INVALID_CA$|INVALID_PURPOSE$|PATH_LENGTH_|HOSTNAME_MISMATCH|ERR_TLS_CERT_)/;
 
-/** What a connection that never came to be means for the exchange that asked for it. */
+/** Maps the failure to open a connection to the error of the exchange that asked for it. */
 export function connectFailure(cause: NodeJS.ErrnoException | undefined): GatewayError {
   if (cause instanceof WrongPeer || certificateFault.test(cause?.code ?? ""))
     return new GatewayError("upstream_certificate", "The service's certificate is not good.", { cause });

@@ -1,18 +1,18 @@
-// One exchange with the upstream as its caller sees it: holds the request's body to its announced length, keeps what
-// comes before there is a connection, and ends exactly once.
+// One exchange with the upstream, as its caller sees it. It holds the request's body to its announced length, buffers
+// chunks until there is a connection, and ends exactly once.
 import { GatewayError } from "../plugin-api/errors.ts";
 import { CHUNKED, encodeLastChunk, isIdempotent, type EncodedHead } from "../http1/head-writer.ts";
 import type { UpstreamCall, UpstreamHandler, UpstreamRequest } from "./transport.ts";
 
-/** Whatever has the exchange in hand: the queue or a connection. */
+/** The queue or connection that holds the exchange now. */
 export interface Holder {
-  /** The exchange is over; nothing may be kept of it. */
+  /** The exchange is over: drop every reference to it. */
   drop(exchange: Exchange): void;
 }
 
 /** A connection that carries the exchange. */
 export interface Carrier extends Holder {
-  /** @returns false = more than it can take now; `drained` follows */
+  /** @returns false = the connection can take no more now; `drained` follows */
   writeBody(chunk: Buffer): boolean;
   endBody(): void;
   resume(): void;
@@ -27,14 +27,14 @@ export class Exchange implements UpstreamCall {
   head: EncodedHead = noHead;
   /** When the wait for a connection ends, on the monotonic clock. */
   waitUntil = 0;
-  /** Some of a streamed body was handed to a connection: it cannot be sent again. */
+  /** A part of a streamed body was handed to a connection: it cannot be sent again. */
   bodyTaken = false;
-  /** Chunks that came before there was a connection; the caller was told to wait after the first. */
+  /** Chunks that came before there was a connection; `write` returned false from the first on. */
   pending: Buffer[] | undefined;
   ended: boolean;
-  /** What a chunked body ends with. */
+  /** The last chunk of a chunked body, with its trailers. */
   lastChunk = "";
-  /** Whose connection it has to have; undefined = any will do. */
+  /** The client whose connection it needs; undefined = any connection will do. */
   origin: string | undefined = undefined;
   /** Neighbours in the queue. */
   previous: Exchange | undefined;
@@ -53,12 +53,12 @@ export class Exchange implements UpstreamCall {
     this.ended = request.body !== "stream";
   }
 
-  /** Whose share it takes. */
+  /** The client whose share it counts against. */
   get client(): string | undefined {
     return this.request.client;
   }
 
-  /** The service may get it twice, and everything to send it again is at hand. */
+  /** Whether the service may get it twice and everything to send it again is at hand. */
   get repeatable(): boolean {
     return this.idempotent && this.request.body !== "stream";
   }
@@ -68,13 +68,13 @@ export class Exchange implements UpstreamCall {
     this.#bodyLeft = head.bodyBytes;
   }
 
-  /** It waits there for a connection. */
+  /** The exchange now waits at that holder for a connection. */
   heldBy(holder: Holder): void {
     this.#holder = holder;
     this.#carrier = undefined;
   }
 
-  /** It goes over that connection from now on. */
+  /** The exchange now goes over that connection. */
   carriedBy(carrier: Carrier): void {
     this.#holder = carrier;
     this.#carrier = carrier;
@@ -136,7 +136,7 @@ export class Exchange implements UpstreamCall {
     this.handler.onEnd(trailers);
   }
 
-  /** Whatever held the exchange has let it go already. */
+  /** Fails the exchange. Its holder must have let it go already. */
   fail(error: GatewayError): void {
     if (this.#state !== "open") return;
     this.#state = "over";
@@ -144,7 +144,7 @@ export class Exchange implements UpstreamCall {
     this.handler.onFail(error);
   }
 
-  /** Ends the exchange now and tells so once the caller's own call has returned. */
+  /** Ends the exchange now, and reports the error after the caller's own call has returned. */
   failSoon(error: GatewayError): void {
     this.#state = "over";
     this.#letGo();
@@ -167,7 +167,7 @@ export class Exchange implements UpstreamCall {
     this.pending = undefined;
   }
 
-  /** Another length than announced would make the rest of the body, or the next request, something else. */
+  /** A body of another length than announced would be misread, and with it the next request. */
   #miscounted(how: "more" | "fewer"): void {
     this.failSoon(
       new GatewayError("internal_error", "The request could not be forwarded.", {

@@ -1,4 +1,4 @@
-// One exchange with a service over a stream of HTTP/2. Ends exactly once.
+// One exchange with a service over an HTTP/2 stream. It ends exactly once.
 import http2, { type ClientHttp2Session, type ClientHttp2Stream, type IncomingHttpHeaders } from "node:http2";
 import { fieldObject, fieldOf, isOfConnections, withoutPseudo } from "../http2/fields.ts";
 import { grpcTimeout, parseGrpcTimeout } from "../http2/grpc.ts";
@@ -9,10 +9,10 @@ import { GatewayError } from "../plugin-api/errors.ts";
 import type { UpstreamCall, UpstreamHandler, UpstreamRequest } from "./transport.ts";
 
 const { NGHTTP2_CANCEL, NGHTTP2_NO_ERROR, NGHTTP2_REFUSED_STREAM, NGHTTP2_FLAG_END_STREAM } = http2.constants;
-/** A response that nobody wants any more is read for so long, where it may not be taken back. */
+/** How long an unwanted response is still read if the stream may not be reset. */
 const drainMs = 10_000;
 
-/** Its caller would not wait any longer (`grpc-timeout`). */
+/** The caller's own deadline (`grpc-timeout`) has passed. */
 export class CallerDeadline extends Error {
   override readonly name = "CallerDeadline";
   readonly limitMs: number;
@@ -23,20 +23,20 @@ export class CallerDeadline extends Error {
   }
 }
 
-/** Who has the session that carries it. */
+/** The transport that has the call's session. */
 export interface CallOwner {
-  /** It is over. @param call its stream was never looked at by the service: it may be sent again */
+  /** The call is over. @param unseen the service never looked at its stream: it may be sent again */
   over(call: Http2Call, unseen: boolean): void;
-  /** It had no answer in time. */
+  /** The call had no answer in time. */
   silent(call: Http2Call): void;
-  /** It is over before it had a stream. */
+  /** The call is over before it had a stream. */
   forget(call: Http2Call): void;
 }
 
 export class Http2Call implements UpstreamCall {
   readonly request: UpstreamRequest;
   readonly handler: UpstreamHandler;
-  /** How often it was sent. */
+  /** How often the call was sent. */
   tries = 0;
   readonly #owner: CallOwner;
   readonly #scheme: "http" | "https";
@@ -56,7 +56,7 @@ export class Http2Call implements UpstreamCall {
   #over = false;
   #paused = false;
 
-  /** @param scheme by which the service is reached: some refuse a head that says another (RFC 9113 section 8.3.1) */
+  /** @param scheme that of the service: some services refuse a head with another scheme (RFC 9113 section 8.3.1) */
   constructor(
     request: UpstreamRequest,
     handler: UpstreamHandler,
@@ -75,7 +75,7 @@ export class Http2Call implements UpstreamCall {
         : setTimeout(() => this.#late(new CallerDeadline(limitMs)), Math.min(limitMs, 2 ** 31 - 1));
   }
 
-  /** Whose it is, where that is counted. */
+  /** The client of the call, if calls are counted by client. */
   get client(): string | undefined {
     return this.request.client;
   }
@@ -84,12 +84,12 @@ export class Http2Call implements UpstreamCall {
     return this.#over;
   }
 
-  /** Whether it can be sent once more: nothing of a streamed body was handed over. */
+  /** Whether the call can be sent once more: its body is not streamed. */
   get repeatable(): boolean {
     return this.request.body !== "stream";
   }
 
-  /** Gives it a stream. @param resets those that the service may see on that session */
+  /** Opens a stream for the call. @param resets how many resets the service may still see on that session */
   start(session: ClientHttp2Session, resets: ResetBudget): void {
     this.tries += 1;
     this.#resets = resets;
@@ -127,7 +127,7 @@ export class Http2Call implements UpstreamCall {
     if (this.#over) return true;
     if (this.#stream !== undefined) {
       if (this.#stream.write(chunk)) return true;
-      // Now it is the service that is waited for.
+      // From now on, the call waits for the service.
       this.#await();
       return false;
     }
@@ -156,7 +156,7 @@ export class Http2Call implements UpstreamCall {
     else this.#takeBack(this.#stream);
   }
 
-  /** No stream was to be had for it, or what carried it broke. */
+  /** Fails the call: it got no stream, or its connection broke. */
   fail(error: GatewayError): void {
     if (this.#over) return;
     this.#finish();
@@ -173,7 +173,7 @@ export class Http2Call implements UpstreamCall {
       const value = fields[i + 1] as string;
       head.push(name, name === "grpc-timeout" ? this.#left(value) : value);
     }
-    // Trailers are taken here, whoever asks.
+    // The sidecar takes trailers, whether or not the client asked.
     head.push("te", "trailers");
     return head;
   }
@@ -210,7 +210,7 @@ export class Http2Call implements UpstreamCall {
     this.#await();
     const status = Number(raw[raw.indexOf(":status") + 1]);
     this.handler.onHead(status, "", withoutPseudo(raw));
-    // At once, so that a response of one frame is one for the client, too: gRPC tells a refusal by that.
+    // Ends at once, so that a one-frame response is one for the client, too: gRPC recognises a refusal by that.
     if ((flags & NGHTTP2_FLAG_END_STREAM) !== 0) this.#end(true);
   }
 
@@ -225,13 +225,13 @@ export class Http2Call implements UpstreamCall {
     }
   }
 
-  /** @param isWhole the head was the whole response */
+  /** @param isWhole the response is only a head */
   #end(isWhole = false): void {
     const stream = this.#stream;
     if (this.#over || !this.#hasHead || stream === undefined) return;
     if (stream.aborted || stream.rstCode !== NGHTTP2_NO_ERROR) return;
-    // A reset ends what can be read, too, with code 0 as with any other; the end of a body leaves the stream open until it
-    // was told (Node 26), and trailers are an end by themselves.
+    // A reset also emits `end`, even with code 0. After the end of a body, the stream stays open until `end` was
+    // emitted (Node 26), so a closed stream means a reset. Trailers by themselves are an end.
     if (stream.closed && !isWhole && !this.#hasTrailers) return;
     this.#finish();
     this.handler.onEnd(this.#responseTrailers);
@@ -248,7 +248,7 @@ export class Http2Call implements UpstreamCall {
     this.#owner.over(this, this.#stream === undefined);
   }
 
-  /** A stream of gRPC may be silent for as long as its deadline lets it. */
+  /** A gRPC stream may be silent for as long as its deadline allows. */
   #await(): void {
     if (this.#over || this.#paused || (this.#isGrpc && this.#hasHead)) {
       clearTimeout(this.#gap);
@@ -282,7 +282,7 @@ export class Http2Call implements UpstreamCall {
       stream.close(NGHTTP2_CANCEL);
       return;
     }
-    // Not ended: what has come of a request's body must not count as complete.
+    // The stream is not ended: the part of the request's body that was sent must not count as complete.
     stream.resume();
     const limit = setTimeout(() => stream.close(NGHTTP2_CANCEL), drainMs).unref();
     stream.once("close", () => clearTimeout(limit));

@@ -1,4 +1,4 @@
-// Connections of HTTP/2 to one upstream: few, each with many exchanges.
+// A pool of HTTP/2 connections to one upstream: few connections, each with many exchanges.
 import { GatewayError } from "../plugin-api/errors.ts";
 import { ClientCounts } from "./client-counts.ts";
 import { connectTimeout, Connector } from "./connector.ts";
@@ -17,7 +17,7 @@ import type {
   UpstreamTransport,
 } from "./transport.ts";
 
-/** While exchanges run, a connection has to show that it lives. */
+/** The ping interval of a connection with running exchanges. */
 const pingEveryMs = 15_000;
 const defaultPingLimitMs = 5_000;
 
@@ -41,7 +41,7 @@ class Http2Transport implements UpstreamTransport, CallOwner {
   readonly #queued = new ClientCounts();
   readonly #share: number;
   readonly #place: { readonly owner: CallOwner; readonly scheme: "http" | "https" };
-  /** The service is told by a connection whose it is. */
+  /** The service learns the client by its connection (PROXY protocol), so clients share none. */
   readonly #perClient: boolean;
   /** The longest that any exchange waits for a connection. */
   #openLimitMs = 0;
@@ -54,7 +54,7 @@ class Http2Transport implements UpstreamTransport, CallOwner {
     this.#share = (options.clientShare ?? 100) / 100;
     this.#connector = new Connector(target, "h2");
     const maxOwn = options.maxUpgrades ?? options.maxConnections;
-    // Upgrades are HTTP/1.1's: on a connection that is asked for it.
+    // Upgrades exist only in HTTP/1.1: their connections agree on that by ALPN.
     this.#own = new OwnConnections(new Connector(target), maxOwn, maxOwn);
   }
 
@@ -83,7 +83,7 @@ class Http2Transport implements UpstreamTransport, CallOwner {
 
   close(): void {
     this.#closing = true;
-    // The others once they have taken what waits for them.
+    // Connections that are still opening end once they have taken the waiting calls.
     for (const { ready, session } of this.#carriers) if (ready) session.close();
   }
 
@@ -104,18 +104,18 @@ class Http2Transport implements UpstreamTransport, CallOwner {
     this.#queued.add(call, -1);
   }
 
-  /** Whether its client has not yet all that one may have. */
+  /** Whether the client of the call has less than its share. */
   #mayStart(call: Http2Call): boolean {
     return this.#active.of(call) < Math.ceil(this.#options.maxConnections * this.#streams * this.#share);
   }
 
-  /** Of one connection, as far as the service has told. */
+  /** Streams per connection, as far as the service has announced a limit. */
   get #streams(): number {
     for (const carrier of this.#carriers) if (carrier.ready) return streamsOf(carrier);
     return maxStreams;
   }
 
-  /** On another connection than the one that refused it, where there can be one. */
+  /** Sends the call again on another connection than the one that refused it, if possible. */
   #again(call: Http2Call, refused: Carrier): void {
     const free = this.#free(call, refused) ?? (refused.leaving ? undefined : refused);
     if (free === undefined) this.#wait(call);
@@ -131,13 +131,13 @@ class Http2Transport implements UpstreamTransport, CallOwner {
     return undefined;
   }
 
-  /** Certificates have been renewed since it was made: it ends with what it carries. */
+  /** Certificates have been renewed since the connection was made: it ends after its running calls. */
   #retire(carrier: Carrier): void {
     carrier.leaving = true;
     if (carrier.ready && carrier.calls.size === 0) carrier.session.close();
   }
 
-  /** Whose connection it has to have; undefined = any will do. */
+  /** The client whose connection the call needs; undefined = any connection will do. */
   #originOf({ request }: Http2Call): string | undefined {
     return this.#perClient ? (request.clientAddress ?? "") : undefined;
   }
@@ -187,7 +187,7 @@ class Http2Transport implements UpstreamTransport, CallOwner {
     }
   }
 
-  /** Whose exchanges wait, and have no connection on its way. */
+  /** The origins whose calls wait and that have no connection in the making. */
   #unserved(): Set<string | undefined> {
     const origins = new Set<string | undefined>();
     for (const [call] of this.#waiting) if (this.#mayStart(call)) origins.add(this.#originOf(call));
@@ -195,7 +195,7 @@ class Http2Transport implements UpstreamTransport, CallOwner {
     return origins;
   }
 
-  /** For a client that has to have its own: what carries nothing goes. Once it is gone, others are opened. */
+  /** Closes one idle connection for a client that needs its own. Another is opened once it is gone. */
   #makeRoom(): void {
     for (const { calls, ready, session } of this.#carriers) {
       if (!ready || calls.size > 0) continue;
@@ -225,23 +225,23 @@ class Http2Transport implements UpstreamTransport, CallOwner {
     this.#carriers.add(carrier);
     let failure: NodeJS.ErrnoException | undefined;
     let isLate = false;
-    // Nobody who waits now may go without another one for longer.
+    // After this time, calls that wait now must get another connection.
     carrier.ping = setTimeout(() => {
       isLate = true;
       session.destroy();
     }, this.#openLimitMs).unref();
-    // A session's error is nobody's if its streams are not told: each hears of its own end.
+    // The session's error may be ignored: each stream hears of its own end.
     session.on("error", (error: NodeJS.ErrnoException) => (failure ??= error));
     session.on("goaway", () => (carrier.leaving = true));
     session.on("close", () => this.#gone(carrier, failure, isLate));
-    // The first SETTINGS of the service: it speaks HTTP/2, and says how many streams it takes.
+    // The first SETTINGS frame shows that the service speaks HTTP/2, and how many streams it allows.
     session.once("remoteSettings", () => {
       carrier.ready = true;
       clearTimeout(carrier.ping);
       carrier.ping = undefined;
       this.#next();
       if (this.#closing) session.close();
-      // It takes fewer than was thought.
+      // The service may allow fewer streams than assumed.
       if (this.#waiting.size > 0) this.#openMore();
       if (carrier.calls.size === 0) this.#idle(carrier);
     });
@@ -252,7 +252,7 @@ class Http2Transport implements UpstreamTransport, CallOwner {
     clearTimeout(carrier.ping);
     this.#carriers.delete(carrier);
     if (carrier.ready) this.#next();
-    // Whoever waits for a connection that never came to be does not wait for another one.
+    // Calls that waited for a connection that failed to open do not wait for another one.
     if (!carrier.ready && !isLate)
       for (const [call] of this.#waiting) {
         this.forget(call);
@@ -265,7 +265,7 @@ class Http2Transport implements UpstreamTransport, CallOwner {
     clearTimeout(carrier.ping);
     carrier.ping = undefined;
     clearTimeout(carrier.idle);
-    // Another client may wait for its place.
+    // The client of a waiting call may need this connection's place.
     const isInTheWay =
       this.#perClient && this.#waiting.size > 0 && this.#carriers.size >= this.#options.maxConnections;
     if (carrier.leaving || isInTheWay || this.#closing || this.#options.idleTimeoutMs <= 0)
@@ -273,13 +273,13 @@ class Http2Transport implements UpstreamTransport, CallOwner {
     else carrier.idle = setTimeout(() => carrier.session.close(), this.#options.idleTimeoutMs).unref();
   }
 
-  /** One of its exchanges had no answer in time: it shows at once whether the connection is to blame. */
+  /** A call had no answer in time: a ping shows at once whether the connection is to blame. */
   silent(call: Http2Call): void {
     const carrier = this.#carrierOf.get(call);
     if (carrier !== undefined) this.#ping(carrier);
   }
 
-  /** A service that is gone without a word must not hold its exchanges, and those to come, until their own limits. */
+  /** Pings the service: one that vanished silently must not hold all its exchanges until their own time limits. */
   #ping(carrier: Carrier): void {
     const { session } = carrier;
     clearTimeout(carrier.ping);
@@ -294,7 +294,7 @@ class Http2Transport implements UpstreamTransport, CallOwner {
       if (error === null && carrier.calls.size > 0)
         carrier.ping ??= setTimeout(() => this.#ping(carrier), pingEveryMs).unref();
     });
-    // Enough of them are on their way.
+    // Enough pings are in flight already.
     if (!sent) clearTimeout(limit);
   }
 }

@@ -1,5 +1,5 @@
-// Connections to one upstream that upgrades take over: bounded apart from those that requests share. They last as long as
-// their clients like, and must leave room for requests, and requests for them.
+// Opens the connections that upgrades take over. Their limit is separate from that of shared connections: they last as
+// long as clients like, so neither kind may use up the room of the other.
 import type { Socket } from "node:net";
 import { GatewayError } from "../plugin-api/errors.ts";
 import { connectFailure, connectTimeout, type Connector } from "./connector.ts";
@@ -12,19 +12,19 @@ export class OwnConnections {
   readonly #maxOfOne: number;
   readonly #open = new Set<Claimant>();
 
-  /** @param mostOfOne how many may be one client's */
+  /** @param maxOfOne how many one client may have */
   constructor(connector: Connector, most: number, maxOfOne: number) {
     this.#connector = connector;
     this.#most = most;
     this.#maxOfOne = maxOfOne;
   }
 
-  /** Those that are open, or on the way. */
+  /** The number of connections that are open or being opened. */
   get size(): number {
     return this.#open.size;
   }
 
-  /** The handler is told later, never from within this call. @returns gives it up; nothing is told then */
+  /** The handler is called later, never from within this call. @returns gives up: the handler is not called then */
   open(request: OwnRequest, handler: OwnConnectionHandler): () => void {
     const { client } = request;
     const full =
@@ -57,7 +57,7 @@ export class OwnConnections {
     };
     const giveUp = (): void => {
       clearTimeout(limit);
-      // What the socket still says is for nobody; an error that nobody hears would end the process.
+      // Later events of the socket do not matter, but an error without a listener would end the process.
       socket.off(readyEvent, ready).off("error", failed).on("error", ignore).destroy();
     };
     socket.once(readyEvent, ready).once("error", failed);

@@ -21,22 +21,24 @@ import { WaitQueue } from "./wait-queue.ts";
 
 export interface PoolOptions {
   readonly maxConnections: number;
-  /** Exchanges that may wait for a connection; more are refused as `overloaded`. */
+  /** Exchanges that may wait for a connection; any more are refused as `overloaded`. */
   readonly maxQueued: number;
-  /** Connections that upgrades may take over. Absent: as many again. */
+  /** Connections that upgrades may take over. Absent: as many as `maxConnections`. */
   readonly maxUpgrades?: number;
-  /** Below the service's own limit; where a service announces one, 1 s below that. */
+  /** Should be below the service's own limit. If a service announces a limit, idle connections end 1 s before it. */
   readonly idleTimeoutMs: number;
-  /** Percent of connections and queue that one client may have, more than 50. Absent: all. */
+  /** Percent of connections and queue that one client may have, above 50. Absent: all. */
   readonly clientShare?: number;
 }
 
-/** What cannot be sent twice goes only over a connection used this lately, where a silent close is least likely… */
+/**
+ * What must not be sent twice only goes over a connection used this recently: an unseen close is least likely there.
+ */
 const FRESH_MS = 1000;
-/** …and, while there is another, not over one idle so briefly that a close right behind the answer is still on its way. */
+/** If possible, it also goes over one idle this long: a close right after the last answer may still be on its way. */
 const SETTLED_MS = 2;
 
-/** @throws Error when the target's `ca` is not PEM */
+/** @throws Error if the target's `ca` is not PEM */
 export function createPooledTransport(target: UpstreamTarget, options: PoolOptions): UpstreamTransport {
   return new PooledTransport(target, options);
 }
@@ -45,15 +47,15 @@ class PooledTransport implements UpstreamTransport, ConnectionOwner, Holder {
   readonly #options: PoolOptions;
   readonly #connector: Connector;
   readonly #connections = new Set<Connection>();
-  /** Last in, first out: the pool shrinks to what is needed, and the one taken is the least likely to be stale. */
+  /** Last in, first out: the pool shrinks to what is needed, and takes the connection that is least likely stale. */
   readonly #idle: Connection[] = [];
-  /** Not empty only while every connection is busy, or as many as one client may have are that client's. */
+  /** Exchanges wait here only while every connection is busy, or while their client has its full share. */
   readonly #queue = new WaitQueue();
   readonly #timer = new CoarseTimer((now) => this.#expire(now));
   readonly #maxOfOne: number;
   readonly #maxQueuedOfOne: number;
   readonly #own: OwnConnections;
-  /** The service is told by a connection whose it is. */
+  /** The service learns the client by its connection (PROXY protocol), so clients share none. */
   readonly #perClient: boolean;
   #closing = false;
 
@@ -135,7 +137,7 @@ class PooledTransport implements UpstreamTransport, ConnectionOwner, Holder {
     if (this.#connections.size === 0) this.#timer.stop();
   }
 
-  /** The exchange gave up while it was queued. */
+  /** Called when the exchange was aborted while queued. */
   drop(exchange: Exchange): void {
     this.#queue.remove(exchange);
   }
@@ -150,7 +152,7 @@ class PooledTransport implements UpstreamTransport, ConnectionOwner, Holder {
     return undefined;
   }
 
-  /** The connection used last of those that are idle for that long, but not for too long. */
+  /** The most recently used connection whose idle time is between `minMs` and `mostMs`. */
   #takeSettled(
     origin: string | undefined,
     now: number,
@@ -177,7 +179,7 @@ class PooledTransport implements UpstreamTransport, ConnectionOwner, Holder {
       hand(young, exchange, now);
       return;
     }
-    // Idle ones are left when they are too old for this exchange, or another client's.
+    // Idle connections are left if they are too old for this exchange, or belong to another client.
     if (full) this.#idle[0]?.close();
     if (this.#connections.size < maxConnections) this.#open(exchange);
     else this.#enqueue(exchange);
@@ -197,7 +199,7 @@ class PooledTransport implements UpstreamTransport, ConnectionOwner, Holder {
     return this.#queue.size === 0 ? undefined : this.#queue.shiftPast(this.#dominant());
   }
 
-  /** The client that has all the connections it may have. */
+  /** The client that has its full share of connections. */
   #dominant(): string | undefined {
     const busy = this.#connections.size - this.#idle.length;
     return busy < this.#maxOfOne || this.#maxOfOne === this.#options.maxConnections
@@ -210,7 +212,7 @@ class PooledTransport implements UpstreamTransport, ConnectionOwner, Holder {
     this.#connections.add(new Connection(this.#connector, this, exchange));
   }
 
-  /** What it has waited so far was not for this connection. */
+  /** Opens another connection, with the full connect timeout: the wait so far was not for this connection. */
   #openAnew(exchange: Exchange): void {
     exchange.waitUntil = performance.now() + exchange.request.connectTimeoutMs;
     this.#open(exchange);
@@ -224,7 +226,7 @@ class PooledTransport implements UpstreamTransport, ConnectionOwner, Holder {
   }
 }
 
-/** Over a connection that has carried others: the service may have closed it. */
+/** Sends the exchange over a connection that has carried others: the service may have closed it. */
 function hand(connection: Connection, exchange: Exchange, now: number): void {
   if (exchange.repeatable) connection.carry(exchange, now);
   else connection.carryWhenSeenOpen(exchange);

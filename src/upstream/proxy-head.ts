@@ -1,5 +1,5 @@
-// Heads of the PROXY protocol (HAProxy's proxy-protocol.txt) for connections to services: for which client one is. Ports are 0
-// and the destination is the unspecified address: a connection stands for all those of its client, whatever they came by.
+// Writes PROXY protocol heads (HAProxy's proxy-protocol.txt) that tell a service whose client a connection is for.
+// Ports are 0 and the destination is the unspecified address, since one connection stands for all those of its client.
 import { isIP } from "node:net";
 
 export type ProxyProtocol = "v1" | "v2";
@@ -7,16 +7,16 @@ export type ProxyProtocol = "v1" | "v2";
 const signature = Buffer.from("\r\n\r\n\0\r\nQUIT\n", "latin1");
 const [local, proxied] = [0x20, 0x21];
 const [unspecified, tcp4, tcp6] = [0x00, 0x11, 0x21];
-/** Of both ports. */
+/** Length of both ports together. */
 const portBytes = 4;
 
-/** @param client a plain address, or a word where there is none; undefined = the sidecar asks for itself */
+/** @param client a plain address, or another text if there is none; undefined = the sidecar connects for itself */
 export function proxyHead(version: ProxyProtocol, client: string | undefined): Buffer {
   const family = isIP(client ?? "");
   return version === "v1" ? lineOf(family, client) : binaryOf(family, client);
 }
 
-/** It has no word for the sidecar itself: whoever reads UNKNOWN has to take the connection as it is (section 2.1). */
+/** Version 1 cannot name the sidecar itself: with UNKNOWN, receivers use the connection's address (section 2.1). */
 function lineOf(family: number, client = ""): Buffer {
   if (family === 0) return Buffer.from("PROXY UNKNOWN\r\n", "latin1");
   const destination = family === 4 ? "0.0.0.0" : "::";
@@ -35,7 +35,7 @@ function binaryOf(family: number, client: string | undefined): Buffer {
 
 const ipv4Bytes = (address: string): number[] => address.split(".").map(Number);
 
-/** URLs have one spelling of them, of words in hex alone. */
+/** Parsing as a URL gives the canonical spelling: only hexadecimal words. */
 function ipv6Bytes(address: string): number[] {
   const text = new URL(`http://[${address}]`).hostname.slice(1, -1);
   const [before = "", after] = text.split("::");

@@ -1,15 +1,16 @@
-// What TLS to upstreams shows and believes, renewed in place: connections from then on are made with it.
+// Holds the TLS context for upstreams (own certificate and trusted authorities). It is renewed in place: later
+// connections use the new one.
 import { createSecureContext, type SecureContext } from "node:tls";
 
 export interface Credentials {
-  /** The one in force. */
+  /** The context in force. */
   readonly secureContext: SecureContext;
 }
 
 export class RenewedCredentials implements Credentials {
   #secureContext: SecureContext | undefined;
 
-  /** @param secureContext undefined = by the system's authorities, which are read when the first connection needs them */
+  /** @param secureContext undefined = the system's authorities, which are read when the first connection needs them */
   constructor(secureContext: SecureContext | undefined) {
     this.#secureContext = secureContext;
   }

@@ -1,34 +1,34 @@
-// Writes the requests of one connection to its socket: head and small body at once, bigger bodies as the socket
-// takes them, streamed bodies as they come.
+// Writes the requests of one connection to its socket: a head with a small body at once, bigger bodies as the socket
+// drains, streamed bodies as they come.
 import type { Socket } from "node:net";
 import type { Exchange } from "./exchange.ts";
 import { CHUNKED } from "../http1/head-writer.ts";
 
-/** Up to here, copying a body behind its head costs less than a second buffer for the kernel. */
+/** Up to here, appending a body to its head costs less than a second buffer for the kernel. */
 const ONE_WRITE_BYTES = 16 * 1024;
-/** Bigger ones go in pieces, so that a service that has stopped reading shows. */
+/** Bigger bodies go in pieces, so that a service that has stopped reading is noticed. */
 const PIECE_BYTES = 64 * 1024;
 
 export class RequestSender {
   /** The whole request was handed to the socket. */
   done = false;
-  /** The socket has more than it can take now. */
+  /** The socket's buffer is full. */
   backedUp = false;
-  /** The head is not held back any more. */
+  /** The head is no longer held back. */
   started = false;
-  /** Nothing but one small write was made: when that failed, the service has seen nothing. */
+  /** Only one small write was made: if it failed, the service has seen nothing. */
   inOneWrite = false;
 
   readonly #socket: Socket;
   #exchange: Exchange | undefined;
-  /** What is left of a big body. */
+  /** The rest of a big body. */
   #rest: Buffer | undefined;
 
   constructor(socket: Socket) {
     this.#socket = socket;
   }
 
-  /** Another exchange has the connection, and nothing of it may be sent yet. */
+  /** Another exchange gets the connection, but nothing of it may be sent yet. */
   hold(): void {
     this.started = false;
     this.done = false;
@@ -62,7 +62,7 @@ export class RequestSender {
     }
   }
 
-  /** @returns false = the socket has enough for now */
+  /** @returns false = the socket's buffer is full */
   write(chunk: Buffer): boolean {
     const exchange = this.#exchange as Exchange;
     const socket = this.#socket;
@@ -89,13 +89,13 @@ export class RequestSender {
     this.flushHead();
   }
 
-  /** The socket has sent what it had. */
+  /** The socket's buffer has drained. */
   drained(): void {
     this.backedUp = false;
     if (this.#rest !== undefined) this.#sendRest();
   }
 
-  /** Lets a head go that waited for the first bytes of its body. */
+  /** Sends a head that waited for the first bytes of its body. */
   flushHead(): void {
     if (this.started) return;
     this.started = true;
@@ -112,7 +112,7 @@ export class RequestSender {
     exchange.pending = undefined;
     for (const chunk of pending ?? []) this.write(chunk);
     if (exchange.ended) this.end();
-    // The first bytes of the body are often here already: they leave with the head when they come in this turn.
+    // The first bytes of the body often come in this turn: they then leave with the head.
     else if (!this.started) setImmediate(flushHead, this);
   }
 

@@ -1,14 +1,14 @@
-// How much of an upstream's connections and queue one client may have: nobody fills it alone.
+// Limits how much of an upstream's connections and queue one client may have, so that no client fills them alone.
 
-/** Whoever may hold a connection to the upstream, or wait for one. */
+/** An exchange or connection that takes a place in the pool or in its queue. */
 export interface Claimant {
-  /** undefined = whose share nobody counts. */
+  /** undefined = not counted against any share. */
   readonly client: string | undefined;
 }
 
 /**
- * The client that has at least that many places. More than half of them, so that there can be only one: found in one pass
- * (Boyer and Moore's majority vote) and counted in a second.
+ * The client that has at least `least` places. `least` is more than half of them, so there can be only one such client.
+ * It is found in one pass (Boyer and Moore's majority vote) and counted in a second.
  */
 export function dominant(claimants: Iterable<Claimant>, least: number): string | undefined {
   let candidate: string | undefined;

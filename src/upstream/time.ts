@@ -1,9 +1,9 @@
-// The time that retries, health checks and their like are told by; tests hand in another.
+// The clock and timers for retries, health checks and the like; tests pass their own.
 
 export interface Time {
   /** Milliseconds on a clock that only goes forward. */
   mono(): number;
-  /** Calls once, that much later. @returns calls it off */
+  /** Calls `call` once after `ms`. @returns a function that cancels it */
   after(ms: number, call: () => void): () => void;
 }
 

@@ -1,4 +1,4 @@
-// The transport of an upstream, by the version of HTTP that it speaks.
+// Creates the transport of an upstream for the HTTP version that it speaks.
 import { fieldOf } from "../http2/fields.ts";
 import { isGrpcType } from "../plugin-api/grpc-type.ts";
 import { createHttp2Transport } from "./http2-transport.ts";
@@ -14,14 +14,14 @@ import type {
   UpstreamTransport,
 } from "./transport.ts";
 
-/** @throws Error when the target's `ca` is not PEM */
+/** @throws Error if the target's `ca` is not PEM */
 export function createTransport(target: UpstreamTarget, options: PoolOptions): UpstreamTransport {
   const { protocol = "http1" } = target;
   if (protocol === "auto") return new ByContent(target, options);
   return (protocol === "http1" ? createPooledTransport : createHttp2Transport)(target, options);
 }
 
-/** gRPC goes over HTTP/2, the rest over HTTP/1.1. */
+/** Sends gRPC over HTTP/2, and the rest over HTTP/1.1. */
 class ByContent implements UpstreamTransport {
   readonly #http1: UpstreamTransport;
   readonly #http2: UpstreamTransport;

@@ -1,4 +1,4 @@
-// The pools of connections, one per upstream, kept across policies: a change of policy must not cost a connection.
+// Keeps one pool of connections per upstream across policies, so that a policy change closes no connections.
 import type { Gauge, Metrics } from "../plugin-api/contract.ts";
 import type { UpstreamTarget, UpstreamTransport } from "./transport.ts";
 
@@ -39,7 +39,7 @@ export class Upstreams {
     return pool.transport;
   }
 
-  /** A pool that nobody holds is closed. */
+  /** Closes the pool once nobody holds it. */
   release(target: UpstreamTarget): void {
     const key = keyOf(target);
     const pool = this.#pools.get(key);

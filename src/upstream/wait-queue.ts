@@ -1,5 +1,5 @@
-// First-in-first-out queue of exchanges that wait for a connection. A linked list through the exchanges themselves:
-// one that gives up leaves from the middle at no cost.
+// First-in-first-out queue of exchanges that wait for a connection. It is a linked list through the exchanges
+// themselves, so that one can leave from the middle at no cost.
 import { ClientCounts } from "./client-counts.ts";
 import type { Exchange } from "./exchange.ts";
 
@@ -7,7 +7,9 @@ export class WaitQueue {
   #first: Exchange | undefined;
   #last: Exchange | undefined;
   #size = 0;
-  /** All before `#pastTo` are that client's: nobody is passed over twice. undefined = all are. */
+  /**
+   * Every exchange before `#pastTo` is of this client: none is looked at twice. `#pastTo` undefined = all are.
+   */
   #pastClient: string | undefined;
   #pastTo: Exchange | undefined;
   readonly #byClient = new ClientCounts();
@@ -16,7 +18,7 @@ export class WaitQueue {
     return this.#size;
   }
 
-  /** How many of those that wait are that one's client's. */
+  /** How many waiting exchanges have the same client. */
   countOf(exchange: Pick<Exchange, "client">): number {
     return this.#byClient.of(exchange);
   }
@@ -37,7 +39,7 @@ export class WaitQueue {
     return first;
   }
 
-  /** The first that is not that client's. */
+  /** Removes and returns the first exchange that is not of that client. */
   shiftPast(client: string | undefined): Exchange | undefined {
     if (client === undefined) return this.shift();
     if (client !== this.#pastClient) {

@@ -1,14 +1,14 @@
 // A set whose items know their index in it: exchanges in flight, bodies whose pace is watched.
 
-/** An item of one set at most, which knows where it is in it. */
+/** An item of at most one set, which stores its own index. */
 export interface IntrusiveItem {
-  /** Written by the set alone; -1 = in none. */
+  /** Only the set writes it; -1 = the item is in no set. */
   setIndex: number;
 }
 
 /**
- * Unordered, with removal in constant time. Not a `Set`: V8 makes it a new table every few dozen additions, and
- * an old table that has reached the old generation keeps the next ones alive, with all they held, until a full
+ * An unordered set with removal in constant time. Not a `Set`: V8 gives that a new table every few dozen additions, and
+ * an old table that has reached the old generation keeps the next ones alive, with everything in them, until a full
  * collection. That doubled the memory under load and cost a fifth of the CPU.
  */
 export class IntrusiveSet<T extends IntrusiveItem> {
@@ -23,7 +23,7 @@ export class IntrusiveSet<T extends IntrusiveItem> {
     this.#items.push(item);
   }
 
-  /** Does nothing for one that is not in the set. */
+  /** Does nothing if the item is not in the set. */
   delete(item: T): void {
     const { setIndex } = item;
     const last = this.#items.at(-1);
@@ -34,12 +34,12 @@ export class IntrusiveSet<T extends IntrusiveItem> {
     item.setIndex = -1;
   }
 
-  /** In no order; undefined beyond the last. */
+  /** The item at an index, in no particular order; undefined beyond the last. */
   at(index: number): T | undefined {
     return this.#items[index];
   }
 
-  /** Those in it now: later additions and deletions do not show. */
+  /** A copy of the items: later additions and deletions do not show. */
   all(): readonly T[] {
     return this.#items.slice();
   }

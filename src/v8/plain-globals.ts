@@ -1,8 +1,8 @@
-// Node defines some globals by getters, which optimised code calls for each read: 27 to 38 ns (Node 26).
+// Makes getters of globals plain values: optimised code calls such a getter for each read, 27 to 38 ns (Node 26).
 
 const read = ["performance", "process", "Buffer"] as const;
 
-/** They become values, as they read. */
+/** Makes each of these globals a plain value. */
 export function makeGlobalsPlain(): void {
   for (const name of read) {
     Object.defineProperty(globalThis, name, {

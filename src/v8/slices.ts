@@ -1,18 +1,18 @@
-// Long work in slices: requests are served between them.
+// Splits long work into slices, so that requests are served between them.
 import { setImmediate as nextTurn } from "node:timers/promises";
 
-/** A slice with the piece of work after it must end well before 20 ms are over. */
+/** A slice, plus the piece of work that overruns it, must end well before 20 ms. */
 const sliceMs = 5;
 
 export class Slices {
   #endsMono = performance.now() + sliceMs;
 
-  /** Whether the slice is used up, so that `next` is due. */
+  /** Whether the slice is used up; then call `next`. */
   get over(): boolean {
     return performance.now() >= this.#endsMono;
   }
 
-  /** Lets the event loop turn. */
+  /** Yields to the event loop, then starts the next slice. */
   async next(): Promise<void> {
     await nextTurn();
     this.#endsMono = performance.now() + sliceMs;

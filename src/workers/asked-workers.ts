@@ -1,4 +1,4 @@
-// What all workers, or any of them, are asked for and answer at once.
+// Requests that the primary sends to all workers, or to any one of them.
 import type { WorkerHandle } from "./worker-handle.ts";
 
 const limitMs = 1_000;
@@ -10,18 +10,18 @@ export class AskedWorkers {
     this.#workers = workers;
   }
 
-  /** A plugin's document by its path on the admin listener. */
+  /** Fetches a plugin's document by its path on the admin listener. */
   async document(path: string): Promise<string | undefined> {
     return await this.#workers.find((worker) => worker.serving)?.requestDocument(path, limitMs);
   }
 
-  /** How the plugins of each worker fare, all in one list. */
+  /** The state of the plugins of all workers, in one list. */
   async plugins(): Promise<readonly unknown[]> {
     const told = await Promise.all(this.#workers.map((worker) => worker.requestPlugins(limitMs)));
     return told.flat();
   }
 
-  /** What each worker knows of requests with this id, all in one list. */
+  /** Everything the workers know of requests with this id, in one list. */
   async requests(requestId: string): Promise<readonly unknown[]> {
     const told = await Promise.all(this.#workers.map((worker) => worker.requestRequests(requestId, limitMs)));
     return told.flat();

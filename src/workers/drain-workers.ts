@@ -1,13 +1,13 @@
-// The end of all workers: told to drain, waited for, and killed when they hang.
+// Ends all workers: tells them to drain, waits, and kills those that hang.
 import type { Logger } from "../plugin-api/telemetry.ts";
 import type { DrainLimits } from "../server/drain.ts";
 import type { SharedSocket } from "./shared-socket.ts";
 import type { WorkerHandle } from "./worker-handle.ts";
 
-/** What a worker may take past the drain's limit to close and flush. */
+/** How long a worker may take after the drain's limit to close and flush. */
 const closeGraceMs = 2_000;
 
-/** Resolves when all have ended. */
+/** Resolves when all workers have ended. */
 export async function drainWorkers(
   workers: readonly WorkerHandle[],
   socket: SharedSocket,

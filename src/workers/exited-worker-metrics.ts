@@ -1,4 +1,4 @@
-// What workers had counted that have exited: a sum over processes must not fall when one of them exits.
+// Keeps the counts of exited workers: a sum over processes must not fall when one of them exits.
 import { MetricFamilies } from "../telemetry/metric-families.ts";
 import type { MetricsSnapshot } from "../telemetry/metrics.ts";
 
@@ -9,9 +9,9 @@ export class ExitedWorkerMetrics {
     this.#families = new MetricFamilies(service, maxSeries);
   }
 
-  /** @param last as of the last request; what the worker counted since is lost */
+  /** @param last the snapshot of the last request; later counts of the worker are lost */
   add(last: MetricsSnapshot | undefined): void {
-    // Gauges show what is now, and the worker is gone.
+    // Gauges show the present, and the worker is gone.
     this.#families.add(last?.families.filter(({ type }) => type !== "gauge") ?? []);
   }
 

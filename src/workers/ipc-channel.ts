@@ -1,4 +1,4 @@
-// A worker's channel to its primary: messages both ways, and calls that have a response.
+// A worker's channel to its primary: messages in both directions, and calls with a response.
 import cluster from "node:cluster";
 import { untilLimit, withinLimit } from "../plugin-api/within-limit.ts";
 import { parseToWorker, type ToPrimary, type ToWorker } from "./messages.ts";
@@ -8,13 +8,13 @@ export interface IpcChannel {
   readonly welcome: Promise<Extract<ToWorker, { type: "welcome" }>>;
   /** Resolves when the primary is gone. */
   readonly disconnected: Promise<void>;
-  /** Asks for the end of the shared socket. Resolves when the primary has seen to it, or is gone, or at the limit. */
+  /** Asks the primary to close the shared socket. Resolves when that is done, the primary is gone, or at the limit. */
   closeSocket(limitMs: number): Promise<void>;
-  /** Resolves when the message is sent, or cannot be; never rejects. */
+  /** Resolves when the message is sent or cannot be sent; never rejects. */
   send(message: ToPrimary): Promise<void>;
-  /** Hands over the messages since the welcome, and all that follow. */
+  /** Passes the messages since the welcome, and all later ones, to `onMessage`. */
   listen(onMessage: (message: ToWorker) => void): void;
-  /** Calls a plugin's shared state in the primary. Rejects when there is no response, or none within `limitMs`. */
+  /** Calls a plugin's shared state in the primary. Rejects without a response within `limitMs`. */
   call(plugin: string, request: unknown, limitMs: number): Promise<unknown>;
 }
 
@@ -36,7 +36,7 @@ export function connectToPrimary(): IpcChannel {
     else onMessage(message);
   });
   cluster.worker?.once("disconnect", () => {
-    // Or Node (26.10) ends this process on the spot, with the requests that are in flight.
+    // Otherwise Node (26.10) would end this process at once, with its requests in flight.
     if (cluster.worker !== undefined) cluster.worker.exitedAfterDisconnect = true;
     disconnected.resolve();
   });
@@ -57,7 +57,7 @@ export function connectToPrimary(): IpcChannel {
   };
 }
 
-/** Calls to the primary that have no response yet, each bounded in time. */
+/** Calls to the primary that wait for their response, each with a timeout. */
 class PendingCalls {
   readonly #waiting = new Map<number, (response: Response) => void>();
   #lastId = 0;

@@ -1,12 +1,12 @@
-// The way of a worker's log lines to the sidecar's one stdout. Several processes writing to one pipe would tear each
+// Relays a worker's log lines to the sidecar's stdout. If several processes wrote to one pipe, they would tear each
 // other's lines: the kernel keeps a write whole only up to PIPE_BUF (4 KiB).
 import type { Readable } from "node:stream";
 import type { Output } from "../telemetry/output.ts";
 
-/** Longer than any line that is written here; what comes without a line end beyond it is no line. */
+/** Longer than any log line; more text without a line end is dropped. */
 const maxLineLength = 1_048_576;
 
-/** Passes whole lines on; `output` bounds what waits for a slow reader. */
+/** Passes complete lines on; `output` bounds the buffer for a slow reader. */
 export function relayLines(from: Readable, output: Output): void {
   let rest = "";
   from.setEncoding("utf8");
@@ -16,7 +16,7 @@ export function relayLines(from: Readable, output: Output): void {
     rest = end > 0 ? text.slice(end) : rest + text;
     if (rest.length > maxLineLength) rest = "";
   });
-  // The last output of a worker that was killed, even if incomplete.
+  // The last output of a killed worker may be incomplete.
   from.once("end", () => {
     if (rest !== "") output.write(`${rest}\n`);
   });

@@ -1,4 +1,4 @@
-// The messages between the primary and its workers, checked on arrival.
+// The messages between the primary and its workers. Each is validated on arrival.
 import { z } from "zod";
 import { maxDrillMs } from "../drills/fault.ts";
 import { killSwitch, maxSwitches } from "../kill-switch/kill-switch.ts";
@@ -11,7 +11,7 @@ import { metricsSnapshot } from "../telemetry/metrics.ts";
 const bytes = z.custom<Uint8Array>((value) => value instanceof Uint8Array);
 const id = z.int().min(1);
 
-/** The documents as their source has them: every worker reads, checks and compiles them for itself. */
+/** The documents as their source has them: every worker parses, checks and compiles them itself. */
 const raw = z.strictObject({
   shared: bytes,
   layer: bytes.or(z.undefined()),
@@ -35,7 +35,7 @@ const address = z.union([
   z.strictObject({ address: z.string(), family: z.string(), port: z.int() }),
 ]);
 
-/** Of what is counted while a candidate is tried. */
+/** Counts collected while a candidate is tried. */
 const figures = z.array(z.number()).max(1_000).readonly();
 const trialReport = z.strictObject({
   id: z.string(),
@@ -45,7 +45,7 @@ const trialReport = z.strictObject({
   held: z.boolean(),
   shadow: shadowReport.or(z.undefined()).exactOptional(),
 });
-/** A candidate that is tried beside the policy in force; without documents that one is counted alone. */
+/** A candidate that is tried beside the policy in force; without documents, only the policy in force is counted. */
 const trial = z.strictObject({
   wish: z.strictObject({
     id: z.string(),
@@ -57,7 +57,7 @@ const trial = z.strictObject({
   raw: raw.or(z.undefined()),
 });
 
-/** What is behaved as if, and for how long from now. */
+/** The fault to simulate, and for how long from now. */
 const drill = z.strictObject({ fault: z.string().max(100), forMs: z.int().min(1).max(maxDrillMs) });
 
 const switches = z.array(killSwitch).max(maxSwitches);
@@ -65,7 +65,7 @@ const switches = z.array(killSwitch).max(maxSwitches);
 const toWorker = z.discriminatedUnion("type", [
   z.strictObject({
     type: z.literal("welcome"),
-    /** From 1; whoever takes its place has the same. */
+    /** From 1; a replacement worker gets the same number. */
     number: z.int().min(1),
     level: z.string(),
     fleetSize: z.int().min(1),
@@ -75,37 +75,37 @@ const toWorker = z.discriminatedUnion("type", [
     trial: trial.or(z.undefined()),
     drill: drill.or(z.undefined()),
   }),
-  /** Set this policy up and report how that went; one that was prepared before and not committed is aborted. */
+  /** Set this policy up and report the result; a prepared policy that was not committed is aborted. */
   z.strictObject({ type: z.literal("prepare"), id, raw }),
-  /** Put it in force. */
+  /** Put the prepared policy in force. */
   z.strictObject({ type: z.literal("commit"), id }),
   z.strictObject({ type: z.literal("abort"), id }),
-  /** Listen; sent once. */
+  /** Start listening; sent once. */
   z.strictObject({ type: z.literal("serve") }),
   z.strictObject({ type: z.literal("level"), level: z.string() }),
-  /** Live workers over all sidecars of the service. */
+  /** The number of live workers in all sidecars of the service. */
   z.strictObject({ type: z.literal("fleet"), size: z.int().min(1) }),
-  /** Kill switches in force. */
+  /** The kill switches in force. */
   z.strictObject({ type: z.literal("disabled"), switches }),
-  /** Documents of keys that count, whatever policy is in force. */
+  /** The trusted key documents, whatever policy is in force. */
   z.strictObject({ type: z.literal("trust"), keySets }),
   z.strictObject({ type: z.literal("trial"), trial: trial.or(z.undefined()) }),
-  /** undefined = it is over. */
+  /** undefined = the drill is over. */
   z.strictObject({ type: z.literal("drill"), drill: drill.or(z.undefined()) }),
   z.strictObject({ type: z.literal("drain") }),
   /** Drain within the configured limit and exit. */
   z.strictObject({ type: z.literal("stop") }),
-  /** The shared socket is closed, and what came by it handed out; or it stays open, and others take what comes. */
+  /** The shared socket is closed and its connections are handed out; or it stays open, and other workers take them. */
   z.strictObject({ type: z.literal("closed") }),
   z.strictObject({ type: z.literal("metrics?"), id }),
   z.strictObject({ type: z.literal("document?"), id, path: z.string() }),
   z.strictObject({ type: z.literal("plugins?"), id }),
-  /** Somebody looks on, until `untap` or its time is over. */
+  /** Start a tap on exchanges, which ends with `untap` or when its time is over. */
   z.strictObject({ type: z.literal("tap"), id, request: tapRequest }),
   z.strictObject({ type: z.literal("untap"), id }),
-  /** What it knows of requests that are over. */
+  /** Report what is known of finished requests. */
   z.strictObject({ type: z.literal("requests?"), id, requestId: z.string().max(128) }),
-  /** To a plugin's request; `error` when there is none. */
+  /** The response to a plugin's request; `error` if there is none. */
   z.strictObject({
     type: z.literal("response"),
     id,
@@ -116,29 +116,29 @@ const toWorker = z.discriminatedUnion("type", [
 
 const toPrimary = z.discriminatedUnion("type", [
   z.strictObject({ type: z.literal("hello"), version: z.string() }),
-  /** It takes policies. */
+  /** The worker takes policies. */
   z.strictObject({ type: z.literal("ready") }),
   z.strictObject({ type: z.literal("prepared"), id, problems: z.array(problem).max(200) }),
   z.strictObject({ type: z.literal("inForce"), id }),
   z.strictObject({ type: z.literal("serving"), addresses: z.array(address) }),
-  /** It cannot serve, and exits. */
+  /** The worker cannot serve, and exits. */
   z.strictObject({ type: z.literal("failed"), message: z.string() }),
   /** Sent every second: shows that its event loop runs. */
   z.strictObject({
     type: z.literal("state"),
     inFlight: z.int().min(0),
-    /** What plugins say is wrong, by name. */
+    /** Problems that plugins report, by plugin name. */
     troubles: z.array(z.tuple([z.string(), z.string()])),
     trial: trialReport.or(z.undefined()),
   }),
-  /** It drains, and nobody seems to come any more, or the time for that is over: the shared socket may be closed. */
+  /** The worker drains and expects no more connections, or time for that is over: the shared socket may be closed. */
   z.strictObject({ type: z.literal("closing") }),
-  /** The response to `metrics?`, and, with id 0, the last before it exits. */
+  /** The response to `metrics?`; with id 0, the worker's last one before it exits. */
   z.strictObject({ type: z.literal("metrics"), id: z.int().min(0), snapshot: metricsSnapshot }),
   z.strictObject({ type: z.literal("document"), id, body: z.string().or(z.undefined()) }),
-  /** How its plugins fare. */
+  /** The state of the worker's plugins. */
   z.strictObject({ type: z.literal("plugins"), id, reports: z.array(z.unknown()).max(1_000) }),
-  /** An exchange that somebody wants to see: JSON. */
+  /** An exchange for a running tap, as JSON. */
   z.strictObject({ type: z.literal("tapped"), id, event: z.string().max(65_536), dropped: z.int().min(0) }),
   z.strictObject({ type: z.literal("requests"), id, found: z.array(z.unknown()).max(1_000) }),
   /** From a plugin to its shared state in the primary. */
@@ -146,7 +146,7 @@ const toPrimary = z.discriminatedUnion("type", [
 ]);
 
 export type ToWorker = z.output<typeof toWorker>;
-/** What every worker is told, and one that starts at its welcome. */
+/** The state that every worker is told; a new worker gets it with its welcome. */
 export type ToldToAll = Pick<
   Extract<ToWorker, { type: "welcome" }>,
   "fleetSize" | "draining" | "switches" | "keySets" | "trial" | "drill"
@@ -156,18 +156,18 @@ export type Addresses = readonly z.output<typeof address>[];
 
 export type ToPrimary = z.output<typeof toPrimary>;
 
-/** How a candidate fares in one worker. */
+/** The counts of a candidate in one worker. */
 export type WorkerTrial = z.output<typeof trialReport>;
 
 /** How often a worker reports its state. */
 export const stateEveryMs = 1_000;
 
-/** @throws ZodError for anything else than a message of the primary */
+/** @throws ZodError if it is no message of the primary */
 export function parseToWorker(message: unknown): ToWorker {
   return toWorker.parse(message);
 }
 
-/** @throws ZodError for anything else than a message of a worker */
+/** @throws ZodError if it is no message of a worker */
 export function parseToPrimary(message: unknown): ToPrimary {
   return toPrimary.parse(message);
 }

@@ -1,5 +1,5 @@
-// Keeps all workers on one policy by a two-phase commit: it is put in force once every worker has set it up, and a worker
-// that starts later gets it before it may listen.
+// Keeps all workers on one policy by a two-phase commit: a policy is put in force once every worker has set it up. A
+// worker that starts later gets the policy before it may listen.
 import { problemText, type Problem } from "../policy/document/problems.ts";
 import type { RawPolicy } from "../policy/read.ts";
 import type { Logger } from "../plugin-api/telemetry.ts";
@@ -21,7 +21,7 @@ export class PolicyCoordinator {
   }
 
   /**
-   * Has every worker set the policy up. Rejects with PolicyRefused when one cannot. While none lives it waits for
+   * Has every worker set the policy up. Rejects with PolicyRefused if one cannot. While no worker lives, it waits for
    * the next one.
    */
   prepare(raw: RawPolicy): Promise<PreparedPolicy> {
@@ -36,25 +36,25 @@ export class PolicyCoordinator {
     return round.outcome;
   }
 
-  /** Puts a prepared policy in force everywhere. */
+  /** Puts a prepared policy in force in every worker. */
   commit(policy: PreparedPolicy): void {
     this.#round = undefined;
     this.#inForce = policy;
     for (const worker of this.#workers()) {
-      // One that was excluded commits it later, when it says that it has set it up.
+      // An excluded worker commits later, when it reports that it has set the policy up.
       if (worker.prepared === policy.id) worker.send({ type: "commit", id: policy.id });
     }
     this.#advanceAll();
   }
 
-  /** Gives a prepared policy up. */
+  /** Discards a prepared policy. */
   abort({ id }: PreparedPolicy): void {
     if (this.#round?.policy.id === id) this.#round = undefined;
     for (const worker of this.#workers()) worker.send({ type: "abort", id });
     this.#advanceAll();
   }
 
-  /** From now on workers may listen, with a policy or, while there is none, without. */
+  /** Lets workers listen from now on, with the policy in force or, while there is none, without. */
   open(): void {
     this.#open = true;
     this.#advanceAll();
@@ -65,12 +65,12 @@ export class PolicyCoordinator {
     this.#round?.abort("the sidecar stops");
   }
 
-  /** Whether the worker has what is in force. */
+  /** Whether the worker lacks the policy in force. */
   isBehind(worker: WorkerHandle): boolean {
     return this.#inForce !== undefined && worker.inForce !== this.#inForce.id;
   }
 
-  /** Takes a worker a step on: to the policy that is being prepared, else to the one in force, then to its listener. */
+  /** Takes a worker one step further: to the policy being prepared, else to the one in force, then to listening. */
   advance(worker: WorkerHandle): void {
     if (!worker.ready) return;
     const wanted = this.#round?.policy ?? this.#inForce;
@@ -89,7 +89,7 @@ export class PolicyCoordinator {
     worker.send({ type: "serve" });
   }
 
-  /** The worker has set a policy up, or could not. */
+  /** The worker has set a policy up, or failed to. */
   onPrepared(worker: WorkerHandle, id: number, problems: readonly Problem[]): void {
     if (worker.preparing !== id) return;
     if (problems.length === 0) worker.prepared = id;
@@ -112,7 +112,7 @@ export class PolicyCoordinator {
     this.#round?.onExit(worker);
   }
 
-  /** The worker hangs. @returns whether a round was waiting for it; that goes on without it */
+  /** Goes on without a worker that hangs. @returns whether a round was waiting for it */
   exclude(worker: WorkerHandle): boolean {
     return this.#round?.exclude(worker) ?? false;
   }

@@ -1,19 +1,19 @@
-// What the primary says of its workers together.
+// Sums up the state of all workers for the primary.
 import type { WorkerHandle } from "./worker-handle.ts";
 
-/** What /readyz shows of the workers. */
+/** The state of the workers for /readyz. */
 export interface WorkerPoolState {
-  /** Whether all of them have served at the same time. */
+  /** Whether all workers have served at the same time. */
   readonly up: boolean;
   readonly serving: number;
-  /** Serving, and without the policy in force for more than a moment. */
+  /** Workers that serve but have lacked the policy in force for more than a moment. */
   readonly behind: number;
   readonly inFlight: number;
-  /** What plugins say is wrong, by name. */
+  /** Problems that plugins report, by plugin name. */
   readonly troubles: ReadonlyMap<string, string>;
 }
 
-/** @param up whether all of them have served at the same time */
+/** @param up whether all workers have served at the same time */
 export function poolState(workers: readonly WorkerHandle[], up: boolean): WorkerPoolState {
   const serving = workers.filter((worker) => worker.serving);
   const troubles = serving.flatMap(({ number, troubles }) =>

@@ -1,5 +1,4 @@
-// The prepare phase of a two-phase commit: every worker that lives and responds must have set the policy up, and at least
-// one must.
+// The prepare phase of a two-phase commit: every live, responsive worker must have set the policy up, and at least one.
 import { type Problem, PolicyRefused } from "../policy/document/problems.ts";
 import type { RawPolicy } from "../policy/read.ts";
 import type { ToWorker } from "./messages.ts";
@@ -10,19 +9,19 @@ export interface PreparedPolicy {
   readonly raw: RawPolicy;
 }
 
-/** A worker, as far as a round is concerned. */
+/** The part of a worker that a round needs. */
 export interface Participant {
   /** The policy that it was last asked to set up. */
   preparing: number;
   send(message: ToWorker): void;
 }
 
-/** One worker may exit for an unrelated reason; when more do, the policy is at fault. */
+/** One worker may exit for an unrelated reason; if more do, the policy is at fault. */
 const toleratedExits = 1;
 
 export class PrepareRound {
   readonly policy: PreparedPolicy;
-  /** Rejects with PolicyRefused when a worker refuses, or as `abort` says. */
+  /** Rejects with PolicyRefused if a worker refuses, or with the reason of `abort`. */
   readonly outcome: Promise<PreparedPolicy>;
   readonly #waiting = new Set<Participant>();
   readonly #prepared = new Set<Participant>();
@@ -38,7 +37,7 @@ export class PrepareRound {
     this.#reject = reject;
   }
 
-  /** From now on the round waits for its response. */
+  /** Sends the policy to the worker; from now on the round waits for its response. */
   prepare(participant: Participant): void {
     this.#waiting.add(participant);
     participant.preparing = this.policy.id;
@@ -55,7 +54,7 @@ export class PrepareRound {
     this.#settle();
   }
 
-  /** The worker exited. While none is left, the round waits for the next one. */
+  /** The worker exited. If none is left, the round waits for the next one. */
   onExit(participant: Participant): void {
     this.#prepared.delete(participant);
     if (!this.#waiting.delete(participant)) return;
@@ -68,7 +67,7 @@ export class PrepareRound {
   }
 
   /**
-   * The worker does not respond, which says nothing against the policy: those that have set it up go on.
+   * Goes on without a worker that does not respond: that says nothing against the policy.
    * @returns whether the round was waiting for it
    */
   exclude(participant: Participant): boolean {

@@ -1,11 +1,11 @@
-// When a worker that ended is replaced.
+// Decides when an ended worker is replaced.
 
-/** One that has served for this long owes nothing to those before it. */
+/** After this time of serving, earlier failures do not count. */
 const healthyMs = 60_000;
 
 /**
  * @param before the failures in a row before this one
- * @param servedMs how long the worker had served; below zero or -Infinity = never
+ * @param servedMs how long the worker had served; negative or -Infinity = never
  */
 export function failuresInARow(before: number, servedMs: number): number {
   return servedMs >= healthyMs ? 1 : before + 1;

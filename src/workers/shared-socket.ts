@@ -1,5 +1,5 @@
-// The sockets that all workers listen on. node:cluster opens them in this process, accepts here and hands out what comes:
-// so they are closed here, when every worker would, and nothing is on its way to one.
+// Closes the sockets that all workers listen on. node:cluster opens them in the primary, accepts there and hands
+// connections out. So the primary closes them, once every worker agrees and no connection is on its way to one.
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import http from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -15,7 +15,7 @@ export class SharedSocket {
   readonly #handles: ListeningHandle[] = [];
   readonly #onOpened = (message: unknown): void => {
     const { server } = message as { readonly server: object };
-    // Beside it, this process has the admin listener alone.
+    // The only other server of this process is the admin listener.
     const handle = server instanceof http.Server ? undefined : listeningHandle(server);
     if (handle !== undefined) this.#handles.push(handle);
   };
@@ -24,13 +24,13 @@ export class SharedSocket {
     subscribe(opened, this.#onOpened);
   }
 
-  /** Called when the workers were told to drain. Resolves when each has what was accepted for it, or at the limit. */
+  /** Call it after the workers were told to drain. Resolves when each has its accepted connections, or at the limit. */
   async close(workers: readonly WorkerHandle[], limits: DrainLimits): Promise<void> {
     unsubscribe(opened, this.#onOpened);
     const beganMono = performance.now();
     const { openMs, closedMs } = phasesOf(limits);
     const all = Promise.all(workers.map(({ closing, ended }) => Promise.race([closing, ended])));
-    // One that hangs says nothing.
+    // A worker that hangs never agrees.
     await untilLimit(all, (openMs + closedMs) / 2);
     await Promise.all(this.#handles.map((handle) => closeEmptied(handle, beganMono + closedMs)));
     const endMono = beganMono + limits.maxMs;

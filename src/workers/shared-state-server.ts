@@ -1,10 +1,10 @@
-// State of plugins that all workers share while there is no Redis: made in the primary when a worker first calls it.
+// Holds the state of plugins that all workers share without Redis. It lives in the primary, made at the first call.
 import { textOf } from "../plugin-api/error-text.ts";
 import type { Clock, PluginDefinition } from "../plugin-api/contract.ts";
 
 export interface SharedStateResponse {
   readonly response: unknown;
-  /** Why there is none. */
+  /** Why there is no response; undefined = there is one. */
   readonly error: string | undefined;
 }
 

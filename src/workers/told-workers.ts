@@ -1,4 +1,4 @@
-// What the primary tells every worker, and one that starts later at its welcome.
+// Keeps what the primary tells every worker, so that a later worker gets it with its welcome.
 import type { ToldToAll, ToWorker } from "./messages.ts";
 
 interface Told {
@@ -35,7 +35,7 @@ export class ToldWorkers {
     for (const worker of this.#workers()) worker.send(message);
   }
 
-  /** @param sidecars of the service that live */
+  /** @param sidecars the number of live sidecars of the service */
   setFleet(sidecars: number): void {
     this.#all.fleetSize = sidecars * this.#count;
     this.broadcast({ type: "fleet", size: this.#all.fleetSize });
@@ -46,7 +46,7 @@ export class ToldWorkers {
     this.broadcast({ type: "disabled", switches: this.#all.switches });
   }
 
-  /** @param keySets documents of keys that count, oldest first */
+  /** @param keySets the trusted key documents, oldest first */
   trust(keySets: readonly Uint8Array[]): void {
     this.#all.keySets = [...keySets];
     this.broadcast({ type: "trust", keySets: this.#all.keySets });
@@ -58,7 +58,7 @@ export class ToldWorkers {
     this.broadcast({ type: "trial", trial });
   }
 
-  /** @param drill what all behave as if; undefined = that is over */
+  /** @param drill the fault that all simulate; undefined = the drill is over */
   tellDrill(drill: ToldToAll["drill"]): void {
     this.#all.drill = drill;
     this.#drillEndsMono = performance.now() + (drill?.forMs ?? 0);
@@ -70,7 +70,7 @@ export class ToldWorkers {
     this.broadcast({ type: "drain" });
   }
 
-  /** The same for those that start from now on; the others are told to stop. */
+  /** Makes workers that start from now on drain at once; the others are told to stop. */
   halt(): void {
     this.#all.draining = true;
   }

@@ -1,8 +1,8 @@
-// The connection that a worker was sent and has not taken yet. node:cluster sends it the next one when it has.
+// Tracks the connection sent to a worker and not acknowledged yet. node:cluster sends the next one only after that.
 import type { Worker } from "node:cluster";
 
 interface Sent {
-  /** Of node:cluster's message. */
+  /** The sequence number of node:cluster's message. */
   readonly seq: number;
   readonly connection: { close(): void };
 }
@@ -10,9 +10,9 @@ interface Sent {
 export class Transit {
   #sent: Sent | undefined;
 
-  /** @param othersAccept whether another worker takes connections */
+  /** @param othersAccept returns whether another worker takes connections */
   constructor({ process }: Worker, othersAccept: () => boolean) {
-    // Neither the message nor its answer is public in Node (26.10).
+    // Neither the message nor its acknowledgement is public in Node (26.10).
     const send = process.send.bind(process) as (...args: unknown[]) => boolean;
     const watched = (message: unknown, handle?: unknown, ...rest: unknown[]): boolean => {
       const { act, seq } = message as { readonly act?: unknown; readonly seq: number };
@@ -23,13 +23,13 @@ export class Transit {
     process.on("internalMessage", ({ ack }: { readonly ack?: number }) => {
       if (ack === this.#sent?.seq) this.#sent = undefined;
     });
-    // The process is gone, and whatever it said has been heard.
+    // The process is gone, and all its messages have been received.
     process.once("close", () => {
       const sent = this.#sent;
       this.#sent = undefined;
       if (sent === undefined) return;
-      // As long as the connection is not acknowledged, node:cluster does not learn that the worker is gone, nor that it
-      // did not take it: the client would wait for ever.
+      // While the connection is not acknowledged, node:cluster learns neither that the worker is gone nor that it did
+      // not take the connection: the client would wait without end.
       process.emit("disconnect");
       if (othersAccept())
         process.emit("internalMessage", { cmd: "NODE_CLUSTER", ack: sent.seq, accepted: false });

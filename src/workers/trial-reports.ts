@@ -1,30 +1,30 @@
-// How a candidate fares in all workers together, in those that ended meanwhile, too: sums must not fall when one ends.
+// Sums a candidate's counts over all workers, including those that ended: sums must not fall when one ends.
 import { type Figures, sumOf } from "../canary/figures.ts";
 import { ShadowCounts, type ShadowReport } from "../shadow/report.ts";
 import type { WorkerTrial } from "./messages.ts";
 
 export class TrialReports {
-  /** Of the canary or shadow that runs; of others nothing is kept. */
+  /** The id of the running canary or shadow; reports of others are dropped. */
   #id: string | undefined;
   #ended: WorkerTrial | undefined;
 
-  /** @param id undefined = nothing is tried any more */
+  /** @param id undefined = no trial is running */
   follow(id: string | undefined): void {
     if (id === this.#id) return;
     this.#id = id;
     this.#ended = undefined;
   }
 
-  /** @param last what a worker told before it ended; what it counted since is lost, at most of a second */
+  /** @param last the last report of the ended worker; later counts, at most of one second, are lost */
   workerEnded(last: WorkerTrial | undefined): void {
     if (last === undefined || last.id !== this.#id) return;
-    // Whoever takes its place says itself whether it can have the candidate in force.
+    // The replacement worker itself reports whether it can put the candidate in force.
     const ended = { ...last, refused: undefined, held: false };
     if (last.shadow !== undefined) ended.shadow = { ...last.shadow, endedWorkers: 1 };
     this.#ended = summed(this.#ended === undefined ? [ended] : [this.#ended, ended]);
   }
 
-  /** @param told what those that run told last @returns undefined = nothing is tried, as far as they have told */
+  /** @param told the last reports of the running workers @returns undefined = no worker has reported a trial */
   sum(told: readonly WorkerTrial[]): WorkerTrial | undefined {
     return summed([...told.filter(({ id }) => id === this.#id), ...(this.#ended ? [this.#ended] : [])]);
   }

@@ -1,13 +1,13 @@
-// Checks the workers once a second: each reports its state every second, so one that is silent hangs.
+// Checks the workers once a second: each reports its state every second, so a silent one hangs.
 import type { Logger } from "../plugin-api/telemetry.ts";
 import type { PolicyCoordinator } from "./policy-coordinator.ts";
 import type { WorkerHandle } from "./worker-handle.ts";
 
-/** A round goes on without a worker that is silent for this long: one that hangs must not hold a policy up for the others. */
+/** A round goes on without a worker that is silent this long: it must not hold a policy up for the others. */
 const prepareSilenceTicks = 2;
-/** One that is silent for this long and does not have the policy in force is replaced: it may wake up with the old one. */
+/** A worker that is silent this long and lacks the policy in force is replaced: it may wake up with the old policy. */
 const behindSilenceTicks = 5;
-/** One that is silent for this long is replaced in any case. */
+/** A worker that is silent this long is replaced in any case. */
 const maxSilenceTicks = 30;
 
 export function superviseWorkers(
@@ -26,7 +26,7 @@ export function superviseWorkers(
         "worker does not respond; applying the new policy without it",
       );
     }
-    // One that is still starting serves nobody by the old policy, and a busy machine may take long to start it.
+    // A worker that is still starting serves nothing by the old policy, and a busy machine may take long to start it.
     const limitTicks = behind && worker.serving ? behindSilenceTicks : maxSilenceTicks;
     if (silentTicks <= limitTicks) continue;
     logger.error({ number, pid, behind }, "worker does not respond; killing it");

@@ -1,4 +1,4 @@
-// One worker process as its primary sees it: its state, the messages to and from it, and its exit.
+// The primary's view of one worker process: its state, the messages in both directions, and its exit.
 import cluster, { type Worker } from "node:cluster";
 import type { MetricsSnapshot } from "../telemetry/metrics.ts";
 import type { Output } from "../telemetry/output.ts";
@@ -8,44 +8,44 @@ import { Transit } from "./transit.ts";
 
 export interface WorkerHandleEvents {
   onMessage(message: Told): void;
-  /** A message that no worker sends. */
+  /** The worker sent a message of unknown form. */
   onInvalidMessage(error: unknown): void;
   /** Called once; `reason` is for the log. */
   onEnd(reason: string): void;
-  /** Whether another worker takes connections. */
+  /** Returns whether another worker takes connections. */
   othersAccept(): boolean;
 }
 
-/** What a worker was asked for. */
+/** Messages that answer a request of the primary. */
 type Response = Extract<ToPrimary, { type: "metrics" | "document" | "plugins" | "requests" }>;
 
-/** What it says by itself. */
+/** Messages that the worker sends unasked. */
 export type Told = Exclude<ToPrimary, Response>;
 
 const isResponse = (message: ToPrimary): message is Response =>
   /^(?:metrics|document|plugins|requests)$/.test(message.type);
 
 export class WorkerHandle {
-  /** From 1; whoever takes its place has the same. */
+  /** From 1; a replacement worker gets the same number. */
   readonly number: number;
-  /** Takes policies. */
+  /** The worker takes policies. */
   ready = false;
-  /** Was told to listen. */
+  /** The worker was told to listen. */
   toldToServe = false;
   serving = false;
   servingSinceMono = Infinity;
-  /** The policy it was last asked to set up, the one it has set up, and the one it has in force; 0 = none. */
+  /** Ids of the policy it was last asked to set up, the one it has set up, and the one it has in force; 0 = none. */
   preparing = 0;
   prepared = 0;
   inForce = 0;
-  /** Seconds since it last said anything, and for which it has not had the policy in force. */
+  /** Seconds since its last message, and seconds without the policy in force. */
   silentTicks = 0;
   behindTicks = 0;
   inFlight = 0;
   troubles: readonly (readonly [string, string])[] = [];
-  /** How the candidate fares that it tries. */
+  /** The counts of the candidate that it tries. */
   trial: WorkerTrial | undefined;
-  /** As of the last request. */
+  /** The snapshot of the last request. */
   metrics: MetricsSnapshot | undefined;
   readonly transit: Transit;
   readonly ended: Promise<void>;
@@ -56,8 +56,8 @@ export class WorkerHandle {
   #metricsRequest: Promise<void> | undefined;
 
   /**
-   * Starts the process; its lines go to `output`.
-   * @throws Error when the system has none to give
+   * Starts the process; its log lines go to `output`.
+   * @throws Error if the system cannot start a process
    */
   constructor(number: number, env: Record<string, string>, output: Output, events: WorkerHandleEvents) {
     this.number = number;
@@ -70,7 +70,7 @@ export class WorkerHandle {
       events.onEnd(reason);
     };
     this.transit = new Transit(this.#worker, () => events.othersAccept());
-    // When its lines are through, too.
+    // After its last log lines were relayed, too.
     process.once("close", () => resolve());
     this.#worker.once("exit", (code, signal) => end(signal ? `signal ${signal}` : `exit code ${code}`));
     this.#worker.on("error", (error: Error) => {
@@ -100,22 +100,22 @@ export class WorkerHandle {
     return this.#worker.process.pid;
   }
 
-  /** Resolves when it has no need of the shared socket any more. */
+  /** Resolves when the worker no longer needs the shared socket. */
   get closing(): Promise<void> {
     return this.#closing.promise;
   }
 
-  /** Takes connections. */
+  /** Whether the worker takes connections. */
   get accepting(): boolean {
     return this.serving && this.#worker.isConnected();
   }
 
-  /** One that is disconnected is about to exit. */
+  /** A disconnected worker is about to exit and gets no message. */
   send(message: ToWorker): void {
     if (this.#worker.isConnected()) this.#worker.send(message, () => {});
   }
 
-  /** Has it read its files again. */
+  /** Makes the worker read its files again. */
   hangUp(): void {
     this.#worker.process.kill("SIGHUP");
   }
@@ -124,7 +124,7 @@ export class WorkerHandle {
     this.#worker.process.kill("SIGKILL");
   }
 
-  /** Brings `metrics` up to date, or gives up after `limitMs`; one request at a time. */
+  /** Refreshes `metrics`, or gives up after `limitMs`. Only one request runs at a time. */
   async requestMetrics(limitMs: number): Promise<void> {
     this.#metricsRequest ??= this.#request((id) => ({ type: "metrics?", id }), limitMs).then(() => {
       this.#metricsRequest = undefined;
@@ -132,19 +132,19 @@ export class WorkerHandle {
     await this.#metricsRequest;
   }
 
-  /** @returns a plugin's document; undefined when there is none, or no response in time */
+  /** @returns a plugin's document; undefined if there is none, or no response in time */
   async requestDocument(path: string, limitMs: number): Promise<string | undefined> {
     const response = await this.#request((id) => ({ type: "document?", id, path }), limitMs);
     return response?.type === "document" ? response.body : undefined;
   }
 
-  /** @returns how its plugins fare; nothing when there is no response in time */
+  /** @returns the state of its plugins; empty without a response in time */
   async requestPlugins(limitMs: number): Promise<readonly unknown[]> {
     const response = await this.#request((id) => ({ type: "plugins?", id }), limitMs);
     return response?.type === "plugins" ? response.reports : [];
   }
 
-  /** @returns what it knows of requests with this id; nothing when there is no response in time */
+  /** @returns what it knows of requests with this id; empty without a response in time */
   async requestRequests(requestId: string, limitMs: number): Promise<readonly unknown[]> {
     const response = await this.#request((id) => ({ type: "requests?", id, requestId }), limitMs);
     return response?.type === "requests" ? response.found : [];

@@ -1,10 +1,11 @@
-// A worker's part of the two-phase commit: at most one policy is prepared and waits for its commit, and one is in force.
+// A worker's part of the two-phase commit: at most one policy is prepared and waits for its commit, and one is in
+// force.
 import { type Problem, problemsOf } from "../policy/document/problems.ts";
 import type { EffectivePolicy, PolicyReader } from "../policy/read.ts";
 import type { IpcChannel } from "./ipc-channel.ts";
 import type { PreparedPolicy } from "./prepare-round.ts";
 
-/** Where policies are put in force. */
+/** Compiles policies and puts them in force. */
 export interface PolicyTarget<Compiled> {
   compile(policy: EffectivePolicy): Promise<Compiled>;
   swap(compiled: Compiled): void;
@@ -15,7 +16,7 @@ export class WorkerPolicies<Compiled> {
   readonly #read: PolicyReader;
   readonly #target: PolicyTarget<Compiled>;
   readonly #channel: IpcChannel;
-  /** The policy that was asked for last; 0 = it is not wanted any more. */
+  /** The id of the policy that was asked for last; 0 = it was aborted. */
   #wanted = 0;
   #reading = new AbortController();
   #ready: { readonly id: number; readonly policy: Compiled } | undefined;
@@ -26,7 +27,7 @@ export class WorkerPolicies<Compiled> {
     this.#channel = channel;
   }
 
-  /** Sets a policy up and says how that went. */
+  /** Sets a policy up and reports the result. */
   async prepare({ id, raw }: PreparedPolicy): Promise<void> {
     this.#drop();
     this.#wanted = id;

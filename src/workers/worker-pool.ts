@@ -1,4 +1,4 @@
-// The worker processes of a sidecar: starts them, replaces those that exit, tells them what to do, keeps them on one policy.
+// Runs the worker processes of a sidecar: starts them, replaces those that exit, and keeps them on one policy.
 import { textOf } from "../plugin-api/error-text.ts";
 import type { DrainLimits } from "../server/drain.ts";
 import { StartError } from "../config/start-error.ts";
@@ -28,14 +28,14 @@ export interface WorkerPoolOptions {
   readonly drain: DrainLimits;
   readonly logger: Logger;
   readonly metrics: Metrics;
-  /** Where the workers' lines go. */
+  /** Takes the workers' log lines. */
   readonly output: Output;
   readonly level: () => string;
   readonly sharedState: SharedStateServer;
 }
 
 const requestLimitMs = 1_000;
-/** A worker that is killed while others start is replaced; one that exits this often in a row cannot start. */
+/** While others start, a killed worker is replaced; one that exits this often in a row cannot start. */
 const startsTried = 3;
 
 interface WorkerSlot {
@@ -58,9 +58,9 @@ export class WorkerPool {
   #ticking: NodeJS.Timeout | undefined;
   #isUp = false;
   #stopping = false;
-  /** What all workers know of. */
+  /** The state that all workers are told. */
   readonly told: ToldWorkers;
-  /** Told at once when the answers of a candidate go wrong in one of them. */
+  /** Called at once when a worker reports that a candidate's answers go wrong. */
   onTrouble: (() => void) | undefined;
 
   constructor(options: WorkerPoolOptions) {
@@ -79,7 +79,7 @@ export class WorkerPool {
       failures: 0,
       timer: undefined,
     }));
-    // Without `open` nobody waits for it, and it must not become an unhandled rejection.
+    // If `open` is never called, nothing handles the promise, and it must not become an unhandled rejection.
     this.#up.promise.catch(() => {});
   }
 
@@ -99,16 +99,16 @@ export class WorkerPool {
     return poolState(this.#workers(), this.#isUp);
   }
 
-  /** Lets the workers listen. Resolves with the addresses once all of them do; rejects when one cannot. */
+  /** Lets the workers listen. Resolves with the addresses once all of them do; rejects if one cannot. */
   open(): Promise<Addresses> {
     this.policy.open();
     return this.#up.promise;
   }
 
-  /** Who looks on at exchanges. */
+  /** The running taps on exchanges. */
   readonly taps = new WorkerTaps((message) => this.told.broadcast(message));
 
-  /** Has all read their files again; those that are starting do so anyway. */
+  /** Makes all workers read their files again; starting ones do so anyway. */
   hangUp(): void {
     for (const worker of this.#workers()) if (worker.ready) worker.hangUp();
   }
@@ -119,36 +119,36 @@ export class WorkerPool {
     this.told.tryCandidate(trial);
   }
 
-  /** How the candidate fares in all of them. */
+  /** The candidate's counts, summed over all workers. */
   trial(): WorkerTrial | undefined {
     return this.#trials.sum(this.#workers().flatMap(({ trial }) => trial ?? []));
   }
 
-  /** What all workers have counted, those that ended included. */
+  /** The counts of all workers, including ended ones. */
   async metrics(): Promise<MetricsSnapshot[]> {
     await Promise.all(this.#workers().map((worker) => worker.requestMetrics(requestLimitMs)));
     this.#serving.set(this.state().serving);
     return [this.#exited.snapshot(), ...this.#workers().flatMap(({ metrics }) => metrics ?? [])];
   }
 
-  /** What those that run now can be asked for. */
+  /** For requests to the workers that run now. */
   get asked(): AskedWorkers {
     return new AskedWorkers(this.#workers());
   }
 
-  /** All workers drain and end; what hangs is killed. */
+  /** Drains and ends all workers, and kills those that hang. */
   async stop(): Promise<void> {
     const { drain, logger } = this.#options;
     this.told.halt();
     await drainWorkers(this.#halt(), this.#socket, drain, logger);
   }
 
-  /** Kills all workers at once; also from the process's `exit` handler. */
+  /** Kills all workers at once; may be called in the process's `exit` handler. */
   kill(): void {
     for (const worker of this.#halt()) worker.kill();
   }
 
-  /** The same, and waits for their end: the sidecar cannot start. */
+  /** Kills all workers and waits for their end, if the sidecar cannot start. */
   async abandon(): Promise<void> {
     const workers = this.#workers();
     this.kill();
@@ -171,7 +171,7 @@ export class WorkerPool {
     const { count, output, logger } = this.#options;
     const end = (reason: string): void => this.#ended(slot, reason);
     try {
-      // The resolved number of workers: `auto` might have become 1, and the worker would be a sidecar of its own.
+      // The resolved number: `auto` might resolve to 1 in the worker, which would then be a sidecar of its own.
       const env = { OUTRIGGER_WORKERS: String(count) };
       const worker: WorkerHandle = new WorkerHandle(slot.number, env, output, {
         onMessage: (message) => this.#onMessage(worker, message),
@@ -194,7 +194,7 @@ export class WorkerPool {
     try {
       this.#exited.add(worker?.metrics);
     } catch (error) {
-      // The worker is replaced whatever it had counted.
+      // The worker is replaced even if its counts cannot be added.
       this.#options.logger.error({ number: slot.number, err: error }, "what a worker counted is lost");
     }
     if (worker !== undefined) this.policy.onExit(worker);
@@ -267,7 +267,7 @@ export class WorkerPool {
         });
         return;
       case "closing":
-        // It ends for a reason of its own: others take what comes.
+        // The worker ends for its own reason: others take its connections.
         if (!this.#stopping) worker.send({ type: "closed" });
         return;
     }

@@ -1,4 +1,4 @@
-// Who looks on at the exchanges of all workers.
+// Runs taps on the exchanges of all workers.
 import type { OnTapEvent } from "../telemetry/requests/tap-hub.ts";
 import type { TapRequest } from "../telemetry/requests/tap-request.ts";
 import type { ToPrimary, ToWorker } from "./messages.ts";
@@ -20,7 +20,7 @@ export class WorkerTaps {
     this.#broadcast = broadcast;
   }
 
-  /** @returns ends it. @throws Error when there are too many */
+  /** @returns a function that ends the tap. @throws Error if there are too many */
   start(request: TapRequest, onEvent: OnTapEvent): () => void {
     if (this.#running.size >= maxTaps) throw new Error(`${maxTaps} look on already.`);
     const id = ++this.#lastId;
@@ -32,7 +32,7 @@ export class WorkerTaps {
     };
   }
 
-  /** For a worker that has just begun. */
+  /** Tells a worker that has just started of the running taps. */
   tell(send: (message: ToWorker) => void): void {
     for (const [id, { request, endsMono }] of this.#running) {
       const forMs = Math.max(1, Math.floor(endsMono - performance.now()));

@@ -1,13 +1,13 @@
-// Which requests are calls of gRPC-Web, for services that speak gRPC.
+// Recognises gRPC-Web calls to services that speak gRPC.
 import type { Inbound } from "../../exchange/context.ts";
 import { GrpcWebStream } from "./stream.ts";
 
 const webType = /^application\/grpc-web(-text)?((?:\+[a-z0-9.-]+)?[ \t]*(?:;.*)?)$/i;
 
 /**
- * The call of gRPC that it stands for.
- * @param protocol of the service: where that is HTTP/1.1 alone, it is left to it to know gRPC-Web
- * @returns what it was for anything else
+ * Turns a gRPC-Web call into the gRPC call that it stands for.
+ * @param protocol of the service: one that speaks only HTTP/1.1 gets the call unchanged and must know gRPC-Web itself
+ * @returns the request unchanged if it is no gRPC-Web call
  */
 export function withoutGrpcWeb(inbound: Inbound, protocol: string = "http1"): Inbound {
   const { head, stream } = inbound;

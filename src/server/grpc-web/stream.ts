@@ -1,4 +1,4 @@
-// A call of gRPC-Web as one of gRPC: what is behind it, chain and service, need not know of browsers.
+// Presents a gRPC-Web call as a gRPC call, so that the chain and the service need not know of browsers.
 import type { Socket } from "node:net";
 import type {
   BodyHandler,
@@ -12,9 +12,9 @@ import { isGrpcType } from "../../plugin-api/grpc-type.ts";
 import { checkSendable } from "../http1/sendable.ts";
 import { encodeText, Base64Decoder, trailersFrame } from "./framing.ts";
 
-/** What a response of gRPC that is a head alone says there; browsers show scripts those fields alone that CORS exposes. */
+/** Status fields of a gRPC response that is only a head. Browsers show scripts only the fields that CORS exposes. */
 const statusFields = new Set(["grpc-status", "grpc-message", "grpc-status-details-bin"]);
-/** Of a length that is not that of what is sent. */
+/** Fields that state a length: it does not match what is sent. */
 const lengthFields = new Set(["content-length", "trailer"]);
 const none: readonly string[] = [];
 
@@ -28,10 +28,10 @@ export class GrpcWebStream implements ServerStream {
   readonly #inner: ServerStream;
   readonly #form: GrpcWebForm;
   #handler: StreamHandler | undefined = undefined;
-  /** The response is one of gRPC. */
+  /** The response is gRPC and has to be translated. */
   #translates = false;
   #headStatus: string[] = [];
-  /** Of the request, where it is text, as long as it comes. */
+  /** Decodes a request in text form until its body is complete. */
   #decoder: Base64Decoder | undefined;
 
   constructor(inner: ServerStream, form: GrpcWebForm) {
@@ -72,7 +72,7 @@ export class GrpcWebStream implements ServerStream {
     return false;
   }
 
-  /** Not before all of it is decoded. */
+  /** False until the whole body is decoded. */
   get complete(): boolean {
     return this.#inner.complete && this.#decoder === undefined;
   }
@@ -211,7 +211,7 @@ export class GrpcWebStream implements ServerStream {
   }
 
   #received(chunk: Buffer, handler: BodyHandler): void {
-    // What follows a mistake is for nobody.
+    // After a decoding error, the rest of the body is dropped.
     const bytes = this.#decoder === undefined ? chunk : this.#decoder.decode(chunk);
     if (bytes === undefined) this.#isWrong();
     else if (bytes.length > 0) handler.onData(bytes);

@@ -1,5 +1,5 @@
-// One connection of a client: reads requests one after the other, lets each be answered before the next is read, and
-// decides what its end, silence and nonsense mean for the one it carries.
+// Reads the requests of one client connection, one after the other: each is answered before the next is read. Decides
+// what an end of the connection, silence or malformed bytes mean for the request that it carries.
 import type { Socket } from "node:net";
 import { peerOf } from "../../client/peer.ts";
 import type { DetachedConnection } from "../../exchange/server-stream.ts";
@@ -16,13 +16,13 @@ import { requestOf } from "./request.ts";
 import type { ResponseHead } from "./response-head.ts";
 import { NetStream, type StreamConnection } from "./stream.ts";
 
-/** One read can bring two thousand requests: behind so many of them, others have their turn. */
+/** One read can bring two thousand requests: after this many, other connections get their turn. */
 const atOnce = 8;
 
 export class NetConnection implements StreamConnection, SocketReader, Timed, Carried {
   setIndex = -1;
   deadlineAt: number;
-  /** The request that it carries; undefined = it waits for one. */
+  /** The request that the connection carries; undefined = it waits for one. */
   stream: NetStream | undefined = undefined;
   readonly socket: Socket;
   readonly isTls: boolean;
@@ -32,16 +32,16 @@ export class NetConnection implements StreamConnection, SocketReader, Timed, Car
   readonly #owner: ConnectionOwner;
   readonly #parser: RequestParser;
   #peer: string | undefined = undefined;
-  /** What came behind the request, and what it takes of the memory for that. */
+  /** The bytes that came after the request, and the memory taken from the budget for them. */
   #rest: Buffer | undefined = undefined;
   #restTaken = 0;
-  /** Nothing is read of it any more: it was refused, or is somebody else's. */
+  /** Its bytes are ignored from now on: it was refused, or other code reads it. */
   #isOver = false;
   #hasServed = false;
   #turns = 0;
-  /** The client has ended its side, behind what is held. */
+  /** The client has ended its side; `#rest` comes before that end. */
   #hasEnded = false;
-  /** What is read now has waited for an answer to be out. */
+  /** The bytes being read now have waited until an answer was out. */
   #wasHeld = false;
   #stallMs = 0;
   #upgrade: UpgradeSide | undefined = undefined;
@@ -75,7 +75,7 @@ export class NetConnection implements StreamConnection, SocketReader, Timed, Car
     return this.stream !== undefined && this.stream.finished && !this.stream.complete;
   }
 
-  /** It has been served, and nothing has come since. */
+  /** It has served a request, and no byte has come since. */
   get isIdle(): boolean {
     return this.#hasServed && this.stream === undefined && this.#rest === undefined && !this.#parser.started;
   }
@@ -88,7 +88,7 @@ export class NetConnection implements StreamConnection, SocketReader, Timed, Car
 
   ended(): void {
     const { stream, socket } = this;
-    // It shows though nothing is read.
+    // The end is reported even while reading is paused.
     if (this.#rest !== undefined) return void (this.#hasEnded = true);
     const isCut = !this.#isOver && (stream === undefined ? this.#parser.started : !stream.complete);
     if (isCut) this.#refuse("HPE_INVALID_EOF_STATE", "it ends in the middle");
@@ -102,7 +102,7 @@ export class NetConnection implements StreamConnection, SocketReader, Timed, Car
     this.stream?.drained();
   }
 
-  /** It is gone. */
+  /** Called when the socket is closed. */
   closed(): void {
     this.#isOver = true;
     this.deadlineAt = 0;
@@ -157,7 +157,7 @@ export class NetConnection implements StreamConnection, SocketReader, Timed, Car
       if (stream === undefined) at = this.#readHead(bytes, at);
       else if (!stream.complete) at = this.#readBody(bytes, at, stream);
       else {
-        // Empty lines are no request: whoever ends behind them is to be noticed.
+        // Empty lines are no request: if the client ends after them, that has to be noticed.
         const next = skipEmptyLines(bytes, at);
         if (next < bytes.length) this.#hold(bytes.subarray(next));
         return;
@@ -165,7 +165,7 @@ export class NetConnection implements StreamConnection, SocketReader, Timed, Car
     }
   }
 
-  /** @returns the offset that it came to */
+  /** @returns the offset at which reading stopped */
   #readHead(bytes: Buffer, from: number): number {
     const parser = this.#parser;
     const began = parser.started;
@@ -195,7 +195,7 @@ export class NetConnection implements StreamConnection, SocketReader, Timed, Car
     this.#owner.onRequest(stream);
   }
 
-  /** What comes now is not for the parser. */
+  /** From now on the parser gets no bytes. */
   #handOver(early: Buffer): void {
     this.#isOver = true;
     stopReading(this.socket);
@@ -206,7 +206,7 @@ export class NetConnection implements StreamConnection, SocketReader, Timed, Car
     const parser = this.#parser;
     this.stir();
     const at = parser.readBody(bytes, from, this);
-    // Whoever was told may have ended it.
+    // A handler may have ended the connection.
     if (this.#isOver) return bytes.length;
     if (at === MALFORMED) this.#malformed();
     else if (parser.complete) {
@@ -222,7 +222,7 @@ export class NetConnection implements StreamConnection, SocketReader, Timed, Car
     const taken = held.take(this.peer, bytes.length);
     this.#restTaken = taken ?? 0;
     this.#rest = inOwnMemory(bytes);
-    // Nothing more is read meanwhile, or requests would pile up as fast as they can be sent.
+    // Reading pauses meanwhile, or requests would pile up as fast as the client can send them.
     if (taken !== undefined) this.socket.pause();
     else this.#owner.onCrowding(this.socket);
   }
@@ -233,7 +233,7 @@ export class NetConnection implements StreamConnection, SocketReader, Timed, Car
     this.#rest = undefined;
   }
 
-  /** A turn is over, or what was written has left the process. */
+  /** Called when a turn is over, or when written bytes have left the process. */
   #responseOut(): void {
     const { stream } = this;
     if (stream === undefined || !stream.flushed()) return;
@@ -248,7 +248,7 @@ export class NetConnection implements StreamConnection, SocketReader, Timed, Car
     else stream.body.drop();
   }
 
-  /** A close on unread bytes would reset the connection before the client has the answer (RFC 9112 section 9.6). */
+  /** Closing on unread bytes would reset the connection before the client has the answer (RFC 9112 section 9.6). */
   #endUnread(): void {
     this.#isOver = true;
     this.#letGo();
@@ -268,7 +268,7 @@ export class NetConnection implements StreamConnection, SocketReader, Timed, Car
     else readSoon(this);
   }
 
-  /** Reads the next request from what came behind the last, or waits for it. */
+  /** Reads the next request from the bytes that came after the last one, or waits for it. */
   readOn(): void {
     if (this.#isOver || this.socket.destroyed) return;
     const rest = this.#rest;

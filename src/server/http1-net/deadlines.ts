@@ -1,20 +1,20 @@
-// One timer for the time limits of all connections: to set one is to write a number.
+// Keeps the time limits of all connections with one timer: setting a limit only writes a number.
 import { type IntrusiveItem, IntrusiveSet } from "../../v8/intrusive-set.ts";
 
-/** What has a limit now, or none. */
+/** An item that may have a time limit. */
 export interface Timed extends IntrusiveItem {
-  /** On the monotonic clock; 0 = none. */
+  /** In ms on the monotonic clock; 0 = none. */
   readonly deadlineAt: number;
-  /** It has passed. */
+  /** Called when the limit has passed. */
   expire(): void;
 }
 
-/** A client's clock may be behind: what it was told is kept a little longer. */
+/** A client's clock may be behind: its connection is kept a little longer than it was told. */
 export const keepAliveMarginMs = 1_000;
-/** So long is dropped what comes behind the last request. */
+/** How long bytes after the last request are read and dropped. */
 export const unreadMs = 1_000;
 
-/** Limits pass up to this much late, never early: of the shortest, and in milliseconds. */
+/** Limits may pass late, never early: by up to this part of the shortest limit, within the bounds below. */
 const latePart = 0.1;
 const maxLateMs = 250;
 const minLateMs = 10;
@@ -24,7 +24,7 @@ export class Deadlines<T extends Timed> {
   readonly #tickMs: number;
   #timer: NodeJS.Timeout | undefined = undefined;
 
-  /** @param shortestMs of the limits */
+  /** @param shortestMs the shortest of the limits */
   constructor(shortestMs: number) {
     this.#tickMs = Math.min(maxLateMs, Math.max(minLateMs, shortestMs * latePart));
   }
@@ -41,19 +41,19 @@ export class Deadlines<T extends Timed> {
     this.#timer = undefined;
   }
 
-  /** Those that are there now. */
+  /** The items that are there now. */
   all(): readonly T[] {
     return this.#all.all();
   }
 
   #tick(): void {
-    // Timers run before sockets are read: after the process itself was held up, what is waited for may be there unread.
+    // Timers run before sockets are read. If the process was held up, the awaited bytes may be there unread.
     setImmediate(expire, this);
   }
 
   expire(): void {
     const now = performance.now();
-    // Backwards: whoever is taken out meanwhile leaves its place to one that was looked at.
+    // Backwards: a removed item's place is filled by an item that was already looked at.
     const items = this.#all;
     for (let i = items.size - 1; i >= 0; i -= 1) {
       const each = items.at(i);

@@ -1,21 +1,22 @@
-// Bytes of requests that wait for their turn on their connection: one read of each at most, and all together bounded.
+// Bounds the memory for bytes of requests that wait for their turn: at most one read on each connection, and a limit for
+// all connections together.
 import { shareKey } from "../../client/client-address.ts";
 import { ClientBudget } from "../../client/client-budget.ts";
 
-/** So many may wait on every connection, whatever waits on others: as bounded as connections are. */
+/** This many may wait on every connection, without a budget: the number of connections bounds them. */
 const alwaysBytes = 8 * 1024;
-/** Beyond these, on all connections together; one client address has its share. */
+/** The budget for bytes beyond `alwaysBytes`, on all connections together; each client address has a share. */
 const maxBytes = 40 * 1024 * 1024;
 
 export class HeldBytes {
   readonly #memory: ClientBudget;
 
-  /** @param clientShare percent of what may wait that one client address may have */
+  /** @param clientShare percent of the budget that one client address may have */
   constructor(clientShare: number) {
     this.#memory = new ClientBudget(maxBytes, clientShare / 100);
   }
 
-  /** @returns what is to be given back; undefined = there is no memory for them */
+  /** @returns the number to pass to `give` later; undefined = there is no memory for them */
   take(peer: string, bytes: number): number | undefined {
     if (bytes <= alwaysBytes) return 0;
     return this.#memory.take(shareKey(peer), bytes) ? bytes : undefined;

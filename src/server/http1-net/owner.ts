@@ -1,4 +1,4 @@
-// What connections know of the server.
+// The interface of the server that its connections see.
 import type { Socket } from "node:net";
 import type { ServerStream } from "../../exchange/server-stream.ts";
 import type { Carried } from "../accept.ts";
@@ -8,7 +8,7 @@ import type { ResponseHead } from "./response-head.ts";
 export interface ConnectionLimits {
   readonly maxHeaderBytes: number;
   readonly headerTimeoutMs: number;
-  /** 0 = without end. */
+  /** 0 = no limit. */
   readonly keepAliveMs: number;
 }
 

@@ -1,29 +1,29 @@
-// What a socket tells, to whoever reads it.
+// Passes the events of a socket to its reader.
 import type { Socket } from "node:net";
 import { readShared } from "./shared-reads.ts";
 
 export interface SocketReader {
-  /** More is sure to come of what is being read. */
+  /** More bytes of the current body are sure to come. */
   readonly isInBody: boolean;
   received(bytes: Buffer): void;
   /** The other side has ended. */
   ended(): void;
-  /** What was written has been taken. */
+  /** The socket's write buffer has drained. */
   drained(): void;
 }
 
-/** A property: a map of them would be one more look-up for every read. */
+/** The reader is a property: a map would cost a look-up for every read. */
 interface CarryingSocket extends Socket {
   socketReader?: SocketReader;
-  /** Somebody else reads it now. */
+  /** Other code reads the socket now. */
   isLetGo?: boolean;
 }
 
-/** Reads from now on what the socket brings. */
+/** From now on, `reader` gets what the socket reads. */
 export function startReading(socket: CarryingSocket, reader: SocketReader): void {
   socket.socketReader = reader;
   socket.isLetGo = false;
-  // What was read and put back comes by `data` in any case, and before everything else.
+  // Bytes that were read and put back always come by `data`, before all others.
   socket.on("data", received).on("end", ended).on("drain", drained).on("error", ignored);
   if (!("encrypted" in socket)) {
     readShared(
@@ -32,13 +32,13 @@ export function startReading(socket: CarryingSocket, reader: SocketReader): void
       () => reader.isInBody,
     );
   }
-  // Reading may have been stopped while it was decided what the connection is.
+  // Reading may have been paused while the protocol was detected.
   socket.resume();
 }
 
 export const readerOf = ({ socketReader }: CarryingSocket): SocketReader | undefined => socketReader;
 
-/** Somebody else does. */
+/** Stops telling the reader: other code reads the socket from now on. */
 export function stopReading(socket: CarryingSocket): void {
   socket.isLetGo = true;
   socket.off("data", received).off("end", ended);
@@ -49,7 +49,7 @@ interface Waiting {
   readOn(): void;
 }
 
-/** Once everybody else has had a turn. */
+/** Calls `readOn` after all other connections have had a turn. */
 export function readSoon(waiting: Waiting): void {
   setImmediate(readNow, waiting);
 }
@@ -62,7 +62,7 @@ export function readNow(waiting: Waiting): void {
   }
 }
 
-/** What is left of a read is lost: nothing may be read behind that. */
+/** Destroys the socket after a fault, which loses the rest of a read: nothing may be read after that. */
 function endBehindFault(socket: Socket, error: unknown): never {
   socket.destroy();
   throw error;
@@ -82,7 +82,7 @@ function read(socket: Socket, reader: SocketReader, bytes: Buffer): void {
   }
 }
 
-// One function each for all sockets: `this` is the socket, which knows its reader.
+// All sockets share these functions: `this` is the socket, which knows its reader.
 function received(this: CarryingSocket, bytes: Buffer): void {
   if (this.socketReader !== undefined) read(this, this.socketReader, bytes);
 }
@@ -95,5 +95,5 @@ function drained(this: CarryingSocket): void {
   this.socketReader?.drained();
 }
 
-/** Its close follows. */
+/** The socket's `close` event follows. */
 function ignored(): void {}

@@ -1,4 +1,4 @@
-// What the parser has read, as a stream knows it.
+// Turns what the parser has read into a request for a stream.
 import type { RequestParser } from "../../http1/request-parser.ts";
 
 export interface StreamRequest {
@@ -10,14 +10,15 @@ export interface StreamRequest {
   /** The client waits for `100 Continue` before it sends its body. */
   readonly expectsContinue: boolean;
   readonly upgrades: boolean;
-  /** It has no body. */
+  /** The request has no body. */
   readonly isWhole: boolean;
 }
 
 /**
- * h2c would carry requests past the policy; an upgrade with a body is two messages in one, HTTP/1.0 has none, and who sends
- * one behind a request in flight has not waited for its turn: they are served plainly.
- * @param wasHeld whether it has waited for an answer to be out
+ * Upgrades that are not safe are served as plain requests: h2c would carry requests past the policy; an upgrade with a
+ * body is two messages in one; HTTP/1.0 has no upgrades; a client that sends one after a request in flight has not
+ * waited its turn.
+ * @param wasHeld whether the request has waited until an earlier answer was out
  */
 export function requestOf(
   { line, framing, fields, complete: isWhole }: RequestParser,

@@ -1,10 +1,10 @@
-// Writes the head of a response, and checks on the way that nothing in it can end a line early.
+// Writes the head of a response, and checks that nothing in it can end a line early.
 import { STATUS_CODES } from "node:http";
 import { isFieldValue } from "../../http1/field-text.ts";
 import { isToken } from "../../language/field-name.ts";
 import { knownName } from "../../plugin-api/field-names.ts";
 
-/** What the head is an answer to, and what its connection may carry then. */
+/** The request that the head answers, as far as it decides what the connection may carry. */
 export interface AnsweredRequest {
   readonly method: string;
   readonly httpVersion: string;
@@ -12,19 +12,19 @@ export interface AnsweredRequest {
   readonly keepAlive: boolean;
 }
 
-/** What is written of itself about a connection that is kept. */
+/** The fields that the server adds on a connection that stays open. */
 function keptFields(keepAliveMs: number): string {
   const seconds = Math.floor(keepAliveMs / 1000);
   return `\r\nConnection: keep-alive${keepAliveMs === 0 ? "" : `\r\nKeep-Alive: timeout=${seconds}`}`;
 }
 
-/** The head that was made last: there is one, since whoever makes one takes what it says at once. */
+/** The last head that was made. One object serves all: each caller reads it before the next head is made. */
 export class ResponseHead {
-  /** One character a byte. */
+  /** One character per byte. */
   text = "";
   /** The body goes out in chunks. */
   chunked = false;
-  /** There is none, whatever the head says of one. */
+  /** No body is sent, even if the head announces one. */
   bodiless = false;
   /** The connection ends with the response. */
   isLast = false;
@@ -38,7 +38,7 @@ export class ResponseHead {
   }
 
   /**
-   * @param statusText undefined = the usual one
+   * @param statusText undefined = the usual one for the status
    * @param fields name, value, …
    * @throws Error when something in it cannot be sent
    */
@@ -53,7 +53,7 @@ export class ResponseHead {
     this.bodiless = request.method === "HEAD" || status === 204 || status === 304;
     this.chunked = isChunkable && !this.bodiless && !this.#hasLength;
     const isKept = request.keepAlive && (this.#hasLength || isChunkable);
-    // What has no framing ends with the connection.
+    // A response without framing ends with the connection.
     this.isLast = this.#closes || !isKept;
     this.text =
       text +
@@ -81,7 +81,7 @@ export class ResponseHead {
   }
 }
 
-/** @throws Error when one cannot be sent */
+/** @throws Error if a field cannot be sent */
 export function linesOf(fields: readonly string[]): string {
   let text = "";
   for (let i = 0; i < fields.length; i += 2) {
@@ -93,7 +93,7 @@ export function linesOf(fields: readonly string[]): string {
   return text;
 }
 
-/** By status. Node's own table is looked up by text, and a status has at most three digits. */
+/** Status lines by status. Node's own table is keyed by text; a status has at most three digits. */
 const usual = Array.from({ length: 1_000 }, (_, status) => {
   const reason = STATUS_CODES[status] ?? "unknown";
   return { reason, line: `HTTP/1.1 ${status} ${reason}` };

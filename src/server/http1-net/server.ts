@@ -1,4 +1,4 @@
-// The HTTP/1.1 server over node:net and node:tls with its limits: connections, and what ends them from this side.
+// The HTTP/1.1 server over node:net and node:tls, with its limits. It also ends connections from this side.
 import net, { type Server, type Socket } from "node:net";
 import tls from "node:tls";
 import { acceptInClear, acceptTls, nothingCarried } from "../accept.ts";
@@ -46,7 +46,7 @@ export function createNetServer(options: Http1Options, events: Http1Events): Cli
   return Object.assign(server, endings(deadlines));
 }
 
-/** What ends connections from this side. */
+/** The methods that end connections from this side. */
 function endings(
   connections: Deadlines<NetConnection>,
 ): Pick<ClientServer, "closeIdleConnections" | "closeAllConnections" | "endSoon"> {
@@ -67,7 +67,7 @@ function endings(
 }
 
 function createServer({ tls: secure, headerTimeoutMs }: Http1Options, speaksHttp2: boolean): Server {
-  // A client may end its side with the request, and read on.
+  // A client may end its side right after the request, and still read the answer.
   const options = { allowHalfOpen: true, noDelay: true };
   if (secure === undefined) return net.createServer(options);
   return tls.createServer({

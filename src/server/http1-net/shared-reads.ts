@@ -1,16 +1,16 @@
-// Accepted connections read into the memory that opened ones share (see http1/read-buffer.ts). For accepted ones Node (26)
-// has no public way to ask for that: it is found on a socket that was made with `onread`, and where it is not as known,
-// connections are read as any stream.
+// Reads accepted connections into the memory that opened ones share (see http1/read-buffer.ts). Node (26) has no public
+// way to ask for that on an accepted socket, so the private slots are found on a socket made with `onread`. If Node's
+// internals have changed, connections are read like any stream.
 import { Socket } from "node:net";
 import { acceptedMemory, readInto } from "../../http1/read-buffer.ts";
 
-/** What Node looks at with each read. */
+/** The private properties that Node uses for each read. */
 interface Slots {
-  /** The memory for the next read. */
+  /** Holds the memory for the next read. */
   readonly memory: symbol;
-  /** Names the memory after that. */
+  /** Holds the function that returns the memory for the read after that. */
   readonly next: symbol;
-  /** Takes what was read. */
+  /** Holds the function that takes the bytes. */
   readonly take: symbol;
 }
 
@@ -27,7 +27,7 @@ function findSlots(): Slots | undefined {
   const probe = new Socket({ onread }) as SlottedSocket;
   const find = (name: string, value: unknown): symbol | undefined =>
     Object.getOwnPropertySymbols(probe).find((own) => own.description === name && probe[own] === value);
-  // Until a connection is there, the memory is only said to be wanted.
+  // Until the socket is connected, Node only notes that a buffer is wanted.
   const memory = find("kBuffer", true);
   const next = find("kBufferGen", onread.buffer);
   const take = find("kBufferCb", onread.callback);
@@ -36,8 +36,8 @@ function findSlots(): Slots | undefined {
 }
 
 /**
- * From now on the socket, in clear, tells what it reads to `take` and not by `data`.
- * @param take see `readInto`, as for `isInBody`. @returns false = there is no such way
+ * From now on the socket, which must be in clear, passes what it reads to `take` instead of emitting `data`.
+ * @param take as in `readInto`; for `isInBody` see `acceptedMemory`. @returns false = not possible with this Node
  */
 export function readShared(
   socket: Socket,

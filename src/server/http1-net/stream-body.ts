@@ -1,35 +1,35 @@
-// The body of one request between the parser and whoever reads it: what comes while nobody does waits here, and nothing
-// more is read when that is enough.
+// Passes the body of one request from the parser to its reader. Without a reader, or while it pauses, chunks wait here;
+// when too much waits, the connection is not read any more.
 import type { BodyHandler } from "../../exchange/server-stream.ts";
 import { addPart } from "../../http1/parts.ts";
 
-/** The connection, as far as it brings the body. */
+/** The part of the connection that brings the body. */
 export interface BodyConnection {
   pauseReading(): void;
   resumeReading(): void;
 }
 
-/** So much may wait before the connection is not read any more; one read comes on top of it. */
+/** Reading pauses when this much waits; one more read may come on top of it. */
 const waitingBytes = 64 * 1024;
 const none: readonly string[] = [];
 
 export class StreamBody {
-  /** All of it has come. */
+  /** The whole body has come. */
   complete: boolean;
-  /** It will not be complete, or nobody is told any more. */
+  /** The body will not be complete, or its reader is not called any more. */
   broken = false;
   readonly #connection: BodyConnection;
   #handler: BodyHandler | undefined = undefined;
   #waiting: Buffer[] | undefined = undefined;
-  /** Those at its end that were not put together. */
+  /** The number of chunks at the end of `#waiting` that are not merged yet. */
   #loose = 0;
   #bytes = 0;
   #trailers = none;
   #paused = false;
-  /** It has been told that it will be told what there is. */
+  /** A delivery is scheduled. */
   #isDue = false;
   #isTold = false;
-  /** Nobody wants it. */
+  /** Nobody wants the body. */
   #isDropped = false;
 
   constructor(connection: BodyConnection, complete: boolean) {
@@ -53,7 +53,7 @@ export class StreamBody {
     this.#soon();
   }
 
-  /** What still comes is for nobody, unless somebody reads it. */
+  /** Drops the bytes that still come, unless the body gets a reader. */
   drop(): void {
     if (this.#handler !== undefined || this.complete) return;
     this.#isDropped = true;
@@ -61,7 +61,7 @@ export class StreamBody {
     this.#connection.resumeReading();
   }
 
-  /** It is not empty. */
+  /** @param chunk not empty */
   push(chunk: Buffer): void {
     if (this.#handler !== undefined && !this.#paused && !this.#isDue && !this.broken) {
       this.#handler.onData(chunk);
@@ -73,14 +73,14 @@ export class StreamBody {
     if (this.#bytes >= waitingBytes) this.#connection.pauseReading();
   }
 
-  /** It is complete. */
+  /** The body is complete. */
   end(trailers: readonly string[]): void {
     this.complete = true;
     this.#trailers = trailers;
     if (this.#handler !== undefined && !this.#isDue && !this.#paused) this.#tellEnd();
   }
 
-  /** The client is silent. */
+  /** The client has been silent for too long. */
   stall(): void {
     if (!this.#isTold && !this.broken) this.#handler?.onStall();
   }
@@ -93,7 +93,7 @@ export class StreamBody {
     this.#handler?.onBroken();
   }
 
-  /** Tells what there is. */
+  /** Passes on what waits. */
   deliver(): void {
     this.#isDue = false;
     const waiting = this.#waiting;
@@ -119,7 +119,7 @@ export class StreamBody {
     this.#handler?.onEnd(this.#trailers);
   }
 
-  /** Not at once: whoever asks has not done with that yet. */
+  /** Deferred: the caller of `read` is not done yet. */
   #soon(): void {
     if (this.#isDue || this.#handler === undefined || this.#isTold || this.#isDropped) return;
     this.#isDue = true;

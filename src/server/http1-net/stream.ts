@@ -15,23 +15,23 @@ import { linesOf, type ResponseHead } from "./response-head.ts";
 import { StreamBody } from "./stream-body.ts";
 import { writeParts } from "./write-parts.ts";
 
-/** The connection, as a stream on it knows it. */
+/** The part of the connection that a stream uses. */
 export interface StreamConnection {
   readonly socket: Socket;
   readonly peer: string;
-  /** Where heads are made. */
+  /** Makes the response heads. */
   readonly head: ResponseHead;
   readonly isTls: boolean;
-  /** To be called once a turn is over, or everything that was written has left the process. */
+  /** Call it when a turn is over, or when all written bytes have left the process. */
   readonly flushed: (error?: Error | null) => void;
-  /** No more is to be read, or more may. */
+  /** Pauses or resumes reading from the socket. */
   pauseReading(): void;
   resumeReading(): void;
-  /** Something came, or went: whoever is waited for is not silent. */
+  /** Restarts the stall limit: bytes came or left, so the client is not silent. */
   stir(): void;
-  /** @param stallMs longest silence; 0 = nobody is waited for */
+  /** @param stallMs the longest silence of the client; 0 = the client is not waited for */
   awaitBody(stallMs: number): void;
-  /** Lets go of its socket. @returns its side of the upgrade */
+  /** Lets go of the socket. @returns the client's side of the upgrade */
   detach(fields: readonly string[]): DetachedConnection;
 }
 
@@ -48,25 +48,25 @@ export class NetStream implements ServerStream {
   status = 0;
   /** The whole response has left the process. */
   finished = false;
-  /** It is over, or its connection gone. */
+  /** The stream is over, or its connection gone. */
   closed = false;
   /** The connection ends with the response. */
   isLast = false;
   handler: StreamHandler | undefined = undefined;
   readonly #connection: StreamConnection;
   readonly #keepAlive: boolean;
-  /** The head and the first bytes wait for the end of this turn, or of the response. */
+  /** The head and the first bytes; they wait for the end of this turn, or of the response. */
   #held: string | undefined = undefined;
   #first: Buffer | undefined = undefined;
   #chunked = false;
   #bodiless = false;
-  /** Whether it has sent its body, or goes on with another request, does not show. */
+  /** After `Expect: 100-continue`, it is unknown whether the client sends its body or another request. */
   #isUnsure: boolean;
   #isBlocked = false;
   #ended = false;
-  /** Its connection hears when this turn is over. */
+  /** `flushed` will be called when this turn is over. */
   #isDue = false;
-  /** Its connection hears when everything has left. */
+  /** `flushed` will be called when all written bytes have left. */
   #isFollowed = false;
 
   constructor(connection: StreamConnection, request: StreamRequest) {
@@ -169,7 +169,7 @@ export class NetStream implements ServerStream {
     return this.#wrote(writeParts(this.#connection.socket, "", bytes, this.#chunked, "", undefined));
   }
 
-  /** Lets the head go, with what came meanwhile: an event stream's head does not wait for its first event. */
+  /** Sends the head with the bytes written so far: an event stream's head must not wait for its first event. */
   release(): void {
     const held = this.#held;
     if (held === undefined) return;
@@ -186,12 +186,12 @@ export class NetStream implements ServerStream {
     const held = this.#held ?? "";
     const first = this.#takeHeld();
     if (held !== "" || tail !== "") {
-      // Under TLS nothing leaves at once. In clear most does, and a call back for each write would cost more.
+      // Under TLS, nothing leaves at once. In clear, most does, and a callback for each write would cost more.
       this.#isFollowed = isTls;
       writeParts(socket, held, first, this.#chunked, tail, isTls ? flushed : undefined);
     }
     this.#onceTurnIsOver();
-    // A client may not even take the rest of a response that is through.
+    // The client may not take even the rest of a complete response.
     if (socket.writableLength > 0) this.handler?.onBlocked();
   }
 
@@ -201,7 +201,7 @@ export class NetStream implements ServerStream {
   }
 
   destroy(): void {
-    // Behind its response, and its request, others may have the connection.
+    // After the response and its request, other exchanges may have the connection.
     if (!this.closed || !this.body.complete) this.#connection.socket.destroy();
   }
 
@@ -216,20 +216,20 @@ export class NetStream implements ServerStream {
     return this.#connection.detach(fields);
   }
 
-  /** The client ended its side: no further request comes. */
+  /** Called when the client ended its side: no further request comes. */
   halfClosed(): void {
     this.isLast = true;
     if (!this.closed) this.handler?.onHalfClosed();
   }
 
-  /** What was written has been taken. */
+  /** Called when the socket's buffer has drained. */
   drained(): void {
     if (!this.#isBlocked || this.#ended || this.closed) return;
     this.#isBlocked = false;
     this.handler?.onWritable();
   }
 
-  /** A turn is over, or something has left. @returns whether that was the last of the response */
+  /** Called when a turn is over, or when bytes have left. @returns whether the response is now complete */
   flushed(): boolean {
     this.#isDue = false;
     this.release();
@@ -244,7 +244,7 @@ export class NetStream implements ServerStream {
     return this.finished;
   }
 
-  /** It is over. */
+  /** Ends the stream. */
   close(): void {
     this.closed = true;
     const { handler } = this;
@@ -252,7 +252,7 @@ export class NetStream implements ServerStream {
     handler?.onClose();
   }
 
-  /** By a microtask: Node makes a dictionary of each tick of its own. */
+  /** Uses a microtask: for each `process.nextTick`, Node makes an object in dictionary mode. */
   #onceTurnIsOver(): void {
     if (this.#isDue) return;
     this.#isDue = true;

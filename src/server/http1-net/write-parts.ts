@@ -1,14 +1,14 @@
-// What leaves together leaves in one write.
+// Writes head, body and tail together in one write.
 import type { Socket } from "node:net";
 
-/** Up to here, copying a body behind its head costs less than a second buffer for the kernel. */
+/** Up to here, appending a body to its head costs less than a second buffer for the kernel. */
 const oneWriteBytes = 8 * 1024;
 
 /**
- * @param head and `tail`: one character a byte
+ * @param head one character per byte, as is `tail`
  * @param chunked whether `body` goes out as a chunk
- * @param flushed called once it has left the process
- * @returns false = the socket has enough
+ * @param flushed called once everything has left the process
+ * @returns false = the socket's buffer is full
  */
 export function writeParts(
   socket: Socket,

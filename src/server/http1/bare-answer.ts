@@ -1,11 +1,11 @@
-// What the parser of node:http refuses has no message: its answer is written by hand.
+// Writes answers by hand for requests that the parser of node:http refuses: those have no message object.
 import { STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
 import type { Lingering } from "../../client/lingering.ts";
 import { GatewayError } from "../../plugin-api/errors.ts";
 import { LiveResponse } from "../../runtime/response.ts";
 
-/** Answers by hand, since there is no response object, and closes the connection. */
+/** Writes the error response by hand, since there is no response object, and closes the connection. */
 export function answerBare(
   socket: Socket,
   error: GatewayError,
@@ -23,12 +23,12 @@ export function answerBare(
   endConnection(socket, lingering, body);
 }
 
-/** Closes a connection whose client may still send, once it has had the time to read what was written. */
+/** Closes a connection whose client may still send, after the client has had time to read what was written. */
 export function endConnection(socket: Socket, lingering: Lingering, last: Buffer | string = ""): void {
   socket.on("error", () => socket.destroy());
   socket.end(last);
-  // What the client still sends is read and dropped for a moment: closing on unread bytes would reset the connection
-  // before it has read the answer.
+  // The client's bytes are read and dropped for a moment: closing on unread bytes would reset the connection before it
+  // has read the answer.
   socket.resume();
   socket.once(
     "close",
@@ -36,7 +36,7 @@ export function endConnection(socket: Socket, lingering: Lingering, last: Buffer
   );
 }
 
-/** Probes and scanners on a TLS port are no requests. */
+/** True for probes and scanners on a TLS port: they are no requests. */
 export function isHandshakeError({ code = "" }: NodeJS.ErrnoException): boolean {
   return code.startsWith("ERR_SSL_") || code === "ERR_TLS_HANDSHAKE_TIMEOUT" || code === "EPROTO";
 }
@@ -45,7 +45,7 @@ export function parserError(error: NodeJS.ErrnoException): GatewayError {
   if (error.code === "ERR_HTTP_REQUEST_TIMEOUT") {
     return new GatewayError("request_timeout", "The request head did not come in time.");
   }
-  // The parser's reason names no content of the request.
+  // The parser's reason does not repeat content of the request.
   const reason = "reason" in error && typeof error.reason === "string" ? `: ${error.reason}` : "";
   return new GatewayError("malformed_request", `The request is malformed${reason}.`);
 }

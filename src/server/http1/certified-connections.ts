@@ -1,30 +1,30 @@
-// Connections whose clients have shown a certificate that counts. OpenSSL looks at revocation lists and authorities in the
-// handshake alone: when they are renewed, who is named by a list, or vouched for by nobody, is nobody any more, and is to
-// connect anew.
+// Tracks connections whose clients have shown a valid certificate. OpenSSL checks revocation lists and authorities only
+// in the handshake. After a renewal, clients that are now revoked, or that no authority vouches for, lose their
+// identity and have to reconnect.
 import type { TLSSocket } from "node:tls";
 import type { Logger } from "../../plugin-api/telemetry.ts";
 import { chainOf, type Revocations } from "../../tls/revocations.ts";
 import type { TrustBundles } from "../../tls/trust-bundles.ts";
 import { disownCertificate, readClientCertificate, readClientSvid, showsCertificate } from "./client-tls.ts";
 
-/** What certificates of clients are held to, beside the handshake. */
+/** The checks that client certificates must pass beyond the handshake. */
 export interface ClientChecks {
   readonly revocations: Revocations | undefined;
-  /** Undefined = they need be no SVIDs. */
+  /** Undefined = certificates need not be SVIDs. */
   readonly bundles: TrustBundles | undefined;
 }
 
 export class CertifiedConnections {
   readonly #open = new Set<TLSSocket>();
   #checks: ClientChecks;
-  /** Every handshake before was by the lists of the start. */
+  /** The lists have been renewed: earlier handshakes used the lists of the start. */
   #isRenewed = false;
 
   constructor({ revocations, bundles }: ClientChecks = { revocations: undefined, bundles: undefined }) {
     this.#checks = { revocations, bundles };
   }
 
-  /** After the handshake, which may have begun before a renewal. */
+  /** Registers a connection after its handshake, which may have begun before a renewal. */
   add(socket: TLSSocket): void {
     const { revocations, bundles } = this.#checks;
     if (bundles === undefined) readClientCertificate(socket);
@@ -35,7 +35,7 @@ export class CertifiedConnections {
     socket.once("close", () => this.#open.delete(socket));
   }
 
-  /** @returns connections whose certificates count no more by these, for nothing that runs there either */
+  /** Applies new checks. @returns connections whose certificates are no longer valid, also for exchanges in flight */
   renew({ revocations, bundles }: ClientChecks, logger: Logger): TLSSocket[] {
     this.#checks = { revocations, bundles };
     this.#isRenewed = true;

@@ -1,10 +1,10 @@
-// What a connection of node:http carries now: what of it is not public.
+// Finds what a connection of node:http carries now, by properties that are not public.
 import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 import type { Carried } from "../accept.ts";
 import type { Http1Stream } from "./stream.ts";
 
-/** Neither is public, but both are there since Node 0.x. */
+/** Neither property is public, but both are there since Node 0.x. */
 interface HttpSocket extends Socket {
   readonly _httpMessage?: { readonly serverStream?: Http1Stream } | null;
   readonly parser?: { readonly incoming?: IncomingMessage | null } | null;
@@ -20,14 +20,14 @@ export function isAnswering(socket: HttpSocket): boolean {
   return socket._httpMessage !== null && socket._httpMessage !== undefined;
 }
 
-/** Ends a connection: at once where nothing is asked on it, else with the answer, if that can still say so. */
+/** Ends a connection: at once if it carries no request, else with the answer, if its head can still say so. */
 export function endSoon(socket: HttpSocket): void {
   const stream = streamOn(socket);
   if (stream !== undefined) stream.response.shouldKeepAlive = false;
   else if (!isAnswering(socket)) socket.destroySoon();
 }
 
-/** What it is for whoever ends it. */
+/** Describes the connection for the code that ends it. */
 export function carriedOn(socket: HttpSocket): Carried {
   const answers = isAnswering(socket);
   return {

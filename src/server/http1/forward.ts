@@ -1,18 +1,19 @@
-// The seam at which a user's own http-proxy middleware plugs in: http-proxy-3 (node-http-proxy's interface) and nothing
-// else of it. Every exchange and every upgrade goes through its passes. The last of them, `stream`, is ours and hands
-// the exchange to the upstream; its own passes rewrite the path after the policy has matched, let a chunked DELETE
-// smuggle, leave clients hanging, and forward hop-by-hop fields.
+// Lets a user's own http-proxy middleware plug in, by the interface of http-proxy-3 (that of node-http-proxy). Nothing
+// else of http-proxy-3 is used. Every exchange and every upgrade goes through its passes. The last pass, `stream`, is
+// Outrigger's and hands the exchange to the upstream. The package's own passes are not used: they rewrite the path
+// after the policy has matched, let a chunked DELETE smuggle, leave clients hanging, and forward hop-by-hop fields.
 import httpProxy, { type ProxyServer } from "http-proxy-3";
 import type { CarriedExchange } from "../../exchange/context.ts";
 import { Http1Stream } from "./stream.ts";
 
 /**
- * Adds passes, by `proxy.before("web", "stream", pass)` or `"ws"`: they are called once the policy has let a request
- * in. One that returns true answers by itself: its answer passes no plugin and no time limit of ours, and is logged.
+ * Adds passes, by `proxy.before("web", "stream", pass)` or `"ws"`. They are called once the policy has let a request
+ * in. A pass that returns true answers by itself: its answer passes no plugin and no time limit of Outrigger, and is
+ * logged.
  */
 export type HttpProxyMiddleware = (proxy: ProxyServer) => void;
 
-/** What we hand through http-proxy-3's options; `target` only satisfies its own check, it is never parsed. */
+/** The options for the passes; `target` only satisfies a check of http-proxy-3 and is never parsed. */
 interface PassOptions {
   readonly target: { readonly host: string; readonly port: number };
   readonly exchange: CarriedExchange;
@@ -23,7 +24,7 @@ interface Passes {
   wsPasses: unknown[];
 }
 
-// What came behind the request head is with the exchange's stream.
+// The exchange's stream keeps the bytes after the request head.
 const noHead = Buffer.alloc(0);
 
 function stream(_req: unknown, _res: unknown, options: PassOptions): true {
@@ -31,14 +32,14 @@ function stream(_req: unknown, _res: unknown, options: PassOptions): true {
   return true;
 }
 
-/** @returns hands an exchange to the proxy, and by way of it to its route's upstream */
+/** @returns a function that sends an exchange through the passes, and so to its route's upstream */
 export function createForward(middleware?: HttpProxyMiddleware): (exchange: CarriedExchange) => void {
   const proxy = httpProxy.createProxyServer({});
-  // Public at run time and in its documentation, private in its types (2.0.1).
+  // The two properties are documented and public at run time, but private in the types (2.0.1).
   const passes = proxy as unknown as Passes;
   passes.webPasses = [stream];
   passes.wsPasses = [stream];
-  // Its listener on the client's socket reports here; the exchange has its own.
+  // http-proxy-3 listens on the client's socket and reports here; the exchange has its own listener.
   proxy.on("error", () => {});
   middleware?.(proxy);
   return (exchange) => {

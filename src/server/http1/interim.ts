@@ -1,8 +1,8 @@
-// Interim responses (RFC 9110 section 15.2).
+// Writes interim responses (RFC 9110 section 15.2).
 import { pairsOf } from "../../plugin-api/pairs.ts";
 import type { ServerResponse } from "node:http";
 
-/** An HTTP/1.0 client gets none. @param fields name, value, … */
+/** Writes nothing to an HTTP/1.0 client. @param fields name, value, … */
 export function writeInterim(res: ServerResponse, status: number, fields: readonly string[]): void {
   if (res.req.httpVersionMinor === 0) return;
   if (status === 100) res.writeContinue();
@@ -17,10 +17,10 @@ function earlyHints(res: ServerResponse, fields: readonly string[]): void {
     const before = hints[lower];
     hints[lower] = before === undefined ? value : [before, value].flat();
   }
-  // node:http accepts hints only with a Link it can parse, and throws at others: a hint is not worth a request.
+  // node:http needs a Link that it can parse, and throws otherwise: a bad hint must not fail the request.
   try {
     if (hints["link"] !== undefined) res.writeEarlyHints(hints);
   } catch {
-    // Left out.
+    // The hint is left out.
   }
 }

@@ -1,4 +1,4 @@
-// Pipelined requests (RFC 9112 section 9.3.2) are served one after the other: the next could depend on what the last has
+// Serves pipelined requests (RFC 9112 section 9.3.2) one after the other: the next could depend on what the last has
 // changed, and must not be served at all once an answer has said that it closes the connection.
 import type { Socket } from "node:net";
 import { ClientBudget } from "../../client/client-budget.ts";
@@ -6,22 +6,22 @@ import { shareKey } from "../../client/client-address.ts";
 import { peerOf } from "../../client/peer.ts";
 import type { Http1Stream } from "./stream.ts";
 
-/** What a request that waits takes, about; one read of a connection can bring two thousand. */
+/** The approximate size of a request that waits. One read of a connection can bring two thousand. */
 const requestBytes = 2 * 1024;
-/** So many may wait on every connection, whatever waits on others: as bounded as connections are. */
+/** This many may wait on every connection, without a budget: the number of connections bounds them. */
 const alwaysWaiting = 4;
-/** Beyond these, on all connections together; one client address has its share. */
+/** The budget for requests beyond `alwaysWaiting`, on all connections together; each client address has a share. */
 const maxBytes = 20_000 * requestBytes;
 
 export class Pipelining {
-  // Requests that wait for their turn, by connection.
+  // The number of requests that wait for their turn, by connection.
   readonly #waiting = new WeakMap<Socket, number>();
   readonly #memory: ClientBudget;
   readonly #tooMany: (socket: Socket) => void;
 
   /**
-   * @param clientShare percent of what may wait that one client address may have
-   * @param tooMany breaks the connection off, and tells so
+   * @param clientShare percent of the budget that one client address may have
+   * @param tooMany breaks the connection off, and reports it
    */
   constructor(clientShare: number, tooMany: (socket: Socket) => void) {
     this.#memory = new ClientBudget(maxBytes, clientShare / 100);
@@ -29,8 +29,8 @@ export class Pipelining {
   }
 
   /**
-   * Calls back when every earlier request on the connection is answered; never when the connection ends before.
-   * @param stream whose turn has not come
+   * Calls back when every earlier request on the connection is answered; never if the connection ends first.
+   * @param stream a request whose turn has not come
    */
   wait(stream: Http1Stream, socket: Socket, serve: () => void): void {
     if (socket.destroyed) return;
@@ -40,7 +40,7 @@ export class Pipelining {
       return;
     }
     if (!this.#waiting.has(socket)) {
-      // Nothing more is read meanwhile, or requests would pile up as fast as they can be sent.
+      // Reading pauses meanwhile, or requests would pile up as fast as the client can send them.
       socket.on("resume", () => this.#hold(socket));
       socket.once("close", () => {
         const beyond = this.#of(socket) - alwaysWaiting;
@@ -52,7 +52,7 @@ export class Pipelining {
     this.#hold(socket);
     stream.whenItsTurn(() => {
       const left = this.#of(socket) - 1;
-      // Less: the connection has ended, and its memory was given back.
+      // Negative: the connection has ended, and its memory was given back.
       if (left >= 0) this.#waiting.set(socket, left);
       if (left >= alwaysWaiting) this.#memory.give(client, requestBytes);
       if (this.#of(socket) === 0) socket.resume();

@@ -1,4 +1,4 @@
-// The HTTP/1.1 server of node:http with its limits: what it is told to refuse, and each request as a stream.
+// The HTTP/1.1 server over node:http, with its limits. It presents each request as a stream.
 import http from "node:http";
 import type { IncomingMessage, Server } from "node:http";
 import https from "node:https";
@@ -13,26 +13,26 @@ import { Http1Stream } from "./stream.ts";
 import { UpgradeSide } from "./upgrade-side.ts";
 
 export interface Http1Options {
-  /** Certificate and key in PEM: it then speaks TLS. */
+  /** Certificate and key in PEM: the server then speaks TLS. */
   readonly tls: https.ServerOptions | undefined;
-  /** Says of each connection after its handshake whether the client's certificate counts. Default: if it verifies. */
+  /** Decides after each handshake whether the client's certificate counts. Default: it counts if it verifies. */
   readonly certified?: CertifiedConnections | undefined;
   readonly maxHeaderBytes: number;
   readonly headerTimeoutMs: number;
   readonly keepAliveMs: number;
   readonly maxConnections: number;
-  /** Percent of what may wait that one client address may have. */
+  /** Percent of the budget for waiting requests that one client address may have. */
   readonly clientShare: number;
 }
 
 export interface Http1Events extends AcceptEvents {
-  /** Not before its turn on the connection. */
+  /** Called only when the request's turn on its connection has come. */
   onRequest(stream: ServerStream): void;
-  /** CONNECT: the parser has let go of the connection. */
+  /** Called for CONNECT: the parser has let go of the connection. */
   onConnect(target: string, socket: Socket, carried: Carried): void;
   /** One connection brings more requests at once than may wait. */
   onCrowding(socket: Socket): void;
-  /** A connection was closed unseen: there are too many. */
+  /** A connection was closed unread: there are too many. */
   onDrop(): void;
 }
 
@@ -40,19 +40,20 @@ const closes = /(?:^|,)[ \t]*close[ \t]*(?:,|$)/i;
 
 export function createHttp1Server(options: Http1Options, events: Http1Events): ClientServer {
   const server = createServer(options, events.onHttp2 !== undefined);
-  // Bounded in bytes already; beyond a count node:http would drop fields silently, and with them what they say.
+  // The head is bounded in bytes. With a limit on their count, node:http would silently drop fields.
   server.maxHeadersCount = 0;
   server.maxConnections = options.maxConnections;
-  // A client may end its side with the request, and read on: over TCP. Under TLS it leaves node:http from closing a
-  // connection in the middle of an answer as if that was complete. Not in Node's types (26), but there since Node 0.5.
+  // Over TCP, a client may end its side right after the request, and still read the answer. Under TLS, this option
+  // keeps node:http from closing a connection in the middle of an answer as if the answer was complete. It is not in
+  // Node's types (26), but there since Node 0.5.
   Object.assign(server, { httpAllowHalfOpen: true });
   accept(server, options, events);
   server.on("drop", () => events.onDrop());
   const pipelining = new Pipelining(options.clientShare, (socket) => events.onCrowding(socket));
   const serve = (message: IncomingMessage, response: http.ServerResponse): void => {
-    // node:http (26) serves at once what comes while the connection ends behind an answer that said so.
+    // node:http (26) still serves requests that arrive while the connection ends after a closing answer.
     if (message.socket.writableEnded) return;
-    // The parser keeps the connection of an HTTP/1.0 client that says both (RFC 9112 section 9.3).
+    // The parser keeps an HTTP/1.0 connection open if it says both close and keep-alive (RFC 9112 section 9.3).
     if (message.httpVersionMinor === 0 && closes.test(message.headers.connection ?? ""))
       response.shouldKeepAlive = false;
     const stream = new Http1Stream(message, response);
@@ -61,7 +62,7 @@ export function createHttp1Server(options: Http1Options, events: Http1Events): C
   };
   server.on("request", serve).on("checkContinue", serve).on("checkExpectation", serve);
   server.on("upgrade", (message: IncomingMessage, socket: Socket, head: Buffer) => {
-    // Its own side hears of the end until the tunnel does, which goes on one way.
+    // `UpgradeSide` handles the client's end until the tunnel does, which then goes on in the other direction.
     socket.off("end", tlsClientEnded);
     events.onRequest(upgradeStream(message, socket, head));
   });
@@ -94,10 +95,10 @@ function createServer(limits: Http1Options, speaksHttp2: boolean): Server {
     requestTimeout: 0,
     connectionsCheckingInterval: Math.min(limits.headerTimeoutMs, 1_000),
     keepAliveTimeout: limits.keepAliveMs,
-    // Checked in request-head.ts, with an answer and a log line of ours.
+    // request-head.ts checks the Host field, with Outrigger's own answer and log line.
     requireHostHeader: false,
     noDelay: true,
-    // Most requests have no body: no stream of nothing is run to its end for them.
+    // Most requests have no body: Node then runs no empty stream to its end.
     optimizeEmptyRequests: true,
     shouldUpgradeCallback: mayUpgrade,
   };
@@ -111,22 +112,22 @@ function createServer(limits: Http1Options, speaksHttp2: boolean): Server {
   });
 }
 
-/** For the connection's `end` event. */
+/** The listener for the connection's `end` event. */
 function clientEnded(this: Socket): void {
   streamOn(this)?.handler?.onHalfClosed();
 }
 
 /**
- * The same under TLS: the client is taken to have left, though it might read on (RFC 8446 section 6.1), which clients of
- * HTTP do not. For a reset can look like this: where a write of TLS itself meets it first, such as a session ticket, Node
- * (26) reports an end, no error, and whatever is written later waits for ever.
+ * The same under TLS: the client is taken to have left. RFC 8446 section 6.1 would let it read on, but HTTP clients do
+ * not do so. The reason: a reset can look like an end. If a write of TLS itself meets the reset first, such as a
+ * session ticket, Node (26) reports an end instead of an error, and later writes never complete.
  */
 function tlsClientEnded(this: Socket): void {
   if (isAnswering(this) || this.writableLength > 0) this.destroy();
 }
 
 /**
- * The parser has let go of the connection: answers other than 101 are written by a response of our own, and the
+ * The parser has let go of the connection: answers other than 101 are written by a response object made here, and the
  * connection ends with them.
  */
 function upgradeStream(message: IncomingMessage, socket: Socket, head: Buffer): Http1Stream {
@@ -139,8 +140,8 @@ function upgradeStream(message: IncomingMessage, socket: Socket, head: Buffer): 
 }
 
 /**
- * h2c would carry requests past the policy, an upgrade with a body is two messages in one, HTTP/1.0 has none, and a
- * connection that still owes an answer cannot be handed over: all are served plainly.
+ * h2c would carry requests past the policy; an upgrade with a body is two messages in one; HTTP/1.0 has no upgrades; a
+ * connection that still owes an answer cannot be handed over. All these are served as plain requests.
  */
 function mayUpgrade(message: IncomingMessage): boolean {
   const { upgrade } = message.headers;

@@ -1,4 +1,4 @@
-// A `ServerStream` over node:http: the one file that knows its messages.
+// A `ServerStream` over node:http: the only file that knows the messages of node:http.
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import { peerOf } from "../../client/peer.ts";
@@ -16,16 +16,16 @@ import { writeInterim } from "./interim.ts";
 import { checkSendable } from "./sendable.ts";
 import type { UpgradeSide } from "./upgrade-side.ts";
 
-/** Up to here, copying a body behind its head costs less than a second buffer for the kernel. */
+/** Up to here, appending a body to its head costs less than a second buffer for the kernel. */
 const oneWriteBytes = 8 * 1024;
 
-/** What a message belongs to. A property: a map of them would cost every request a new entry. */
+/** Links a message to its stream. It is a property: a map would cost every request a new entry. */
 interface Carrying {
   serverStream?: Http1Stream;
 }
 
 export class Http1Stream implements ServerStream {
-  // For http-proxy-3 alone, whose interface they are.
+  // Public only because http-proxy-3 needs them.
   readonly message: IncomingMessage & Carrying;
   readonly response: ServerResponse & Carrying;
   readonly #upgrade: UpgradeSide | undefined;
@@ -107,12 +107,12 @@ export class Http1Stream implements ServerStream {
     return this.response.writableLength;
   }
 
-  /** Whether earlier requests on the connection are answered. */
+  /** Whether all earlier requests on the connection are answered. */
   get isItsTurn(): boolean {
     return this.response.socket !== null;
   }
 
-  /** Calls back when they are; never when the connection ends before. */
+  /** Calls back when `isItsTurn` becomes true; never if the connection ends first. */
   whenItsTurn(callback: () => void): void {
     this.response.once("socket", callback);
   }
@@ -142,12 +142,12 @@ export class Http1Stream implements ServerStream {
     this.message.resume();
   }
 
-  /** The socket's own inactivity timer counts from the last byte, so that it needs no resetting per chunk. */
+  /** Uses the socket's own inactivity timer: it counts from the last byte, so no chunk has to reset it. */
   awaitBody(stallMs: number): void {
     const { message } = this;
     if (message.socket.destroyed) return;
     message.socket.setTimeout(stallMs);
-    // On the message, not the socket: a timeout that no message or response listens to destroys the connection.
+    // On the message, not the socket: a timeout that neither message nor response listens to destroys the connection.
     if (stallMs > 0 && !this.#awaitsBody) message.on("timeout", bodyStalled);
     else if (stallMs === 0 && this.#awaitsBody) message.off("timeout", bodyStalled);
     this.#awaitsBody = stallMs > 0;
@@ -157,7 +157,7 @@ export class Http1Stream implements ServerStream {
     if (!this.response.headersSent) writeInterim(this.response, status, fields);
   }
 
-  /** node:http throws at an announcement of trailers without chunks. */
+  /** node:http throws if trailers are announced without chunks. */
   takesTrailers(isSized: boolean): boolean {
     return !isSized && this.message.httpVersionMinor === 1;
   }
@@ -179,7 +179,7 @@ export class Http1Stream implements ServerStream {
     return this.#wrote(this.response.write(bytes));
   }
 
-  /** Lets the head go, with what came meanwhile: an event stream's head does not wait for its first event. */
+  /** Sends the head with the bytes written so far: an event stream's head must not wait for its first event. */
   release(): void {
     if (!this.#isHeld) return;
     this.#isHeld = false;
@@ -189,7 +189,7 @@ export class Http1Stream implements ServerStream {
     if (response.destroyed) return;
     const { socket } = response;
     socket?.cork();
-    // Not by flushHeaders, which writes the bytes of obs-text fields as UTF-8 (Node 26).
+    // flushHeaders is not used: it writes the bytes of obs-text fields as UTF-8 (Node 26).
     const taken = first === undefined ? response.write("", "latin1") : response.write(first);
     socket?.uncork();
     this.#wrote(taken);
@@ -202,11 +202,11 @@ export class Http1Stream implements ServerStream {
     this.#isHeld = false;
     this.#first = undefined;
     if (first === undefined) response.end();
-    // As text, head and body are one string and leave in one plain write.
+    // As text, head and body become one string, which leaves in one plain write.
     else if (first.length <= oneWriteBytes) response.end(first.toString("latin1"), "latin1");
     else response.end(first);
     const { socket, writableEnded, writableCorked } = response;
-    // A client may not even take the rest of a response that is through.
+    // The client may not take even the rest of a complete response.
     if (writableEnded && socket !== null && writableCorked === 0 && socket.writableLength > 0)
       this.#handler?.onBlocked();
   }
@@ -217,7 +217,7 @@ export class Http1Stream implements ServerStream {
   }
 
   destroy(): void {
-    // Behind its response, the request alone still has the connection.
+    // After the response is sent, only the request still holds the connection.
     (this.#upgrade?.side ?? (this.response.writableFinished ? this.message : this.response)).destroy();
   }
 
@@ -264,7 +264,7 @@ export class Http1Stream implements ServerStream {
   }
 }
 
-// One function each for all streams: `this` is the message, which knows its stream.
+// All streams share these functions: `this` is the message, which knows its stream.
 function closed(this: Carrying): void {
   this.serverStream?.closed();
 }

@@ -1,12 +1,12 @@
-// The client's side of an upgrade. While nobody has answered it, the HTTP parser has let go of the connection, so it is
-// read here, or its end would go unnoticed; what comes early is kept, within a bound, for the tunnel.
+// The client's side of an upgrade. Until the upgrade is answered, nobody parses the connection, so this class reads it:
+// else its end would go unnoticed. Bytes that come early are kept for the tunnel, within a bound.
 import type { Socket } from "node:net";
 import type { DetachedConnection } from "../../exchange/server-stream.ts";
 import { resetConnection } from "../../http1/reset.ts";
 
 const maxEarlyBytes = 65_536;
 const lingerMs = 1_000;
-// A peer that vanished without a word is noticed by the kernel's probes.
+// The kernel's probes notice a peer that vanished silently.
 const keepAliveMs = 30_000;
 
 export class UpgradeSide implements DetachedConnection {
@@ -15,7 +15,7 @@ export class UpgradeSide implements DetachedConnection {
   #bytes: number;
   #head = "";
 
-  /** @param head bytes that came behind the request head */
+  /** @param head bytes that came after the request head */
   constructor(socket: Socket, head: Buffer) {
     this.side = socket;
     this.#early = head.length > 0 ? [head] : [];
@@ -45,8 +45,8 @@ export class UpgradeSide implements DetachedConnection {
   }
 
   /**
-   * Behind an answer other than 101. What has come behind the request is not served: a close on unread bytes would reset the
-   * connection before its client has read the answer (RFC 9112 section 9.6).
+   * Ends the connection after an answer other than 101. Bytes after the request are dropped, not left unread: closing
+   * on unread bytes would reset the connection before its client has read the answer (RFC 9112 section 9.6).
    */
   decline(): void {
     if (this.#bytes === 0) {

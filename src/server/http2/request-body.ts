@@ -1,4 +1,4 @@
-// The body of a request on a stream of node:http2, as its reader is told of it.
+// Passes the body of a request on a node:http2 stream to its reader.
 import http2, { type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
 import type { BodyHandler } from "../../exchange/server-stream.ts";
 import { sizeOf, withoutPseudo } from "../../http2/fields.ts";
@@ -8,9 +8,9 @@ const none: readonly string[] = [];
 
 export class Http2RequestBody {
   bytes = 0;
-  /** All of it has come, or will not. */
+  /** All of the body has come, or no more will come. */
   over = false;
-  /** This side has ended it: what is still to come does not. */
+  /** This side has ended the body: the rest of it is not awaited. */
   isCut = false;
   readonly #stream: ServerHttp2Stream;
   readonly #isNone: boolean;
@@ -19,7 +19,7 @@ export class Http2RequestBody {
   #trailers: readonly string[] = none;
   #stall: NodeJS.Timeout | undefined = undefined;
 
-  /** @param maxTrailerBytes as of a head: over HTTP/1.1 they count as a part of it */
+  /** @param maxTrailerBytes the limit of a head: over HTTP/1.1, trailers count as part of the head */
   constructor(stream: ServerHttp2Stream, isNone: boolean, maxTrailerBytes: number) {
     this.#stream = stream;
     this.#isNone = isNone;
@@ -30,7 +30,7 @@ export class Http2RequestBody {
     return this.#isNone || this.over;
   }
 
-  /** Somebody reads it. */
+  /** The body has a reader. */
   get isRead(): boolean {
     return this.#handler !== undefined;
   }
@@ -45,7 +45,7 @@ export class Http2RequestBody {
     }
     if (!isFirst) return;
     stream.on("trailers", (_trailers: IncomingHttpHeaders, _flags: number, raw: string[]) => {
-      // By the code that node:http2 has for those beyond its own bounds, 1,000 lines or 64 KiB.
+      // The code that node:http2 uses for trailers beyond its own bounds of 1,000 lines or 64 KiB.
       if (sizeOf(raw) > this.#maxTrailerBytes) stream.close(NGHTTP2_ENHANCE_YOUR_CALM);
       else this.#trailers = withoutPseudo(raw);
     });
@@ -59,7 +59,7 @@ export class Http2RequestBody {
       stallMs === 0 || this.over ? undefined : setTimeout(() => this.#handler?.onStall(), stallMs);
   }
 
-  /** Its stream is closed. */
+  /** The stream is closed. */
   closed(): void {
     clearTimeout(this.#stall);
     if (!this.complete) this.#handler?.onBroken();
@@ -73,7 +73,7 @@ export class Http2RequestBody {
   }
 
   #ended(): void {
-    // The end that a reset makes is none.
+    // An `end` event caused by a reset is no end of the body.
     if (this.over || this.isCut || this.#stream.aborted || this.#stream.rstCode !== NGHTTP2_NO_ERROR) return;
     this.over = true;
     clearTimeout(this.#stall);

@@ -1,4 +1,4 @@
-// Connections of clients that speak HTTP/2, with their limits, and how they end.
+// Accepts client connections that speak HTTP/2, applies their limits, and ends them.
 import http2, { type Http2Session, type ServerHttp2Session, type ServerHttp2Stream } from "node:http2";
 import type { Socket } from "node:net";
 import { ClientBudget } from "../../client/client-budget.ts";
@@ -11,40 +11,41 @@ import { Http2ServerStream } from "./stream.ts";
 export interface Http2Options {
   readonly maxHeaderBytes: number;
   readonly headerTimeoutMs: number;
-  /** Idle connections are closed after that. */
+  /** Idle connections are closed after this time. */
   readonly keepAliveMs: number;
-  /** Most requests of one connection at a time. */
+  /** The most concurrent requests on one connection. */
   readonly http2Streams: number;
-  /** Most requests of all connections at a time, of which one client has its share. */
+  /** The most concurrent requests on all connections; each client has a share. */
   readonly maxConnections: number;
-  /** Percent. */
+  /** Percent of `maxConnections` that one client may have. */
   readonly clientShare: number;
 }
 
 export interface Http2Events {
-  /** Whose share the requests of a connection count for; undefined = nobody's. */
+  /** The client whose share the requests of a connection count against; undefined = no client's. */
   clientOf(connection: Socket): string | undefined;
   onRequest(stream: Http2ServerStream): void;
-  /** A request that was read, and goes no further. */
+  /** Reports a request that was read and refused. */
   onRefused(stream: Http2ServerStream, error: GatewayError): void;
-  /** A connection was ended for what it did. */
+  /** Reports a connection that was ended for misuse. */
   onMisuse(reason: string, connection: Socket): void;
 }
 
 const { NGHTTP2_ENHANCE_YOUR_CALM, NGHTTP2_REFUSED_STREAM } = http2.constants;
 /**
- * GOAWAY with the highest id: streams that are on their way are served (RFC 9113 section 6.8). Written past nghttp2, which
- * takes no further stream after a GOAWAY of its own and offers no other (Node 26); whole frames are all it writes. Not under
- * TLS, where Node ends the process when two write at a time: clients there hear of the end with the last GOAWAY, whose
- * last stream tells them what to send again.
+ * A GOAWAY frame with the highest stream id: streams already on their way are still served (RFC 9113 section 6.8). It
+ * is written past nghttp2, which takes no further stream after its own GOAWAY and offers no other kind (Node 26).
+ * nghttp2 writes only whole frames, so this one cannot split another. Not under TLS, where Node ends the process when
+ * two write at a time: clients there hear of the end with the last GOAWAY, whose last stream id tells them what to send
+ * again.
  */
 const announcement = Buffer.from([0, 0, 8, 7, 0, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0]);
 
-/** Of a stream, of what its client may send before it is read. */
+/** The flow control window of a stream: what its client may send before it is read. */
 const windowBytes = 262_144;
-/** How long a client may take to end its side of a connection that is over. */
+/** How long a client may take to close its side of a connection that has ended. */
 const goodbyeMs = 1_000;
-/** Requests that a client may take back. */
+/** Requests that a client may reset. */
 const resets = { burst: 100, perSecond: 10 };
 
 interface Open {
@@ -53,7 +54,7 @@ interface Open {
   readonly client: string | undefined;
   readonly resets: ResetBudget;
   streams: number;
-  /** Ends it while nothing is asked. */
+  /** The timer that ends the connection while it has no request. */
   idle: NodeJS.Timeout | undefined;
   ending: boolean;
 }
@@ -67,10 +68,10 @@ export class Http2Sessions {
   readonly #options: Http2Options;
   readonly #events: Http2Events;
   readonly #open = new Map<Http2Session, Open>();
-  /** Whose session is about to be made: `connection` is handled at once. */
+  /** The connection whose session is being made: `#began` runs synchronously. */
   #arriving: Socket | undefined;
   #draining = false;
-  /** As many as HTTP/1.1 could have, which has one a connection. */
+  /** The budget of concurrent requests: as many as over HTTP/1.1, where a connection has one at a time. */
   readonly #requests: ClientBudget;
 
   constructor(options: Http2Options, events: Http2Events) {
@@ -86,13 +87,13 @@ export class Http2Sessions {
         // WebSocket (RFC 8441).
         enableConnectProtocol: true,
       },
-      // One more than fit is enough to see that it is too many.
+      // One more pair than allowed is enough to see that there are too many.
       maxHeaderListPairs: 1_000,
       maxSettings: 32,
       maxOutstandingPings: 10,
       maxSessionInvalidFrames: 100,
       maxSessionMemory: 16,
-      // Services answer with two of what should be one; over HTTP/1.1 that goes through as it is.
+      // Some services send a field twice that should be single; over HTTP/1.1 that passes unchanged.
       strictSingleValueFields: false,
     });
     this.#server.on("session", (session) => this.#began(session));
@@ -102,9 +103,9 @@ export class Http2Sessions {
     this.#server.on("sessionError", () => {});
   }
 
-  /** Takes a connection over whose next bytes are the preface, or that agreed on `h2`. */
+  /** Takes over a connection whose next bytes are the preface, or that agreed on `h2`. */
   accept(connection: Socket): void {
-    // Whoever ends a side of it ends all of its streams: unlike with HTTP/1.1, nobody reads on.
+    // Ending one side ends all streams: unlike with HTTP/1.1, the client does not read on.
     connection.allowHalfOpen = false;
     connection.once("end", () => connection.destroy());
     this.#arriving = connection;
@@ -112,20 +113,20 @@ export class Http2Sessions {
     this.#arriving = undefined;
   }
 
-  /** Tells clients to open other connections; what comes until they do is served. */
+  /** Tells clients to open other connections. Requests that come until then are served. */
   beginDrain(): void {
     this.#draining = true;
     for (const open of this.#open.values()) announceEnd(open);
   }
 
-  /** Ends one connection with what runs on it. @returns false where it speaks no HTTP/2 */
+  /** Ends one connection after its running streams. @returns false if it does not speak HTTP/2 */
   leave(connection: Socket): boolean {
     const open = this.#open.values().find((each) => each.connection === connection);
     if (open !== undefined) this.#end(open);
     return open !== undefined;
   }
 
-  /** No further request is taken; those that run end. */
+  /** Takes no further request; running ones go on to their end. */
   close(): void {
     for (const open of this.#open.values()) this.#end(open);
   }
@@ -153,13 +154,13 @@ export class Http2Sessions {
       ending: false,
     };
     this.#open.set(session, open);
-    // Without a listener it would end the process.
+    // Without a listener, an error would end the process.
     session.on("error", (error) => this.#failed(open, error));
     session.on("close", () => {
       clearTimeout(open.idle);
       this.#open.delete(session);
     });
-    // A client that speaks HTTP/2 says how, first of all.
+    // An HTTP/2 client sends its settings first.
     this.#idleFor(open, this.#options.headerTimeoutMs);
     session.once("remoteSettings", () => {
       if (open.streams === 0) this.#idleFor(open, this.#options.keepAliveMs);
@@ -167,13 +168,13 @@ export class Http2Sessions {
     });
   }
 
-  /** Whatever else comes meanwhile: neither pings nor parts of a head are requests. */
+  /** Ends the connection after `limitMs` without a request: pings and parts of a head do not count. */
   #idleFor(open: Open, limitMs: number): void {
     clearTimeout(open.idle);
     open.idle = setTimeout(() => this.#end(open), limitMs).unref();
   }
 
-  /** No further request; the connection ends with the last one, whether its client ends it or not. */
+  /** Takes no further request. The connection ends with the last one, even if its client does not close it. */
   #end(open: Open): void {
     const { session, connection } = open;
     open.ending = true;
@@ -182,7 +183,7 @@ export class Http2Sessions {
   }
 
   #request(stream: ServerHttp2Stream, raw: readonly string[]): void {
-    // Its end may have come with its head, in one packet, and may be all that it tells: unheard, that would end the process.
+    // A reset may come with the head in one packet and be reported only as an error: unheard, it would end the process.
     stream.on("error", () => {});
     const open = stream.session && this.#open.get(stream.session);
     if (open === undefined) return;
@@ -193,7 +194,7 @@ export class Http2Sessions {
     open.streams += 1;
     clearTimeout(open.idle);
     const head = http2Head(raw, stream.endAfterHeaders);
-    // Before what follows: its own look at the close says whether its response was through.
+    // Made before the listener below: its own `close` listener must note first whether the response was complete.
     const server = new Http2ServerStream(stream, open.connection, head, this.#options.maxHeaderBytes);
     stream.once("close", () => {
       open.streams -= 1;
@@ -212,7 +213,7 @@ export class Http2Sessions {
     else this.#events.onRefused(server, flaw);
   }
 
-  /** Rapid reset (CVE-2023-44487): a client that takes its requests back costs as much as one that waits for answers. */
+  /** Rapid reset (CVE-2023-44487): a client that resets its requests costs as much as one that waits for answers. */
   #left({ session, connection, resets }: Open): void {
     if (resets.take(performance.now()) || session.destroyed) return;
     this.#events.onMisuse("takes back more requests than it may", connection);

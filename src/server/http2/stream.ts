@@ -18,7 +18,7 @@ import { Http2TunnelSide } from "./tunnel-side.ts";
 
 const { NGHTTP2_NO_ERROR, NGHTTP2_INTERNAL_ERROR } = http2.constants;
 const none: readonly string[] = [];
-/** What node:http2 writes (Node 26). */
+/** The highest status that node:http2 writes (Node 26). */
 const lastStatus = 599;
 const noWebSocket = 502;
 
@@ -37,17 +37,17 @@ export class Http2ServerStream implements ServerStream {
   #handler: StreamHandler | undefined = undefined;
   readonly #body: Http2RequestBody;
   #status = 0;
-  /** The head, which waits for the end of this turn, the first bytes or the end: a response without content is one frame. */
+  /** The head, until the end of this turn, the first bytes or the end: a response without content is then one frame. */
   #held: string[] | undefined = undefined;
   #trailers: readonly string[] = none;
   #isBlocked = false;
-  /** The end of the response was asked for, and it is out. */
+  /** `#ended`: `end` was called. `#finished`: the whole response is with the connection. */
   #ended = false;
   #finished = false;
-  /** Something follows the body, if only its end. */
+  /** Trailers follow the body, or only its end. */
   #waitsForTrailers = false;
 
-  /** @param stream whose errors are heard already: here its close counts alone */
+  /** @param stream its errors already have a listener: only its `close` matters here */
   constructor(stream: ServerHttp2Stream, connection: Socket, head: Http2Head, maxTrailerBytes: number) {
     this.#stream = stream;
     this.#connection = connection;
@@ -59,7 +59,7 @@ export class Http2ServerStream implements ServerStream {
     this.#body = new Http2RequestBody(stream, head.framing === "none", maxTrailerBytes);
     stream.on("close", () => this.#closed());
     stream.on("finish", () => this.left());
-    // Unread, a body of nothing would keep the stream from its close.
+    // Unread, an empty body would keep the stream from closing.
     if (head.framing === "none" && !head.upgrades) stream.resume();
   }
 
@@ -91,7 +91,7 @@ export class Http2ServerStream implements ServerStream {
     return this.#body.isCut || this.#stream.destroyed || this.#stream.closed;
   }
 
-  /** Its client has ended it, in whatever words, before the response was out. */
+  /** The client has ended the stream, by whatever frame, before the response was out. */
   get takenBack(): boolean {
     return !this.#finished && !this.#body.isCut;
   }
@@ -126,7 +126,7 @@ export class Http2ServerStream implements ServerStream {
     try {
       stream.additionalHeaders({ ":status": String(status), ...fieldObject(fields) });
     } catch {
-      // One that cannot be sent is left out: the final response says what counts.
+      // A hint that cannot be sent is left out: the final response counts.
     }
   }
 
@@ -135,10 +135,10 @@ export class Http2ServerStream implements ServerStream {
   }
 
   respond(status: number, _statusText: string | undefined, fields: readonly string[]): void {
-    // The reason is checked, too: what cannot be sent over HTTP/1.1 is a fault here as there.
+    // The reason is checked, too: what HTTP/1.1 cannot send is a fault here as well.
     checkSendable(_statusText, fields);
     if (status > lastStatus) throw new Error(`${status} is no status of HTTP/2`);
-    // To whoever asked for a WebSocket, any 2xx says that there is one (RFC 8441 section 4).
+    // A client that asked for a WebSocket takes any 2xx as its acceptance (RFC 8441 section 4).
     this.#status = this.upgrades && status < 300 ? noWebSocket : status;
     this.#held = withSent([":status", String(this.#status)], fields);
     process.nextTick(release, this);
@@ -160,7 +160,7 @@ export class Http2ServerStream implements ServerStream {
     return false;
   }
 
-  /** Lets the head go. */
+  /** Sends the head. */
   release(): void {
     this.#sendHead(false);
   }
@@ -174,11 +174,11 @@ export class Http2ServerStream implements ServerStream {
     const endsAtOnce = this.#held !== undefined && trailers.length === 0;
     this.#sendHead(endsAtOnce);
     if (!endsAtOnce) stream.end();
-    // Whatever a client takes is written in this turn.
+    // Whatever the client takes is written in this turn.
     if (stream.writableLength > 0) setImmediate(look, this);
   }
 
-  /** A client may not take the rest of a response that is through. */
+  /** Reports a client that does not take the rest of a complete response. */
   look(): void {
     if (!this.#finished && !this.#isBlocked && this.#stream.writableLength > 0) this.#handler?.onBlocked();
   }
@@ -209,10 +209,10 @@ export class Http2ServerStream implements ServerStream {
   detach(fields: readonly string[]): DetachedConnection {
     if (!this.upgrades) throw new Error("not an upgrade");
     checkSendable(undefined, fields);
-    // The proof is of HTTP/1.1 (RFC 8441 section 5).
+    // Only HTTP/1.1 has this proof (RFC 8441 section 5).
     const head = withSent([":status", "200"], fields, "sec-websocket-accept");
     this.#handler = undefined;
-    // The end of what it carries is none of a request's.
+    // From now on the stream carries a tunnel: its end is not the end of a request body.
     this.#body.isCut = true;
     return new Http2TunnelSide(this.#stream, head);
   }
@@ -229,7 +229,7 @@ export class Http2ServerStream implements ServerStream {
     this.#try(() => stream.respond(head, { endStream: isWhole, waitForTrailers: mayHaveTrailers }));
   }
 
-  /** Whatever the library will not write ends the stream: it would throw where nobody hears it. */
+  /** Resets the stream if node:http2 refuses to write: the error would be thrown where nothing catches it. */
   #try(write: () => void): void {
     try {
       write();
@@ -239,17 +239,17 @@ export class Http2ServerStream implements ServerStream {
   }
 
   #sendTrailers(): void {
-    // None: the end of the body is a frame of its own then.
+    // Without trailers, the end of the body is then a frame of its own.
     this.#try(() => this.#stream.sendTrailers(fieldObject(this.#trailers)));
     this.#waitsForTrailers = false;
     process.nextTick(left, this);
   }
 
-  /** The whole response is with the connection. */
+  /** Called when the whole response is with the connection. */
   left(): void {
     if (!this.#ended || this.#finished || this.#waitsForTrailers) return;
     this.#finished = true;
-    // Nobody reads what may still come.
+    // Nobody reads the rest of the request body.
     if (!this.#body.over && !this.#body.isRead) setImmediate(() => this.#stream.close(NGHTTP2_NO_ERROR));
     this.#over();
   }
@@ -263,7 +263,7 @@ export class Http2ServerStream implements ServerStream {
   #closed(): void {
     this.#body.closed();
     const { rstCode, aborted, writableLength } = this.#stream;
-    // A stream that both sides have ended may be closed before it tells that its response is out.
+    // A stream that both sides have ended may close before it emits `finish`.
     if (this.#ended && !this.#body.isCut && !aborted && rstCode === NGHTTP2_NO_ERROR && writableLength === 0)
       this.#finished = true;
     this.#over();

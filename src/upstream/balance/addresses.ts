@@ -1,4 +1,4 @@
-// The addresses behind an endpoint's name, looked up again when the answer is too old.
+// Resolves the addresses behind an endpoint's name, and resolves them again when their TTL has passed.
 import { NODATA, NOTFOUND } from "node:dns";
 import { Resolver } from "node:dns/promises";
 import { isIP } from "node:net";
@@ -7,26 +7,26 @@ import type { Time } from "../time.ts";
 
 export interface Address {
   readonly address: string;
-  /** Seconds that the answer is good for. */
+  /** The TTL of the answer in seconds. */
   readonly ttl: number;
 }
 
 export interface Answer {
   readonly found: readonly Address[];
-  /** The version of IP that there was no answer for: not even that there is none. */
+  /** The IP version whose query got no answer at all, not even that there is no address. */
   readonly unanswered: 4 | 6 | undefined;
 }
 
-/** Rejects when there is no answer for either version of IP. */
+/** Rejects if neither IP version has an answer. */
 export type Resolve = (name: string) => Promise<Answer>;
 
-/** Of one name; what more there is, is not asked. */
+/** Limit per name; further addresses are ignored. */
 const maxAddresses = 64;
 const minMs = 1_000;
 const maxMs = 300_000;
 const afterFailureMs = 5_000;
 
-/** Asks the DNS, which says how long its answer is good for; no search list, no hosts file. */
+/** Queries the DNS, whose answers have a TTL; uses no search list and no hosts file. */
 export function createResolve(
   resolver: Pick<Resolver, "resolve4" | "resolve6"> = new Resolver({ timeout: 2_000, tries: 2 }),
 ): Resolve {
@@ -47,9 +47,9 @@ const isUnanswered = (answer: PromiseSettledResult<unknown>): boolean =>
   answer.status === "rejected" && !noneCodes.has((answer.reason as { code: string }).code);
 
 export interface AddressEvents {
-  /** Others than before, in order, each once; never none. */
+  /** Reports changed addresses: sorted, without duplicates, never empty. */
   found(addresses: readonly string[]): void;
-  /** The last ones are kept. */
+  /** Reports a failed look-up; the last addresses stay in use. */
   failed(error: unknown): void;
 }
 
@@ -62,7 +62,7 @@ export class NameWatch {
   #stopped = false;
   #cancelTimer: (() => void) | undefined = undefined;
 
-  /** Looks at once. */
+  /** Looks up at once. */
   constructor(name: string, resolve: Resolve, time: Time, events: AddressEvents) {
     this.#name = name;
     this.#resolve = resolve;
@@ -81,7 +81,7 @@ export class NameWatch {
     try {
       const { found, unanswered } = await this.#resolve(this.#name);
       if (this.#stopped) return;
-      // As with every name: one answer that is closed spoils them all.
+      // As with every name: one closed address spoils the whole answer.
       if (found.some(({ address }) => isClosedAddress(address))) throw new ClosedAddress();
       if (found.length > 0 && unanswered === undefined)
         afterMs = Math.min(...found.map(({ ttl }) => ttl)) * 1_000;

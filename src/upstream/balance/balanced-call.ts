@@ -1,4 +1,4 @@
-// An exchange with one endpoint of several: how it ends is noted there.
+// Passes an exchange to one of several endpoints, and records there how it ends.
 import type { GatewayError } from "../../plugin-api/errors.ts";
 import { CallerDeadline } from "../http2-call.ts";
 import type { UpstreamCall, UpstreamHandler, UpstreamRequest } from "../transport.ts";
@@ -79,10 +79,10 @@ export class BalancedCall implements UpstreamCall, UpstreamHandler {
   }
 }
 
-/** What no answer within a shorter deadline of the caller's says of an endpoint is nothing: any caller could take one out. */
+/** A timeout within a shorter caller deadline says nothing about the endpoint: otherwise any caller could eject one. */
 const tellingDeadlineMs = 1_000;
 
-/** What is wrong with the request, or with us, is not the endpoint's. */
+/** Only upstream faults count: a fault of the request, or of the sidecar itself, is not the endpoint's. */
 export function noteFailure({ code, cause }: GatewayError, endpoint: Endpoint, outliers: Outliers): void {
   if (cause instanceof CallerDeadline && cause.limitMs < tellingDeadlineMs) return;
   if (code.startsWith("upstream_")) outliers.failed(endpoint);

@@ -1,4 +1,4 @@
-// An upstream with several endpoints as one transport: each exchange goes to one of those that are up.
+// Combines the endpoints of an upstream into one transport: each exchange goes to an endpoint that is up.
 import type { Logger } from "../../plugin-api/contract.ts";
 import type { Time } from "../time.ts";
 import type {
@@ -27,12 +27,12 @@ export interface BalancedParts {
   readonly time: Time;
   readonly random: () => number;
   readonly resolve: Resolve;
-  /** Where this sidecar is. */
+  /** The zone of this sidecar. */
   readonly zone: string | undefined;
   readonly up: EndpointGauges;
 }
 
-/** An endpoint as the policy has it, with those that its name stands for. */
+/** An endpoint of the policy, with the endpoints that its name resolves to. */
 interface Group {
   readonly spec: EndpointSpec;
   endpoints: readonly Endpoint[];
@@ -48,7 +48,7 @@ export class BalancedUpstream implements UpstreamTransport {
   readonly #checks = new Map<Endpoint, HealthCheck>();
   #all: readonly Endpoint[] = [];
 
-  /** Its checks and look-ups begin at once. */
+  /** Starts its health checks and look-ups at once. */
   constructor(spec: BalancedSpec, parts: BalancedParts) {
     this.#spec = spec;
     this.#parts = parts;
@@ -58,7 +58,7 @@ export class BalancedUpstream implements UpstreamTransport {
         this.#changed(endpoint, "is left out: it failed too often in a row", forMs),
       returned: (endpoint) => this.#changed(endpoint, "is asked again"),
     });
-    // Until its addresses are known, a name is an endpoint itself.
+    // Until its addresses are known, the name itself is the only endpoint.
     this.#groups = spec.endpoints.map((each) => ({ spec: each, endpoints: [this.#open(each, each.target)] }));
     this.#use();
     this.#watches = this.#groups
@@ -74,7 +74,7 @@ export class BalancedUpstream implements UpstreamTransport {
     return call;
   }
 
-  /** Whether there is an endpoint that was not asked yet. */
+  /** Whether there is an endpoint that is up and not tried yet. */
   hasOther(tried: readonly string[]): boolean {
     return this.#picker.untried(tried).length > 0;
   }
@@ -122,7 +122,7 @@ export class BalancedUpstream implements UpstreamTransport {
     });
   }
 
-  /** What stays keeps its connections and what is known of it. */
+  /** Endpoints that stay keep their connections and their state. */
   #replace(group: Group, addresses: readonly string[]): void {
     const before = new Map(group.endpoints.map((each) => [each.target.host, each]));
     group.endpoints = addresses.map(
@@ -174,7 +174,7 @@ export class BalancedUpstream implements UpstreamTransport {
   }
 }
 
-/** The certificate is still the name's. */
+/** The target by address; the certificate must still be the name's. */
 function addressed(target: UpstreamTarget, address: string): UpstreamTarget {
   return { ...target, host: address, servername: target.host, name: `${target.name}@${address}` };
 }

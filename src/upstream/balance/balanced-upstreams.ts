@@ -1,4 +1,4 @@
-// Upstreams with several endpoints, kept across policies: what is known of endpoints is not forgotten when a policy changes.
+// Keeps upstreams with several endpoints across policies, so that a new policy does not lose the state of endpoints.
 import type { Logger } from "../../plugin-api/contract.ts";
 import { systemTime, type Time } from "../time.ts";
 import type { UpstreamTransport } from "../transport.ts";
@@ -31,7 +31,7 @@ export class BalancedUpstreams {
     this.#parts = { ...parts, up, time, random, resolve: resolve ?? createResolve() };
   }
 
-  /** Each `hold` needs one `release`. */
+  /** Returns the upstream for a spec, made at the first call. Each `hold` needs one `release`. */
   hold(spec: BalancedSpec): UpstreamTransport {
     const key = JSON.stringify(spec);
     let held = this.#held.get(key);

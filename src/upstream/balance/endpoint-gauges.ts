@@ -1,20 +1,20 @@
-// `outrigger_upstream_endpoint_up`: a series for each endpoint that there is. Those of addresses that come and go would
-// otherwise stay for as long as the process, and in the end take the room of others.
+// Maintains `outrigger_upstream_endpoint_up`, with a series for each current endpoint. Without removal, series of
+// addresses that come and go would stay as long as the process, and in the end use up the limit on series.
 import type { Metrics } from "../../plugin-api/contract.ts";
 import type { Endpoint } from "./endpoint.ts";
 
 const name = "outrigger_upstream_endpoint_up";
 
-/** With an end for series. */
+/** Metrics whose series can be removed. */
 export type EndingMetrics = Metrics & {
-  /** That series shows no more. */
+  /** Removes the series. */
   forget(name: string, values: readonly string[]): void;
 };
 
 export class EndpointGauges {
   readonly #metrics: EndingMetrics;
   readonly #gauge: ReturnType<Metrics["gauge"]>;
-  /** A policy takes over from another: for a moment both have the same ones. */
+  /** Endpoints by series. While one policy takes over from another, both have the same endpoints for a moment. */
   readonly #shown = new Map<string, Set<Endpoint>>();
 
   constructor(metrics: EndingMetrics) {
@@ -34,13 +34,13 @@ export class EndpointGauges {
     this.set(upstream, endpoint);
   }
 
-  /** How it is now; of one that is gone, what still comes in changes nothing. */
+  /** Shows the state of an endpoint. Late changes of an endpoint that is gone are ignored. */
   set(upstream: string, endpoint: Endpoint): void {
     if (this.#shown.get(JSON.stringify([upstream, endpoint.name]))?.has(endpoint) !== true) return;
     this.#gauge(upstream, endpoint.name).set(endpoint.up ? 1 : 0);
   }
 
-  /** It is gone. */
+  /** Removes an endpoint that is gone. */
   drop(upstream: string, endpoint: Endpoint): void {
     const key = JSON.stringify([upstream, endpoint.name]);
     const same = this.#shown.get(key);

@@ -1,19 +1,19 @@
-// One address behind an upstream: its connections, and what is known of how it does.
+// One address behind an upstream, with its connections and its health.
 import type { UpstreamTarget, UpstreamTransport } from "../transport.ts";
 
 export class Endpoint {
   readonly target: UpstreamTarget;
   readonly zone: string | undefined;
   readonly transport: UpstreamTransport;
-  /** Exchanges that it has now. */
+  /** Exchanges in flight. */
   inFlight = 0;
-  /** By its health checks; until they say otherwise, it is. */
+  /** The result of its health checks; true until they say otherwise. */
   healthy = true;
-  /** Left out for a while because of what it answered. */
+  /** Left out for a while because it failed too often. */
   ejected = false;
-  /** In a row. */
+  /** Failures in a row. */
   failures = 0;
-  /** How often it was ejected without a good time in between. */
+  /** Ejections without a healthy period in between. */
   ejections = 0;
   returnedMono = 0;
   lastEjectionMs = 0;
@@ -29,7 +29,7 @@ export class Endpoint {
     return this.target.name;
   }
 
-  /** Whether it is asked while there are others. */
+  /** Whether it gets requests while there are other endpoints. */
   get up(): boolean {
     return this.healthy && !this.ejected;
   }

@@ -1,4 +1,4 @@
-// Spreads keys over members so that most keys stay where they are when a member comes or goes.
+// Spreads keys over members by consistent hashing: most keys keep their member when a member comes or goes.
 
 interface Member {
   readonly name: string;
@@ -9,7 +9,7 @@ interface Point<M> {
   readonly member: M;
 }
 
-/** Enough for shares that differ by about a tenth. */
+/** Points per member: enough for shares that differ by about a tenth. */
 const pointsEach = 128;
 
 export class HashRing<M extends Member> {
@@ -22,7 +22,7 @@ export class HashRing<M extends Member> {
     this.#points = points.toSorted((a, b) => a.at - b.at);
   }
 
-  /** @returns the first member from the key's place on that is among those; undefined = none is */
+  /** @returns the first member in `among` from the key's place on; undefined = there is none */
   find(key: string, among: ReadonlySet<M>): M | undefined {
     const points = this.#points;
     const from = this.#firstFrom(hash(key));
@@ -45,7 +45,7 @@ export class HashRing<M extends Member> {
   }
 }
 
-/** FNV-1a, with the finish of MurmurHash3, without which near texts have near numbers. */
+/** FNV-1a with the finaliser of MurmurHash3. Without that, similar texts have close hashes. */
 function hash(text: string): number {
   let value = 0x811c9dc5;
   for (let i = 0; i < text.length; i += 1) value = Math.imul(value ^ text.charCodeAt(i), 0x01000193);

@@ -1,12 +1,12 @@
-// Asks one endpoint again and again how it is. One request at a time, each with an end.
+// Checks the health of one endpoint at intervals. Only one check runs at a time, and each has a timeout.
 import type { UpstreamCall, UpstreamHandler } from "../transport.ts";
 import type { Time } from "../time.ts";
 import type { Endpoint } from "./endpoint.ts";
 import type { HealthRules } from "./spec.ts";
 
-/** More of an answer is not read. */
+/** The rest of a longer answer is not read. */
 const maxBytes = 65_536;
-/** The first is soon; not all endpoints at once. */
+/** The first check comes soon, at a random time so that not all endpoints are checked at once. */
 const firstWithinMs = 250;
 
 export class HealthCheck {
@@ -22,7 +22,7 @@ export class HealthCheck {
   #cancelTimer: (() => void) | undefined = undefined;
   #stopped = false;
 
-  /** @param host what it is asked as @param changed it became healthy, or is not any more */
+  /** @param host sent as Host @param changed called when the endpoint becomes healthy or unhealthy */
   constructor(
     { endpoint, host }: { readonly endpoint: Endpoint; readonly host: string },
     rules: HealthRules,

@@ -1,4 +1,4 @@
-// Endpoints that fail one request after the other are left out for a while, each time for longer; never too many at once.
+// Ejects endpoints that fail several requests in a row: for a while, longer each time, and never too many at once.
 import type { Time } from "../time.ts";
 import type { Endpoint } from "./endpoint.ts";
 import type { OutlierRules } from "./spec.ts";
@@ -14,7 +14,7 @@ export class Outliers {
   readonly #all: () => readonly Endpoint[];
   readonly #events: OutlierEvents;
 
-  /** @param all those that there are now */
+  /** @param all returns the current endpoints */
   constructor(rules: OutlierRules, time: Time, all: () => readonly Endpoint[], events: OutlierEvents) {
     this.#rules = rules;
     this.#time = time;
@@ -25,13 +25,13 @@ export class Outliers {
   succeeded(endpoint: Endpoint): void {
     endpoint.failures = 0;
     if (endpoint.ejections === 0 || endpoint.ejected) return;
-    // It has done well for as long as it was left out.
+    // The endpoint has done well for as long as it was ejected.
     if (this.#time.mono() - endpoint.returnedMono >= endpoint.lastEjectionMs) endpoint.ejections = 0;
   }
 
   failed(endpoint: Endpoint): void {
     const { consecutiveFailures, baseEjectionMs, maxEjectionMs } = this.#rules;
-    // What was under way when it was left out does not count again when it is back.
+    // Requests that were in flight at the ejection do not count again.
     if (endpoint.ejected) return;
     endpoint.failures += 1;
     if (consecutiveFailures === 0 || endpoint.failures < consecutiveFailures || !this.#mayEject()) return;
@@ -48,7 +48,7 @@ export class Outliers {
     this.#events.ejected(endpoint, forMs);
   }
 
-  /** Of two one may always be, of one none. */
+  /** Whether one more may be ejected: of two endpoints one always may, of a single one never. */
   #mayEject(): boolean {
     const all = this.#all();
     const { maxEjectionPercent } = this.#rules;

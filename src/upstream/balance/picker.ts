@@ -1,4 +1,4 @@
-// Which endpoint a request goes to. Without a list made anew for each: that is made when something changes.
+// Picks the endpoint for a request. Candidates are listed only when an endpoint changes, not for each request.
 import { fieldOf } from "../../http2/fields.ts";
 import type { UpstreamRequest } from "../transport.ts";
 import type { Endpoint } from "./endpoint.ts";
@@ -16,24 +16,24 @@ export class Picker {
   #among: ReadonlySet<Endpoint> = new Set();
   #ring: HashRing<Endpoint> | undefined = undefined;
 
-  /** @param zone where this sidecar is */
+  /** @param zone the zone of this sidecar */
   constructor(spec: BalancedSpec, zone: string | undefined, random: () => number) {
     this.#spec = spec;
     this.#zone = zone;
     this.#random = random;
   }
 
-  /** Others than before. */
+  /** Replaces the endpoints. */
   use(all: readonly Endpoint[]): void {
     this.#all = all;
     if (this.#spec.balance === "ring-hash") this.#ring = new HashRing(all);
     this.update();
   }
 
-  /** One of them is up that was not, or the other way round. */
+  /** Call after an endpoint went up or down. */
   update(): void {
     const up = this.#all.filter((each) => each.up);
-    // With none left, each may still be better than what is known of it.
+    // If no endpoint is up, all are tried: their state may be outdated.
     this.#candidates = this.#inZone(up.length > 0 ? up : this.#all);
     this.#among = new Set(this.#candidates);
   }
@@ -46,7 +46,7 @@ export class Picker {
     return this.#of(asked, among, new Set(among));
   }
 
-  /** Those that are up and were not asked for this request yet, whatever their zone. */
+  /** The endpoints that are up and not tried yet for this request, in any zone. */
   untried(tried: readonly string[]): readonly Endpoint[] {
     return this.#all.filter((each) => each.up && !tried.includes(each.name));
   }
@@ -57,7 +57,7 @@ export class Picker {
     return found ?? this.#lessBusy(candidates);
   }
 
-  /** The better of two at random: near the best of all, and never everybody's at once. */
+  /** The less busy of two random candidates: nearly as good as the best of all, and not the same for every request. */
   #lessBusy(candidates: readonly Endpoint[]): Endpoint {
     const { length } = candidates;
     const at = Math.floor(this.#random() * length);
@@ -72,7 +72,7 @@ export class Picker {
     return (hashOn === undefined ? undefined : fieldOf(fields, hashOn)) ?? client;
   }
 
-  /** Its own zone's, while at least half of those are up: fewer would have to bear what all do. */
+  /** The endpoints of the sidecar's own zone, if at least half of those are up: fewer would carry the load of all. */
   #inZone(endpoints: readonly Endpoint[]): readonly Endpoint[] {
     if (this.#zone === undefined) return endpoints;
     const isNear = ({ zone }: Endpoint): boolean => zone === this.#zone;

@@ -1,18 +1,18 @@
-// An upstream with several endpoints, as the policy names it, with everything filled in.
+// The specification of an upstream with several endpoints, from the policy, with all defaults filled in.
 import type { UpstreamTarget } from "../transport.ts";
 
 export interface HealthRules {
-  /** Asked with GET; 2xx and 3xx are good. */
+  /** Requested with GET; 2xx and 3xx count as healthy. */
   readonly path: string;
   readonly intervalMs: number;
   readonly timeoutMs: number;
-  /** Good answers in a row that make it healthy again. */
+  /** Good answers in a row that make the endpoint healthy again. */
   readonly healthyThreshold: number;
   readonly unhealthyThreshold: number;
 }
 
 export interface OutlierRules {
-  /** In a row; 0 = none is ejected. */
+  /** Failures in a row; 0 = no endpoint is ejected. */
   readonly consecutiveFailures: number;
   readonly baseEjectionMs: number;
   readonly maxEjectionMs: number;
@@ -22,7 +22,7 @@ export interface OutlierRules {
 export interface EndpointSpec {
   readonly target: UpstreamTarget;
   readonly zone: string | undefined;
-  /** Its host is a name whose addresses are endpoints each. */
+  /** The host is a name; each of its addresses becomes an endpoint. */
   readonly resolves: boolean;
 }
 
@@ -30,9 +30,9 @@ export interface BalancedSpec {
   readonly name: string;
   readonly endpoints: readonly EndpointSpec[];
   readonly balance: "least-request" | "ring-hash";
-  /** Lower-case name of the field by whose value requests are spread; undefined = by the client. */
+  /** Lower-case name of the field whose value is the hash key; undefined = the client is the key. */
   readonly hashOn: string | undefined;
-  /** undefined = nobody is asked how it is. */
+  /** undefined = no health checks. */
   readonly health: HealthRules | undefined;
   readonly outlier: OutlierRules;
 }

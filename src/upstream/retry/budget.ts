@@ -1,12 +1,13 @@
-// How much of a route's traffic may be sent again: where everything fails, tries must not multiply what a service in
-// trouble has to bear. Each route has its own, at each upstream: where one fails, the others' retries are not used up.
+// Limits how much of a route's traffic may be retried: when everything fails, retries must not multiply the load on a
+// service in trouble. Each pair of route and upstream has its own budget, so that a failing upstream does not use up
+// the retries of others.
 
 const slotMs = 1_000;
 const slots = 10;
-/** Of the last ten seconds; where there is little traffic a percentage would come to nothing. */
+/** Retries always allowed within ten seconds: with little traffic, a percentage would come to nothing. */
 const least = 10;
 
-/** Counts of the last ten seconds. */
+/** Counts events of the last ten seconds. */
 class LastSeconds {
   readonly #counts = Array.from({ length: slots }, () => 0);
   #slot = 0;
@@ -39,12 +40,12 @@ export class RetryBudget {
   readonly #requests = new LastSeconds();
   readonly #retries = new LastSeconds();
 
-  /** A request that may be sent again is sent. @param now milliseconds on the monotonic clock */
+  /** Counts a request that may be retried. @param now milliseconds on the monotonic clock */
   asked(now: number): void {
     this.#requests.add(now);
   }
 
-  /** @returns whether one more may be sent again, which is counted then */
+  /** @returns whether one more retry is allowed; if so, it is counted */
   take(percent: number, now: number): boolean {
     const most = Math.max(least, (this.#requests.sum(now) * percent) / 100);
     if (this.#retries.sum(now) + 1 > most) return false;
@@ -56,11 +57,11 @@ export class RetryBudget {
 /** More than a policy has routes. */
 const maxKept = 20_000;
 
-/** Those of all routes, which last from policy to policy. */
+/** The budgets of all routes; they outlast policies. */
 export class RetryBudgets {
   readonly #budgets = new Map<string, RetryBudget>();
 
-  /** @param route its pattern */
+  /** @param route the route's pattern */
   of(route: string, upstream: string): RetryBudget {
     const key = `${route} ${upstream}`;
     const budget = this.#budgets.get(key) ?? new RetryBudget();

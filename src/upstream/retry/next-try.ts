@@ -1,10 +1,10 @@
-// The request as it is sent again: within what is left of its time.
+// Prepares a request for its next try, within the time that is left.
 import { fieldOf } from "../../http2/fields.ts";
 import { grpcTimeout, parseGrpcTimeout } from "../../http2/grpc.ts";
 import type { UpstreamRequest } from "../transport.ts";
 import type { CallKind } from "./parts.ts";
 
-/** @param outMono when the request was out first: from then on the route's time limit counts */
+/** @param outMono when the request was first sent completely: the route's time limit counts from then on */
 export function deadlineOf(
   { fields, timeoutMs }: UpstreamRequest,
   { isGrpc }: CallKind,
@@ -15,7 +15,7 @@ export function deadlineOf(
   return Math.min(outMono + timeoutMs, startedMono + (limitMs ?? Infinity));
 }
 
-/** @param leftMs until it has to be answered */
+/** @param leftMs time until the answer is due */
 export function nextTry(
   request: UpstreamRequest,
   fields: readonly string[],
@@ -25,7 +25,7 @@ export function nextTry(
   return { ...request, connectTimeoutMs, fields: withGrpcTimeout(fields, leftMs) };
 }
 
-/** Whoever gives gRPC a deadline is told what is left of it. */
+/** Updates `grpc-timeout`, if present, to the time that is left. */
 function withGrpcTimeout(fields: readonly string[], leftMs: number): readonly string[] {
   const at = fields.findIndex((name, i) => i % 2 === 0 && name.toLowerCase() === "grpc-timeout");
   return at === -1 ? fields : fields.with(at + 1, grpcTimeout(leftMs));

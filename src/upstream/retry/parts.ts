@@ -1,4 +1,4 @@
-// What the retries of a route's calls are made of.
+// The parts that retried calls of a route share.
 import type { UpstreamTransport } from "../transport.ts";
 import type { RetryBudget } from "./budget.ts";
 import type { Retries } from "./retries.ts";
@@ -9,13 +9,13 @@ export interface RetryParts {
   readonly transport: UpstreamTransport;
   readonly waiting: WaitingCalls;
   readonly rules: RetryRules;
-  /** For labels. */
+  /** The route's label in metrics. */
   readonly route: string;
   readonly retries: Retries;
   readonly budget: RetryBudget;
 }
 
-/** Of a call: whether the service may get it twice, whatever became of the first; and who speaks gRPC. */
+/** Whether the service may get the call twice, whatever became of the first try; and whether it is gRPC. */
 export interface CallKind {
   readonly isRepeatable: boolean;
   readonly isGrpc: boolean;

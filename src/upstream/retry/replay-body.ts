@@ -1,4 +1,4 @@
-// A streamed request body on its way to the service, kept as far as it may be, so that it can be sent again.
+// Passes a streamed request body to the service, and keeps it within a limit so that it can be sent again.
 import type { UpstreamCall } from "../transport.ts";
 
 const none: readonly string[] = [];
@@ -12,13 +12,13 @@ export class ReplayBody {
   #ended = false;
   #trailers = none;
 
-  /** @param mayKeep asked once, for the most that is kept */
+  /** @param mayKeep asked once, whether `most` bytes may be kept */
   constructor(most: number, mayKeep: (bytes: number) => boolean) {
     this.#most = most;
     this.#mayKeep = mayKeep;
   }
 
-  /** It is more than is kept. */
+  /** The body is longer than what may be kept. */
   get lost(): boolean {
     return this.#chunks === undefined;
   }
@@ -27,7 +27,7 @@ export class ReplayBody {
     return this.#ended;
   }
 
-  /** @param needed nobody else has that chunk: it is kept until it was sent */
+  /** @param needed there is no other copy of the chunk: it is kept until it was sent */
   add(chunk: Buffer, needed: boolean): void {
     if (this.#chunks === undefined) return;
     const fits = this.#bytes + chunk.length <= this.#most && (this.#kept ??= this.#mayKeep(this.#most));
@@ -43,7 +43,7 @@ export class ReplayBody {
     this.#trailers = trailers;
   }
 
-  /** @returns false = the call can take no more now */
+  /** Sends what is kept. @returns false = the call can take no more now */
   sendTo(call: UpstreamCall): boolean {
     let more = true;
     for (const chunk of this.#chunks ?? []) more = call.write(chunk);

@@ -1,5 +1,5 @@
-// One exchange with a service that is asked again where it has failed: between the exchange and the transport. Until an
-// answer goes on to the exchange, the request's body is kept, and each try is a call of its own.
+// Stands between an exchange and the transport, and retries failed calls. Until an answer is passed on to the exchange,
+// the request's body is kept, and each try is a call of its own.
 import { GatewayError } from "../../plugin-api/errors.ts";
 import { fieldOf } from "../../http2/fields.ts";
 import type { UpstreamCall, UpstreamHandler, UpstreamRequest } from "../transport.ts";
@@ -26,8 +26,8 @@ interface Head {
 }
 
 /**
- * A head of gRPC without a status is kept so long: a refusal without a message has its status right behind it. Longer
- * would hold up streams whose first message comes late.
+ * How long a gRPC head without a status is held: in a refusal without a message, the status comes right after it. A
+ * longer wait would hold up streams whose first message comes late.
  */
 const statusWaitMs = 20;
 
@@ -42,14 +42,14 @@ export class RetriedCall implements UpstreamCall, UpstreamHandler, WaitingCall {
   #state: "asking" | "pausing" | "waiting" | "answered" | "over" = "asking";
   #call: UpstreamCall | undefined = undefined;
   #tries = 0;
-  /** When the first try has to be answered; known once it has failed. */
+  /** When the first try is due; known once it has failed. */
   #deadline: number | undefined = undefined;
-  /** When the request was out. */
+  /** When the request was sent completely. */
   #outMono: number | undefined;
   #head: Head | undefined = undefined;
   #cancelTimer: (() => void) | undefined = undefined;
   #awaitsDrain = false;
-  /** The client waits for no 100: it was told to go on, or has gone on without. */
+  /** The client does not wait for a 100: it was told to continue, or has sent the body without it. */
   #goesOn = false;
 
   constructor(parts: RetryParts, request: UpstreamRequest, handler: UpstreamHandler, kind: CallKind) {
@@ -140,7 +140,7 @@ export class RetriedCall implements UpstreamCall, UpstreamHandler, WaitingCall {
     const reason = this.#state === "answered" ? undefined : reasonOfFailure(error.code);
     if (reason !== undefined && this.#failedAgain(reason, error)) return;
     const head = this.#head;
-    // Of the answer that has begun nothing more comes.
+    // Nothing more comes of the answer that has begun.
     if (head !== undefined) this.#answer(head);
     this.#fail(error);
   }
@@ -167,7 +167,7 @@ export class RetriedCall implements UpstreamCall, UpstreamHandler, WaitingCall {
     this.#state = "asking";
     this.#tries += 1;
     const call = this.#parts.transport.send(request, this);
-    // It may have failed at once.
+    // The call may have failed at once.
     if (this.#state !== "asking") return;
     this.#call = call;
     const more = this.#body?.sendTo(call) ?? true;
@@ -187,25 +187,25 @@ export class RetriedCall implements UpstreamCall, UpstreamHandler, WaitingCall {
     this.#ask(nextTry(this.#request, fields, leftMs));
   }
 
-  /** @returns whether gRPC's refusal is taken for a reason to ask again */
+  /** @returns whether gRPC's refusal leads to another try */
   #refusedAgain(fields: readonly string[]): boolean {
     const pushback = pushbackMs(fields);
     return this.#again("unavailable", pushback ?? 0, pushback);
   }
 
-  /** @returns whether the failure is followed by another try */
+  /** @returns whether the failure leads to another try */
   #failedAgain(reason: RetryReason, error: GatewayError): boolean {
     if (reason === "reset" && !this.#kind.isRepeatable) return false;
     const { transport, rules } = this.#parts;
     if (!isAbsence(error.code)) return this.#again(reason, 0);
-    // Where another endpoint may be there, it is asked instead: like a wait, that costs no budget.
+    // If another endpoint may be up, it is tried instead. Like a wait, that costs no budget.
     const hasOther = this.#tries < rules.attempts && transport.hasOther?.(this.#request.tried ?? []) === true;
     return (!hasOther && this.#wait(error)) || this.#again(reason, 0, undefined, hasOther);
   }
 
   /**
-   * Plans another try, where there may be one.
-   * @param exactMs how long before it, whatever the back-off is @param isFree it costs no budget
+   * Plans another try, if allowed. @returns false = not allowed
+   * @param exactMs pause before it, whatever the backoff is @param isFree the try costs no budget
    */
   #again(reason: RetryReason, leastMs: number, exactMs?: number, isFree = false): boolean {
     if (!this.#mayAsk(reason)) return false;
@@ -230,9 +230,9 @@ export class RetriedCall implements UpstreamCall, UpstreamHandler, WaitingCall {
   }
 
   /**
-   * Waits for a service that is not there, as long as may be. It has seen nothing of the request: that counts neither as a
-   * try nor against the budget.
-   * @returns false = not at all
+   * Waits for a service that is absent, as long as allowed. The service has seen nothing of the request, so the wait
+   * counts neither as a try nor against the budget.
+   * @returns false = no wait is possible
    */
   #wait(failure: GatewayError): boolean {
     const { rules, waiting } = this.#parts;
@@ -253,7 +253,7 @@ export class RetriedCall implements UpstreamCall, UpstreamHandler, WaitingCall {
   }
 
   #late(): void {
-    // As long as the client sends, the transport's own limits count.
+    // While the client is still sending, the transport's own limits apply.
     if (this.#state !== "asking" || this.#body?.ended === false) return;
     const call = this.#call;
     this.#call = undefined;
@@ -284,7 +284,7 @@ export class RetriedCall implements UpstreamCall, UpstreamHandler, WaitingCall {
     this.#setTimer(undefined);
   }
 
-  /** In place of the one that runs. */
+  /** Replaces the running timer. */
   #setTimer(ms: number, run: () => void): void;
   #setTimer(ms: undefined): void;
   #setTimer(ms: number | undefined, run?: () => void): void {

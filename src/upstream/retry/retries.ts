@@ -1,10 +1,10 @@
-// What retries of all routes of the process have in common: their budgets, one clock, one count.
+// The parts that retries of all routes share: the budgets, one clock, one counter.
 import type { Counter, Metrics } from "../../plugin-api/contract.ts";
 import { RetryBudgets } from "./budget.ts";
 import type { RetryReason } from "./rules.ts";
 import { type Time, systemTime } from "../time.ts";
 
-/** What became of the wish to ask again. */
+/** What became of a possible retry. */
 export type RetryResult = "sent" | "waited" | "over_budget" | "past_deadline" | "body_not_kept";
 
 export class Retries {
@@ -23,7 +23,7 @@ export class Retries {
     );
   }
 
-  /** @param route its pattern */
+  /** @param route the route's pattern */
   count(route: string, reason: RetryReason, result: RetryResult): void {
     this.#counter(route, reason, result).inc();
   }

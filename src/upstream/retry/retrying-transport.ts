@@ -1,4 +1,4 @@
-// The transport of a route with `retry`. A route without has nothing of this in its way.
+// The transport of a route with `retry`. Other routes use their transport directly.
 import { fieldOf } from "../../http2/fields.ts";
 import { isIdempotent } from "../../http1/head-writer.ts";
 import { isGrpcType } from "../../plugin-api/grpc-type.ts";
@@ -24,7 +24,8 @@ export class RetryingTransport implements UpstreamTransport {
   send(request: UpstreamRequest, handler: UpstreamHandler): UpstreamCall {
     const { retries, budget, transport } = this.#parts;
     const { method, fields } = request;
-    // RFC 9110 section 9.2.2; with a key the service knows a repeated request (draft-ietf-httpapi-idempotency-key-header).
+    // RFC 9110 section 9.2.2. A service recognises a repeated request by its key
+    // (draft-ietf-httpapi-idempotency-key-header).
     const isRepeatable = isIdempotent(method) || (fieldOf(fields, "idempotency-key") ?? "") !== "";
     const isGrpc = isGrpcType(fieldOf(fields, "content-type"));
     if (!isRepeatable && !isGrpc) return transport.send(request, handler);

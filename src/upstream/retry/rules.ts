@@ -1,10 +1,10 @@
-// What a route's `retry` says, and what of an answer or a failure it is about.
+// The rules of a route's `retry`, and the reasons for a retry.
 import { fieldOf } from "../../http2/fields.ts";
 import type { ErrorCode } from "../../plugin-api/errors.ts";
 
 export type RetryReason = "connect-failure" | "reset" | "gateway-error" | "unavailable";
 
-/** As the policy says it. */
+/** The options as in the policy. */
 export interface RetryOptions {
   readonly on?: readonly RetryReason[] | undefined;
   readonly attempts?: number | undefined;
@@ -15,13 +15,13 @@ export interface RetryOptions {
 
 export interface RetryRules {
   readonly on: ReadonlySet<RetryReason>;
-  /** The first included. */
+  /** Including the first. */
   readonly attempts: number;
   readonly backoffMs: number;
-  /** Percent. */
+  /** Percent of the requests that may be retried. */
   readonly budget: number;
   readonly holdMs: number;
-  /** How much of a streamed request body is kept to send it again. */
+  /** How many bytes of a streamed request body are kept to send it again. */
   readonly replayBytes: number;
 }
 
@@ -32,12 +32,12 @@ export function retryRules(options: RetryOptions, replayBytes: number): RetryRul
   return { on: new Set(reasons), attempts, backoffMs, budget, holdMs, replayBytes };
 }
 
-/** Nobody listens there. A service that restarts does in a moment, and has seen nothing of the request. */
+/** No process listens there: a service that restarts will in a moment, and it has seen nothing of the request. */
 export function isAbsence(code: ErrorCode): boolean {
   return code === "upstream_refused";
 }
 
-/** @returns undefined for what no further try would mend, or may repeat */
+/** @returns undefined if another try would not help or is not allowed */
 export function reasonOfFailure(code: ErrorCode): RetryReason | undefined {
   return reasons[code];
 }
@@ -56,15 +56,15 @@ export function isGatewayError(status: number): boolean {
 /** UNAVAILABLE (statuscodes.md). */
 export const unavailable = "14";
 
-/** Exponential, with full jitter: between 0 and twice as much as before the last. @param tries that were made */
+/** Exponential backoff with full jitter: from 0 to a limit that doubles with each try. @param tries that were made */
 export function backoffMs(base: number, tries: number, random: () => number): number {
   return random() * Math.min(maxBackoffMs, base * 2 ** (tries - 1));
 }
 const maxBackoffMs = 10_000;
 
 /**
- * When the service says that it may be asked again (RFC 9110 section 10.2.3; a date is not heeded).
- * @returns milliseconds from now
+ * The service's Retry-After (RFC 9110 section 10.2.3; dates are ignored).
+ * @returns milliseconds from now; 0 = none
  */
 export function retryAfterMs(fields: readonly string[]): number {
   const value = fieldOf(fields, "retry-after") ?? "";
@@ -72,8 +72,8 @@ export function retryAfterMs(fields: readonly string[]): number {
 }
 
 /**
- * The same of gRPC (gRFC A6): what is no number of milliseconds, or a negative one, says not to.
- * @returns undefined = it says nothing; Infinity = never
+ * The counterpart in gRPC (gRFC A6). A negative number, or no number of milliseconds, forbids a retry.
+ * @returns undefined = no such field; Infinity = do not retry
  */
 export function pushbackMs(fields: readonly string[]): number | undefined {
   const value = fieldOf(fields, "grpc-retry-pushback-ms");

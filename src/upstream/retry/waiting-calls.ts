@@ -1,5 +1,5 @@
-// Requests that wait for a service which refuses connections: one that restarts is back in a moment. One connection at a
-// time shows whether it is, however many wait.
+// Holds requests while their service refuses connections, since a restarting service is back in a moment. One
+// connection at a time checks whether it is back, however many requests wait.
 import type { GatewayError } from "../../plugin-api/errors.ts";
 import { type Claimant, countOf } from "../shares.ts";
 import type { UpstreamTransport } from "../transport.ts";
@@ -7,15 +7,15 @@ import { isAbsence } from "./rules.ts";
 import type { Time } from "../time.ts";
 
 export interface WaitingCall extends Claimant {
-  /** When it has waited enough, on the monotonic clock. */
+  /** When it has waited long enough, on the monotonic clock. */
   readonly waitsUntil: number;
-  /** The service takes connections. */
+  /** The service takes connections again. */
   serviceIsBack(): void;
   waitedInVain(error: GatewayError): void;
 }
 
 const maxWaiting = 1_024;
-/** One client takes no more than half of the places. */
+/** One client may take at most half of the places. */
 const maxOfOne = maxWaiting / 2;
 const everyMs = 50;
 const connectLimitMs = 1_000;
@@ -32,12 +32,12 @@ export class WaitingCalls {
     this.#time = time;
   }
 
-  /** How the service was found absent; undefined = it was not, as far as is known. */
+  /** The failure by which the service was found absent; undefined = it is not known to be absent. */
   get absence(): GatewayError | undefined {
     return this.#failure;
   }
 
-  /** @param failure that shows that the service is absent @returns false = there is no room */
+  /** @param failure the one that shows that the service is absent @returns false = there is no room */
   add(call: WaitingCall, failure: GatewayError): boolean {
     const waiting = this.#waiting;
     if (waiting.size >= maxWaiting) return false;
@@ -89,7 +89,7 @@ export class WaitingCalls {
     }
   }
 
-  /** Whatever it is that answers there now, the requests themselves show it. */
+  /** Releases all calls. Their own requests will show what answers there now. */
   #back(): void {
     const calls = [...this.#waiting];
     this.#waiting.clear();
