@@ -107,7 +107,6 @@ function sharedParts(
     badRecords,
     seal: seals?.of("cache"),
     now,
-    isPurged: (entry) => purges.isPurged(entry),
   });
   const key = purgeLogKey(service, region);
   const log = new PurgeLog({ store, key, seal: seals?.of("purges"), purges, logger, now });

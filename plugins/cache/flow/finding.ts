@@ -35,7 +35,7 @@ export class Finder {
 
   /** In Redis; what is found there is in memory afterwards. Never rejects. */
   async inRedis(wanted: Wanted): Promise<StoredEntry | undefined> {
-    const { redis } = this.#state;
+    const { redis, purges } = this.#state;
     if (!this.#options.redis || redis === undefined) return undefined;
     const { key } = wanted;
     const { fields } = wanted.exchange.request;
@@ -43,7 +43,8 @@ export class Finder {
     const found = await Promise.all(
       partitions.map((partition) => redis.find(key.url, partition, fields, this.#options)),
     );
-    const entry = found.find((one) => one !== undefined && this.#isFor(one, wanted));
+    // Nothing is awaited from here to the memory tier: a purge that comes later finds the entry there.
+    const entry = found.find((one) => one !== undefined && this.#isFor(one, wanted) && !purges.isPurged(one));
     if (entry === undefined) return undefined;
     this.#state.memory.put(entry, key.hash);
     this.#state.measure();

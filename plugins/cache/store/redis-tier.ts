@@ -31,8 +31,6 @@ export interface RedisTierParts {
   /** With it, only what a sidecar of this service wrote counts. */
   readonly seal: StoreSeal | undefined;
   readonly now: () => number;
-  /** Whether an entry was purged since it was made. */
-  isPurged(entry: Entry): boolean;
 }
 
 export class RedisTier {
@@ -47,7 +45,7 @@ export class RedisTier {
     return this.#parts.store.up;
   }
 
-  /** Never rejects. @returns undefined when there is no usable entry, whatever the cause */
+  /** Never rejects. @returns undefined when there is no usable entry, whatever the cause; one that was purged may be there */
   async find(
     url: string,
     partition: string,
@@ -68,7 +66,7 @@ export class RedisTier {
     }
     // Not a text of its own for each entry.
     entry.partition = partition;
-    return matches(entry, request) && !this.#parts.isPurged(entry) ? entry : undefined;
+    return matches(entry, request) ? entry : undefined;
   }
 
   /** Writes an entry; a failure costs nothing but the entry. Never rejects, and nobody has to wait for it. */

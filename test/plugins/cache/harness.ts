@@ -3,6 +3,7 @@ import http from "node:http";
 import type { AddressInfo } from "node:net";
 import { z } from "zod";
 import { cache } from "../../../plugins/cache/index.ts";
+import { createState, type CacheState } from "../../../plugins/cache/state.ts";
 import { registry } from "../../../plugins/index.ts";
 import { definePlugin, type Clock, type PluginDefinition } from "../../../src/plugin-api/contract.ts";
 import { startSidecar, type TestSidecar } from "../../support/sidecar.ts";
@@ -103,6 +104,16 @@ export interface BenchOptions {
   readonly further?: readonly PluginDefinition[];
   /** In place of the plugin itself, e.g. one whose state the test sees. */
   readonly plugin?: PluginDefinition;
+}
+
+/** The plugin, and its state once a policy has named it. */
+export function withState(): { readonly plugin: PluginDefinition; readonly state: () => CacheState } {
+  let seen: CacheState | undefined;
+  const plugin: PluginDefinition = {
+    ...(cache as PluginDefinition),
+    init: (services) => (seen = createState(services)),
+  };
+  return { plugin, state: () => seen as CacheState };
 }
 
 /** The service of a bench, for several sidecars in front of one. */

@@ -1,9 +1,7 @@
 // Whatever becomes of a request, nothing of it is left in the cache's books: no fill, flight, copy or refresh.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { cache } from "../../../plugins/cache/index.ts";
-import { createState, type CacheState } from "../../../plugins/cache/state.ts";
-import type { PluginDefinition } from "../../../src/plugin-api/contract.ts";
+import type { CacheState } from "../../../plugins/cache/state.ts";
 import { startRedis } from "../../support/redis.ts";
 import {
   allArrived,
@@ -11,19 +9,16 @@ import {
   gate,
   startBench,
   until,
+  withState,
   type BenchOptions,
   type CacheBench,
 } from "./harness.ts";
 
 /** A bench whose cache state the test sees. */
 async function open(options: BenchOptions): Promise<{ bench: CacheBench; state: CacheState }> {
-  let seen: CacheState | undefined;
-  const plugin: PluginDefinition = {
-    ...(cache as PluginDefinition),
-    init: (services) => (seen = createState(services)),
-  };
+  const { plugin, state } = withState();
   const bench = await startBench({ ...options, plugin });
-  return { bench, state: seen as unknown as CacheState };
+  return { bench, state: state() };
 }
 
 async function isEmpty(state: CacheState): Promise<void> {

@@ -3,7 +3,15 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, before, test } from "node:test";
 import { startCluster, startRedis, type RedisServer } from "../../support/redis.ts";
-import { answering, gate, startFleet, until, type BenchOptions, type CacheBench } from "./harness.ts";
+import {
+  answering,
+  gate,
+  startFleet,
+  until,
+  withState,
+  type BenchOptions,
+  type CacheBench,
+} from "./harness.ts";
 
 let redis: RedisServer;
 before(async () => {
@@ -261,5 +269,29 @@ test("in Redis Cluster an entry with its variants is one slot, and served to ano
   } finally {
     await Promise.all([one.stop(), other.stop()]);
     await cluster.close();
+  }
+});
+
+test("a purge that comes while Redis is read concerns what comes out of it", async () => {
+  const seen = withState();
+  const [bench] = (await benches(1, { service: answering(minute), plugin: seen.plugin })) as [CacheBench];
+  const { memory, purges, redis: tier } = seen.state();
+  const asAnn = { headers: { "x-user": "ann" } };
+  try {
+    assert.ok(tier);
+    await bench.ask("/x", asAnn);
+    await until("the entry in Redis", async () => (await entryKeys()).length === 1);
+    for (const entry of memory.all()) memory.remove(entry);
+    const find = tier.find.bind(tier);
+    tier.find = async (...wanted) => {
+      const entry = await find(...wanted);
+      // Ann's own has been read, and perhaps not yet what is for everybody.
+      if (entry !== undefined)
+        purges.apply({ kind: "url", value: entry.url, soft: false, region: "" }, Date.now());
+      return entry;
+    };
+    assert.equal((await bench.ask("/x", asAnn)).text, "answer 2");
+  } finally {
+    await bench.stop();
   }
 });
