@@ -112,6 +112,7 @@ export class MissPath {
     if (pending.over) return undefined;
     if (found !== undefined) {
       pending.entry = found;
+      pending.fill.standIn = found;
       pending.forwarded = "stale";
     }
     return this.#ask(pending);
@@ -161,7 +162,7 @@ export class MissPath {
       validating: false,
       flight: begins ? flights.begin(flightKey, clock.mono()) : undefined,
       leased: false,
-      fill: { url: key.url, invalidated: false, place: -1 },
+      fill: { url: key.url, invalidated: false, standIn: entry, place: -1 },
       lookupFields: new FieldSnapshot(exchange.request.fields),
       requestTimeMs: clock.now(),
       over: false,

@@ -33,7 +33,7 @@ export class Refresher {
     if (entry.forwardedDiff === undefined) return false;
     if (refreshing.size >= maxRefreshes || clock.mono() < (failedUntil.get(entry) ?? 0)) return true;
     refreshing.add(entry);
-    const fill: Fill = { url: entry.url, invalidated: false, place: -1 };
+    const fill: Fill = { url: entry.url, invalidated: false, standIn: undefined, place: -1 };
     this.#state.purges.beginFill(fill);
     this.#refresh(wanted, entry, fill)
       .catch((error: unknown) => {

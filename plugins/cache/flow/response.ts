@@ -71,8 +71,7 @@ export class ResponsePath {
   readonly onError = (exchange: Exchange, error: GatewayError): RespondVerdict | undefined => {
     const pending = exchange.cacheStatus === "MISS" ? pendingOf(exchange) : undefined;
     if (pending === undefined || pending.over || !isUpstreamFailure(error)) return undefined;
-    const answer =
-      pending.entry === undefined ? undefined : this.#staleIfError(pending, pending.entry, error.kind.status);
+    const answer = this.#staleIfError(pending, error.kind.status);
     if (answer === undefined) pending.flight?.end({ kind: "failed", error });
     return answer;
   };
@@ -93,7 +92,7 @@ export class ResponsePath {
       return true;
     }
     if (standInFor.has(response.status)) {
-      const answer = this.#staleIfError(pending, entry, response.status);
+      const answer = this.#staleIfError(pending, response.status);
       if (answer !== undefined) replaceResponse(response, answer);
       return answer !== undefined;
     }
@@ -143,11 +142,12 @@ export class ResponsePath {
     return fresh;
   }
 
-  #staleIfError(pending: Pending, entry: Entry, status: number): RespondVerdict | undefined {
+  #staleIfError(pending: Pending, status: number): RespondVerdict | undefined {
     const { exchange, seen } = pending;
+    const entry = pending.fill.standIn;
     const { clock, counters, failedUntil } = this.#state;
     const nowMs = clock.now();
-    if (!mayServeOnError(entry, seen.directives, nowMs)) return undefined;
+    if (entry === undefined || !mayServeOnError(entry, seen.directives, nowMs)) return undefined;
     failedUntil.set(entry, clock.mono() + restAfterFailureMs);
     exchange.cacheStatus = "STALE";
     counters.stale.inc();

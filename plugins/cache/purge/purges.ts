@@ -16,6 +16,8 @@ const maxBooks = 256;
 export interface Fill {
   readonly url: string;
   invalidated: boolean;
+  /** The stored response that may stand in for a failure: no longer once a hard purge has hit it. */
+  standIn: Entry | undefined;
   /** Where it stands among the fills under way; for `Purges` alone. */
   place: number;
 }
@@ -69,6 +71,8 @@ export class Purges {
     for (const fill of this.#fills) {
       const tags = purge.kind === "tag" ? [purge.value] : [];
       if (concerns(purge, { url: fill.url, tags })) fill.invalidated = true;
+      const { standIn } = fill;
+      if (standIn !== undefined && !purge.soft && concerns(purge, standIn)) fill.standIn = undefined;
     }
     if (this.#memory.purge(purge, this.#now())) this.#clearing.begin();
     this.#applied();

@@ -1,7 +1,7 @@
 // Stale answers: served rather than fail, refreshed behind the client's back, never where the upstream forbids it.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { answering, gate, startBench, until, type BenchOptions } from "./harness.ts";
+import { answering, gate, startBench, until, withState, type BenchOptions } from "./harness.ts";
 
 /** Answers well at first, then as the test says. */
 const thenFailing =
@@ -224,3 +224,34 @@ test("a clock that is set back makes nothing fresh for longer", async () => {
     await bench.stop();
   }
 });
+
+for (const [what, soft] of [
+  ["a hard purge", false],
+  ["a soft one", true],
+] as const) {
+  test(`after ${what} of it while the upstream is asked, a stale answer ${soft ? "may" : "does not"} stand in`, async () => {
+    for (const purge of [
+      { kind: "url", value: "/x" },
+      { kind: "tag", value: "a" },
+    ] as const) {
+      const seen = withState();
+      const bench = await startBench({
+        plugin: seen.plugin,
+        cache: { staleIfErrorSeconds: 60 },
+        service: thenFailing({ "Cache-Control": "max-age=10", "Cache-Tag": "a" }, (_request, response) => {
+          seen.state().purge({ kind: "tag", value: "of others", soft: false, region: "" });
+          seen.state().purge({ ...purge, soft, region: "" });
+          response.writeHead(503).end("down");
+        }),
+      });
+      try {
+        await bench.ask("/x");
+        bench.clock.advanceSeconds(20);
+        const { status, cache } = await bench.ask("/x");
+        assert.deepEqual([status, cache], soft ? [200, "STALE"] : [503, "MISS"], purge.kind);
+      } finally {
+        await bench.stop();
+      }
+    }
+  });
+}

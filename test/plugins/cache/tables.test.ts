@@ -37,7 +37,12 @@ test("property: flights are found as in a map, whatever begins and ends in betwe
 
 test("a purge spoils the fills under way, whichever have ended before", () => {
   const purges = new Purges(new MemoryTier(0), () => 0);
-  const fills: Fill[] = Array.from({ length: 5 }, () => ({ url: "u", invalidated: false, place: -1 }));
+  const fills: Fill[] = Array.from({ length: 5 }, () => ({
+    url: "u",
+    invalidated: false,
+    standIn: undefined,
+    place: -1,
+  }));
   for (const fill of fills) purges.beginFill(fill);
   for (const index of [1, 4, 1, 0]) purges.endFill(fills[index] as Fill);
   assert.equal(purges.fills, 2);
