@@ -24,13 +24,17 @@ export class Chain {
   readonly #order: StepOrder;
   readonly #partial: readonly PartialPlugin[] | undefined;
 
-  /** @param steps by priority, lowest first */
-  constructor(steps: readonly Step[], clock: Clock) {
+  /**
+   * @param steps by priority, lowest first
+   * @param out plugins that were left out, by the place in the chain that they would stand before
+   */
+  constructor(steps: readonly Step[], clock: Clock, out: readonly PartialPlugin[] = []) {
     this.steps = steps;
     this.#clock = clock;
     this.#order = stepOrder(steps);
     const partial = steps.flatMap((step, index) => (step instanceof PartialStep ? [{ index, step }] : []));
-    this.#partial = partial.length === 0 ? undefined : partial;
+    // What is made without a plugin is another variant than what is made with it.
+    this.#partial = partial.length + out.length === 0 ? undefined : [...partial, ...out];
   }
 
   /** Names of the plugins, in the order in which they run. */
@@ -40,11 +44,16 @@ export class Chain {
 
   /** The same chain without the steps for which `isOut` is true. */
   without(isOut: (step: Step) => boolean): Chain {
-    const left = this.steps.filter((step) => !isOut(step));
+    const left: Step[] = [];
+    const out: PartialPlugin[] = [];
+    for (const step of this.steps)
+      if (isOut(step)) out.push({ index: left.length, step: { name: step.name, takes: () => false } });
+      else left.push(step);
     const names = new Set(left.map(({ name }) => name));
     const chain = new Chain(
       left.map((step) => step.beside(names)),
       this.#clock,
+      out,
     );
     chain.ownedCookies = this.ownedCookies;
     return chain;

@@ -1,6 +1,7 @@
 // What a policy made of answers is found under that policy alone: here, in Redis, and at sidecars of another one.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
+import { outrigger } from "../../support/process.ts";
 import { startRedis, type RedisServer } from "../../support/redis.ts";
 import { type BenchOptions, type CacheBench, joinFleet, startBench, until } from "./harness.ts";
 
@@ -98,5 +99,31 @@ test("sidecars share answers in Redis as far as their policies make the same of 
       await until("the purge", async () => (await bench.ask("/api/x")).cache === "MISS");
   } finally {
     await Promise.all(benches.map((bench) => bench.stop()));
+  }
+});
+
+test("what is stored while a plugin is switched off is not served once it is on again", async () => {
+  await redis.cli.flushall();
+  const remove = { "body-transform": { response: { remove: ["/ssn"] } } };
+  const policy = { plugins: ["cache", "body-transform"], pluginConfig: remove };
+  const bench = await startBench({ redisUrl: redis.url, policy, service: person });
+  const shown = async (target: string): Promise<string> =>
+    (await bench.ask(target)).text.includes("ssn") ? "all" : "name";
+  const switched = async (to: string, seen: string): Promise<void> => {
+    const { code, stderr } = await outrigger(["plugins", to, "body-transform", "--reason", "test"], {
+      REDIS_URL: redis.url,
+    });
+    assert.equal(code, 0, stderr);
+    let fresh = 0;
+    await until(`answers with ${seen}`, async () => (await shown(`/${to}/${(fresh += 1)}`)) === seen);
+  };
+  try {
+    assert.equal(await shown("/x"), "name");
+    await switched("disable", "all");
+    assert.deepEqual([await shown("/x"), await shown("/y")], ["all", "all"]);
+    await switched("enable", "name");
+    assert.deepEqual([await shown("/x"), await shown("/y")], ["name", "name"]);
+  } finally {
+    await bench.stop();
   }
 });
