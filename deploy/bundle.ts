@@ -1,6 +1,7 @@
-// `npm run bundle`: the whole program as one file, for the image, with its bytecode, a launcher, the health check, the
-// licences of what went into it and its bill of materials. It starts sooner and in less memory than the sources, and needs no node_modules.
-// `node deploy/bundle.ts [folder] [--bytecode=off]`: V8 writes no bytecode twice alike; without it two builds are the same.
+// `npm run bundle`: builds the whole program as one file, for the image, with its bytecode, a launcher, the health
+// check, the licences of the packages in it and its bill of materials. The bundle starts sooner and in less memory than
+// the sources, and needs no node_modules. `node deploy/bundle.ts [folder] [--bytecode=off]`: V8 never writes the same
+// bytecode twice; without it two builds are identical.
 import { execFileSync } from "node:child_process";
 import { chmodSync, copyFileSync, globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -13,7 +14,7 @@ import { sbomOf } from "./sbom.ts";
 
 const root = join(import.meta.dirname, "..");
 
-/** Name, version and licence text of every package that these modules belong to. */
+/** Name, version and licence text of every package that has one of these modules. */
 function licencesOf(modules: readonly string[]): string {
   const folders = new Set(modules.map((module) => /^.*\/node_modules\/(?:@[^/]+\/)?[^/]+/.exec(module)?.[0]));
   const texts = [...folders]
@@ -28,31 +29,32 @@ function licencesOf(modules: readonly string[]): string {
       const text = file === undefined ? "" : readFileSync(join(folder, file), "utf8").trim();
       return `${name} ${version}, ${license}\n\n${text}`.trim();
     });
-  // In an order that no path decides.
+  // Sorted by text, so that the order does not depend on paths.
   return `${[...new Set(texts)].sort().join(`\n\n${"-".repeat(80)}\n\n`)}\n`;
 }
 
-/** @returns the module and all that it imports as one CommonJS text, and the modules that went into it */
+/** Bundles a module with its imports. @returns one CommonJS text, and the modules in it */
 async function bundle(input: string): Promise<{ code: string; modules: string[] }> {
   const bundle = await rolldown({
     input: join(root, input),
     platform: "node",
-    // Only packs plugins, where it is installed: it is a native module.
+    // A native module: it only packs plugins, and only where it is installed.
     external: ["rolldown"],
-    // A warning is a module that would be missing in the image, or would mean something else there.
+    // A warning means that a module would be missing in the image or would behave differently there.
     onLog(level, log) {
       if (level === "warn") throw new Error(`${log.code}: ${log.message}`);
     },
   });
-  // Line breaks and names stay, so that stacks can be read; minifying them away saves 1 MiB and no time.
+  // Line breaks and names stay, so that stacks can be read. Minifying them saves 1 MiB and no time.
   const { output } = await bundle.generate({ format: "cjs", codeSplitting: false, comments: false });
   await bundle.close();
   return { code: output[0].code.replace(/^#!.*\n/, ""), modules: output[0].moduleIds };
 }
 
 /**
- * One character beyond Latin-1 makes V8 keep the text with two bytes for each. Wherever the grammar lets such a
- * character be it lets its escape be too, but for text that is taken raw and what follows a backslash.
+ * Replaces characters beyond ASCII by their escapes: one character beyond Latin-1 makes V8 keep the whole text with two
+ * bytes for each character. The grammar allows the escape wherever it allows the character, except in raw text and
+ * behind a backslash.
  */
 function toAscii(code: string): string {
   if (/\\[\u0080-\uffff]|String\.raw`[^`]*[\u0080-\uffff]/.test(code))
@@ -74,11 +76,11 @@ async function bundleInto(folder: string, hasBytecode: boolean): Promise<void> {
     join(folder, "program.cjs"),
     `(function (require, __filename) {${toAscii(program.code)}\n})\n`,
   );
-  // A thread starts with a file of its own.
+  // A thread needs its own file to start.
   writeFileSync(join(folder, "policy-thread.cjs"), (await bundle("src/app/policy-thread.ts")).code);
   const bcrypt = await bundle("plugins/auth/basic/bcrypt-program.ts");
   writeFileSync(join(folder, "bcrypt-program.cjs"), bcrypt.code);
-  // So does the process of a plugin.
+  // The process of a plugin needs one as well.
   const child = await bundle("src/runtime/process/child/program.ts");
   writeFileSync(join(folder, "plugin-process.cjs"), child.code);
   const isolates = nativeIsolates();

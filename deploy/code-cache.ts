@@ -1,5 +1,5 @@
-// Program: starts the bundled sidecar with all plugins and leaves the bytecode of all functions that ran beside it.
-// `node <the sidecar's flags> deploy/code-cache.ts <folder>`, by `bundle.ts`.
+// Program: starts the bundled sidecar with all plugins, and writes the bytecode of all functions that ran next to it.
+// `node <the sidecar's flags> deploy/code-cache.ts <folder>`, called by `bundle.ts`.
 import { generateKeyPairSync } from "node:crypto";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -15,7 +15,7 @@ const [folder = ""] = process.argv.splice(2, 1, "run");
 const place = mkdtempSync(join(tmpdir(), "outrigger-cache-"));
 const admin = join(place, "admin.sock");
 
-/** Asks every plugin to set itself up. */
+/** A policy that makes every plugin set itself up. */
 function policy(): unknown {
   const { publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
   const key = { ...publicKey.export({ format: "jwk" }), kid: "1", alg: "ES256" };
@@ -46,7 +46,7 @@ function isReady(): Promise<boolean> {
   });
 }
 
-// A Redis that hangs up on everybody: the policy file is the baseline then.
+// A Redis that closes every connection: the policy file is then the baseline.
 const redis = createServer((socket) => socket.destroy()).listen(0, "127.0.0.1");
 await once(redis, "listening");
 writeFileSync(join(place, "policy.json"), JSON.stringify(policy()));

@@ -1,4 +1,4 @@
-// What the single executable begins with: the program, or the process of a plugin.
+// Entry point of the single executable: runs the program, or the process of a plugin.
 import { createRequire, isBuiltin } from "node:module";
 import { dirname, join } from "node:path";
 import process from "node:process";
@@ -8,12 +8,12 @@ import { pluginProcessWord } from "../src/v8/single-executable.ts";
 
 const part = (name: string): Buffer => Buffer.from(getRawAsset(name));
 
-/** Nothing is there: a name for stacks, and for what looks beside it. */
+/** A file name beside the executable, for stacks and for look-ups of files next to it. No such file exists. */
 const fileName = (name: string): string => join(dirname(process.execPath), name);
 
 const requireAny = createRequire(process.execPath);
 
-/** Of Node itself alone: packages in folders above it may be anybody's. */
+/** Loads only Node's own modules: packages in folders above the executable may be anyone's. */
 function requireBuiltIn(name: string): unknown {
   if (isBuiltin(name)) return requireAny(name);
   throw new Error(`${name} is not within this executable`);
@@ -30,9 +30,10 @@ function runPart(name: string, cached: Buffer | undefined, wrap: (text: string) 
   main(requireBuiltIn, filename);
 }
 
-// Node does not heed it here, but node:cluster would: with an `--inspect` in it, by a port that workers take for their own option.
+// Node ignores NODE_OPTIONS here, but node:cluster does not: with `--inspect` in it, node:cluster adds a port that
+// workers would take for an option of their own.
 delete process.env["NODE_OPTIONS"];
-// A worker of node:cluster is told its program a second time.
+// A worker of node:cluster gets the path of its program a second time.
 if (process.argv[2] === process.execPath) process.argv.splice(2, 1);
 if (process.argv[2] === pluginProcessWord)
   runPart("plugin-process.cjs", undefined, (text) => `(function (require, __filename) {${text}\n})`);

@@ -1,5 +1,5 @@
-// `npm run executable`: one file for hosts without Node, of the bundle and the Node that runs this, for its platform.
-// `node deploy/executable.ts [folder of the bundle] [file]`
+// `npm run executable`: builds one file for hosts without Node, from the bundle and the Node that runs this program,
+// for this platform. `node deploy/executable.ts [folder of the bundle] [file]`
 import { execFileSync } from "node:child_process";
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -9,7 +9,9 @@ import { nodeFlags } from "./node-flags.ts";
 
 const root = join(import.meta.dirname, "..");
 
-/** Files of the bundle that it needs; isolated-vm is native code, which no executable can hold. */
+/**
+ * Files of the bundle that the executable holds, without isolated-vm: that is native code, which cannot be embedded.
+ */
 const parts = [
   "program.cjs",
   "program.cache",
@@ -27,7 +29,7 @@ async function mainOf(folder: string): Promise<string> {
   return file;
 }
 
-/** @param bundle what deploy/bundle.ts made */
+/** @param bundle the output of deploy/bundle.ts */
 async function build(bundle: string, file: string): Promise<void> {
   mkdirSync(dirname(file), { recursive: true });
   const folder = mkdtempSync(join(tmpdir(), "outrigger-executable-"));
@@ -38,11 +40,11 @@ async function build(bundle: string, file: string): Promise<void> {
       output: file,
       executable: process.execPath,
       disableExperimentalSEAWarning: true,
-      // The bytecode is the program's own: program.cache.
+      // The program has bytecode of its own: program.cache.
       useCodeCache: false,
-      // Of the way in which the program is loaded, on every start.
+      // The warning is about the way in which the program is loaded, and would come on every start.
       execArgv: [...nodeFlags, "--disable-warning=ExperimentalWarning"],
-      // The process of a plugin is this file again, with less rights.
+      // The process of a plugin is this file again, with fewer rights, given as flags.
       execArgvExtension: "cli",
       assets: Object.fromEntries(parts.map((name) => [name, join(bundle, name)])),
     };

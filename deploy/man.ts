@@ -1,9 +1,9 @@
-// The manual page outrigger(1), of what `--help` says: `node deploy/man.ts > outrigger.1`.
+// Writes the manual page outrigger(1) from the text of `--help`: `node deploy/man.ts > outrigger.1`.
 import type { Command } from "commander";
 import { createProgram } from "../src/cli/program.ts";
 import { version } from "../src/version.ts";
 
-/** As troff reads it: no line of text begins a request, and `-` is what is typed. */
+/** Escapes text for troff: no line begins a request, and `-` stays the character that is typed. */
 function troff(text: string): string {
   return text
     .replaceAll("\\", String.raw`\e`)

@@ -1,6 +1,7 @@
-// How Node runs the sidecar: the Dockerfile, the Debian package and `npm start` do the same (held by tests).
+// Flags and environment with which Node runs the sidecar. The Dockerfile, the Debian package and `npm start` use the
+// same ones (tests check this).
 
-/** The bytecode that is made at build time holds for no other flags. */
+/** The bytecode made at build time is valid only with these flags. */
 export const nodeFlags: readonly string[] = [
   "--max-semi-space-size=8",
   "--expose-gc",
@@ -10,5 +11,5 @@ export const nodeFlags: readonly string[] = [
   "--disable-sigusr1",
 ];
 
-/** Read by glibc when the process starts. */
+/** glibc reads this when the process starts. */
 export const nodeEnvironment: Readonly<Record<string, string>> = { MALLOC_ARENA_MAX: "1" };

@@ -1,4 +1,5 @@
-// What the image is made of (CycloneDX), as npm reads it from the lock file. The same lock file gives the same bytes.
+// Makes the image's bill of materials (CycloneDX) with npm, from the lock file. The same lock file gives the same
+// bytes.
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
@@ -16,7 +17,10 @@ interface Sbom {
   dependencies: { readonly ref: string; readonly dependsOn: readonly string[] }[];
 }
 
-/** npm's own `--omit=dev` (11.19) leaves out what users get as well: all that something in development needs, too. */
+/**
+ * Removes development packages. npm's own `--omit=dev` (11.19) also removes packages that users get, if a development
+ * package needs them too.
+ */
 function withoutDevelopment(sbom: Sbom): void {
   sbom.components = sbom.components.filter(
     ({ properties }) => !properties.some(({ name }) => name === "cdx:npm:package:development"),
@@ -27,7 +31,7 @@ function withoutDevelopment(sbom: Sbom): void {
     .map(({ ref, dependsOn }) => ({ ref, dependsOn: dependsOn.filter((name) => kept.has(name)) }));
 }
 
-/** @param root has package.json and package-lock.json */
+/** @param root folder of package.json and package-lock.json */
 export function sbomOf(root: string): string {
   const args = ["sbom", "--sbom-format=cyclonedx", "--sbom-type=application", "--package-lock-only"];
   const text = execFileSync("npm", args, {
@@ -38,7 +42,7 @@ export function sbomOf(root: string): string {
   });
   const sbom = JSON.parse(text) as Sbom;
   withoutDevelopment(sbom);
-  // npm takes a random number, the time of day, and the folder's name.
+  // npm would use a random number, the time of day and the folder's name, which differ from build to build.
   const digest = createHash("sha256")
     .update(readFileSync(join(root, "package-lock.json")))
     .digest("hex");

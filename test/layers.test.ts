@@ -1,4 +1,4 @@
-// The table of layers: the code keeps to it, it holds nothing that is not so, and each row refuses what it should.
+// The table of layers: the code follows it, every entry is in use, and each row refuses what it should.
 import assert from "node:assert/strict";
 import { dirname, relative } from "node:path";
 import { test } from "node:test";

@@ -1,4 +1,4 @@
-// The layout that CONTRIBUTING.md shows is the one that is there.
+// The layout in CONTRIBUTING.md matches the real one.
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";

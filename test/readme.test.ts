@@ -1,4 +1,5 @@
-// README.md and deploy/guides/policy.md against the code: their tables, the links of all pages, and their commands, typed here as they stand there.
+// Checks README.md and deploy/guides/policy.md against the code: their tables, the links of all pages, and their
+// commands, which run exactly as they are printed.
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";

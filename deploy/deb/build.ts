@@ -1,5 +1,5 @@
-// `npm run deb`: the bundle, the Node that runs this, the systemd units, as a Debian package for this machine's architecture.
-// `node deploy/deb/build.ts [folder of the bundle] [file]`
+// `npm run deb`: builds a Debian package for this machine's architecture from the bundle, the Node that runs this
+// program, and the systemd units. `node deploy/deb/build.ts [folder of the bundle] [file]`
 import { execFileSync } from "node:child_process";
 import {
   chmodSync,
@@ -33,14 +33,17 @@ const exports = Object.entries(nodeEnvironment)
   .map(([name, value]) => `export ${name}="\${${name}:-${value}}"`)
   .join("\n");
 
-/** One for all: the process that systemd watches is Node itself. */
+/** The command for everything. It uses `exec`, so that the process that systemd watches is Node itself. */
 const command = `#!/bin/sh
 # The command line, and the sidecar: Node and the program of this package.
 ${exports}
 exec /usr/lib/outrigger/node ${nodeFlags.join(" ")} /usr/lib/outrigger/outrigger.cjs "$@"
 `;
 
-/** Nothing is started or stopped: which services a host has, its administrator says. A running sidecar is restarted by hand. */
+/**
+ * Reloads systemd's units. It starts and stops nothing: the administrator decides which services a host has. A running
+ * sidecar is restarted by hand.
+ */
 const reload = `#!/bin/sh
 set -e
 if [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
@@ -69,7 +72,10 @@ const completions = [
   ["fish", "fish/vendor_completions.d/outrigger.fish"],
 ] as const;
 
-/** The tree of files. @param bundle what deploy/bundle.ts made */
+/**
+ * Writes the package's tree of files.
+ * @param bundle the output of deploy/bundle.ts
+ */
 async function fill(tree: string, bundle: string): Promise<void> {
   const library = join(tree, "usr/lib/outrigger");
   mkdirSync(dirname(library), { recursive: true });
@@ -91,7 +97,7 @@ async function fill(tree: string, bundle: string): Promise<void> {
   }
 }
 
-/** @returns the package's file */
+/** @returns the path of the package */
 async function build(bundle: string, file: string | undefined, compression: string): Promise<string> {
   const architecture = execFileSync("dpkg", ["--print-architecture"], { encoding: "utf8" }).trim();
   const tree = mkdtempSync(join(tmpdir(), "outrigger-deb-"));

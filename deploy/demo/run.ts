@@ -1,5 +1,5 @@
-// `npm run demo`, `outrigger demo`: a sample service on a free loopback port, the sidecar in front of it with the policy
-// beside this file, no Redis. Prints what to try; Ctrl-C stops both.
+// `npm run demo`, `outrigger demo`: starts a sample service on a free loopback port, and in front of it the sidecar
+// with the policy beside this file, without Redis. Prints commands to try; Ctrl-C stops both.
 import { once } from "node:events";
 import { copyFileSync, mkdtempSync, rmSync } from "node:fs";
 import { type AddressInfo, createServer, type Server } from "node:net";
@@ -11,7 +11,10 @@ import { createSampleService } from "./service.ts";
 
 const policyFile = policyToEdit();
 
-/** The one beside this file, or a copy of it where npm installed that: nobody edits what is in there. */
+/**
+ * Path of the policy beside this file. Where npm installed this file, it is the path of a copy: nobody edits files in
+ * there.
+ */
 function policyToEdit(): string {
   const own = join(import.meta.dirname, "policy.yaml");
   if (!own.includes(`${sep}node_modules${sep}`)) return relative(process.cwd(), own);
@@ -44,7 +47,7 @@ function urlOf(address: AddressInfo | string): string {
   return typeof address === "string" ? address : `http://127.0.0.1:${address.port}`;
 }
 
-/** Commands with what they show; the comment begins with the status that comes. */
+/** Commands to try, each with a comment that begins with the expected status. */
 function linesToTry(sidecar: Sidecar): string {
   const url = urlOf(sidecar.address);
   const admin = urlOf(sidecar.adminAddress);

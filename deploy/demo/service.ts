@@ -1,5 +1,5 @@
-// A small service to stand behind the sidecar: tells what it was asked, gives a catalogue that may be cached, and a
-// stream of events. By itself: `node deploy/demo/service.ts [host] [port]`.
+// A small service to run behind the sidecar: it shows the request it received, serves a catalogue that may be cached,
+// and a stream of events. To run it alone: `node deploy/demo/service.ts [host] [port]`.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 
 const eventEveryMs = 1000;

@@ -1,4 +1,4 @@
-// The dashboards of what governs sidecars: the policy, and Redis.
+// The dashboards of the control plane: the policy, and Redis.
 import { type Dashboard, panel } from "./panels.ts";
 
 const of = 'service=~"$service"';

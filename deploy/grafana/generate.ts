@@ -1,4 +1,5 @@
-// Program: writes the dashboards beside it, as Grafana imports them: `node deploy/grafana/generate.ts`.
+// Program: writes the dashboards to the folder of this file, in the format that Grafana imports: `node
+// deploy/grafana/generate.ts`.
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { policy, redis } from "./control.ts";
@@ -11,7 +12,7 @@ const dashboards: readonly Dashboard[] = [fleet, service, plugins, policy, redis
 const fileOf = ({ uid }: Dashboard): string => `${uid.replace("outrigger-", "")}.json`;
 const textOf = (one: Dashboard): string => `${JSON.stringify(dashboardJson(one), undefined, 2)}\n`;
 
-/** Their texts by file. */
+/** The dashboards' texts, by file name. */
 export function dashboardFiles(): Map<string, string> {
   return new Map(dashboards.map((one) => [fileOf(one), textOf(one)]));
 }

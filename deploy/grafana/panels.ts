@@ -1,18 +1,19 @@
-// Parts of Grafana's dashboards: panels in rows of a grid that is 24 wide, variables for the data source and the service.
+// Parts of Grafana's dashboards: panels in rows of a grid that is 24 wide, and variables for the data source and the
+// service.
 
 export interface Query {
   readonly expr: string;
-  /** What a series is called: Grafana fills in `{{label}}`. */
+  /** Name of a series: Grafana fills in `{{label}}`. */
   readonly legend: string;
 }
 
 export interface Panel {
   readonly title: string;
-  /** What a reader has to know to judge it. */
+  /** What the reader needs to know to judge the figures. */
   readonly description: string;
   readonly unit: "short" | "reqps" | "ops" | "percentunit" | "s" | "bytes" | "dtdurations" | "bool_yes_no";
   readonly queries: readonly Query[];
-  /** A list of what is now, in place of lines over time. */
+  /** Shows a list of current values instead of lines over time. */
   readonly kind?: "table";
   readonly stacked?: boolean;
 }
@@ -111,7 +112,7 @@ const variables = [
   },
 ];
 
-/** As Grafana imports it. */
+/** The dashboard in the format that Grafana imports. */
 export function dashboardJson({ uid, title, description, rows }: Dashboard): object {
   return {
     uid,

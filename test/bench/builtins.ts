@@ -1,5 +1,5 @@
-// What built-in plugins cost a request: hooks alone, beside a hook that reads three fields and sets one. Medians of rounds in
-// which the contenders take turns.
+// Measures what built-in plugins cost a request: only their hooks, compared with a hook that reads three fields and
+// sets one. Figures are medians of rounds in which the contenders take turns.
 import { createHmac } from "node:crypto";
 import http from "node:http";
 import type { AddressInfo } from "node:net";
@@ -17,7 +17,7 @@ interface Contender {
   readonly goalMicros?: number;
   readonly facts?: ExchangeFacts;
   readonly body?: Buffer;
-  /** Fields of the service's answer, for what a plugin does with that. */
+  /** Fields of the service's answer, for plugins that process it. */
   readonly answer?: readonly string[];
   readonly hooks: Hooks;
 }
@@ -68,7 +68,7 @@ const answer = [
 ];
 const json = ["Content-Type", "application/json", "Accept", "*/*", "User-Agent", "bench"];
 
-/** An endpoint that lets everybody in: what is measured is that its answer is kept. */
+/** An endpoint that admits every request: the measured work is the cached answer. */
 async function extAuth(): Promise<Contender> {
   const server = http.createServer((_request, response) => response.end());
   server.unref().listen(0, "127.0.0.1");
@@ -78,7 +78,7 @@ async function extAuth(): Promise<Contender> {
   return await contender("ext-auth", options, { name: "ext-auth, a kept answer" });
 }
 
-/** A request that is signed without a nonce: each call checks the same signature. */
+/** A request signed without a nonce: each call checks the same signature. */
 async function signed(): Promise<Contender> {
   const secret = "0123456789abcdef0123456789abcdef";
   const keys = [{ keyId: "k", algorithm: "hmac-sha256", secret: "SECRET_K", userId: "machine" }];
@@ -158,7 +158,7 @@ function exchanges({ facts, body }: Contender, calls: number): Exchange[] {
   });
 }
 
-/** @returns µs of CPU a call */
+/** @returns µs of CPU per call */
 async function measure(contender: Contender, calls: number): Promise<number> {
   const all = exchanges(contender, calls);
   const { hooks, answer: fields, name } = contender;
@@ -190,7 +190,7 @@ export async function builtInCosts({ rounds, calls }: BenchSize): Promise<BuiltI
   for (let round = 0; round <= rounds; round += 1) {
     for (const each of all) {
       const cost = await measure(each, calls);
-      // The first is for V8 to compile.
+      // The first round lets V8 compile.
       if (round > 0) costs.get(each.name)?.push(cost);
     }
   }

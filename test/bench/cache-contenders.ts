@@ -1,4 +1,4 @@
-// Whom the cache is measured beside: a node:http server that has the answer itself, nginx `proxy_cache` and varnish.
+// The contenders for the cache: a node:http server that holds the answer itself, nginx `proxy_cache` and varnish.
 import { execFileSync } from "node:child_process";
 import { readdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -12,18 +12,18 @@ export interface CacheContender {
   readonly name: string;
   readonly port: number;
   readonly pid: number;
-  /** What it says that it holds. */
+  /** What the contender reports to hold. */
   held?(): Promise<Held> | Held;
   stop(): Promise<void>;
 }
 
 export interface Held {
   readonly entries: number;
-  /** As it counts them against its bound. */
+  /** Bytes as the contender counts them against its limit. */
   readonly bytes: number;
 }
 
-/** A policy with these plugins, in the form that `startSidecar` takes. */
+/** Makes a policy with these plugins, in the form that `startSidecar` takes. */
 export function policy(
   plugins: readonly string[],
   cache: Readonly<Record<string, unknown>> = {},
@@ -66,9 +66,10 @@ export async function answering(bytes: number, { cores }: Scene): Promise<CacheC
 }
 
 /**
- * @param bounds where its memory counts. `keysKiB`: room for keys, 128 bytes each, as its bound on bytes is enforced
- * every ten seconds only, this one at once. Then it keeps no files open: what it has deleted would still answer.
- * @returns undefined where the program is not installed
+ * @param bounds set if its memory is measured. `keysKiB`: room for keys, 128 bytes each. nginx enforces this limit at
+ * once, but its limit on bytes only every ten seconds. With bounds, it keeps no files open: deleted entries would still
+ * answer.
+ * @returns undefined if the program is not installed
  */
 export async function nginx(
   scene: Scene,
@@ -100,7 +101,7 @@ http {
     cores: scene.cores.contender,
   });
   await pause(500);
-  // On disk, where the kernel keeps them in memory: files of as many whole blocks are more than their bytes.
+  // Entries are files that the kernel keeps in memory: in whole blocks, they are larger than their bytes.
   const held = (): Held => {
     const sizes = readdirSync(bodies).map((name) => statSync(join(bodies, name)).size);
     return { entries: sizes.length, bytes: sizes.reduce((sum, size) => sum + size, 0) };
@@ -109,15 +110,15 @@ http {
 }
 
 /**
- * Its storage counts heads and bodies of objects; what it keeps of each besides, about 1 KiB, comes on top.
- * @returns undefined where the program is not installed
+ * Its storage counts heads and bodies of objects; about 1 KiB of further data for each object is not counted.
+ * @returns undefined if the program is not installed
  */
 export async function varnish(scene: Scene, memoryMiB = 64): Promise<CacheContender | undefined> {
   const program = findProgram("varnishd");
   if (program === undefined) return undefined;
   const port = await freePort();
   const file = join(folder, `varnish-${port}.vcl`);
-  // Its own rules pass every request with Authorization; the answers here are public.
+  // Varnish's default rules do not cache requests with Authorization; the answers here are public.
   writeFileSync(
     file,
     `vcl 4.1;
@@ -125,10 +126,11 @@ backend default { .host = "127.0.0.1"; .port = "${scene.upstreamPort}"; }
 sub vcl_recv { return (hash); }
 `,
   );
-  // No jail: its users may not read this run's folder.
+  // No jail: the jail's users may not read this run's folder.
   const place = join(folder, `varnish-${port}`);
   const args = ["-j", "none", "-F", "-n", place, "-s", `malloc,${memoryMiB}m`];
-  // An answer moves to the front with every hit: by itself with one in two seconds only, which is a longer time here.
+  // Every hit moves an answer to the front of the LRU list. By default that happens only once in two seconds, which is
+  // a longer time in this bench.
   const order = ["-p", "lru_interval=0"];
   const started = start(program, [...args, ...order, "-a", `127.0.0.1:${port}`, "-f", file], {
     cores: scene.cores.contender,
@@ -143,7 +145,7 @@ sub vcl_recv { return (hash); }
   };
 }
 
-/** NaN where varnishstat is missing. */
+/** @returns NaN if varnishstat is missing */
 function heldByVarnish(place: string): Held {
   const program = findProgram("varnishstat");
   const names = ["MAIN.n_object", "SMA.s0.g_bytes"] as const;

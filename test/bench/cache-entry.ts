@@ -1,5 +1,5 @@
-// What an entry of the cache's memory tier takes, on the heap and outside of it, beside what the tier counts:
-// `node test/bench/cache-entry.ts [--entries 100000]`
+// Measures what an entry of the cache's memory tier takes, on the heap and outside of it, compared with what the tier
+// counts: `node test/bench/cache-entry.ts [--entries 100000]`
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
@@ -13,7 +13,7 @@ const { values: chosen } = parseArgs({
   options: { entries: { type: "string", default: "100000" }, bytes: { type: "string" } },
 });
 
-/** A process of its own for each size: what one leaves behind must not be in the figures of the next. */
+/** Each size runs in a process of its own, so that leftovers of one do not distort the next. */
 if (chosen.bytes === undefined) {
   for (const bytes of ["100", "300", "1024", "2000", "20000"]) {
     const entries = bytes === "20000" ? "20000" : chosen.entries;
@@ -28,7 +28,7 @@ function measure(entries: number, bytes: number): void {
   const collect = vm.runInNewContext("gc") as () => void;
   const tier = new MemoryTier(entries * (bytes + 1_500));
   const received = Buffer.alloc(bytes, "x");
-  // Compiled before the first look.
+  // Lets V8 compile before the first measurement.
   fill(new MemoryTier(100_000), received, 2_000);
   const before = held(collect);
   fill(tier, received, entries);
@@ -40,7 +40,7 @@ function measure(entries: number, bytes: number): void {
   );
 }
 
-/** As answers come: each body is copied first, and a collection now and then takes what is dead. */
+/** Fills the tier as answers arrive: each body is copied first, and garbage is collected now and then. */
 function fill(tier: MemoryTier, received: Buffer, entries: number): void {
   for (let index = 0; index < entries; index += 1) {
     const body = bodyMemory(received.length);
@@ -49,7 +49,7 @@ function fill(tier: MemoryTier, received: Buffer, entries: number): void {
   }
 }
 
-/** What is live on the heap, and what the machine gave beside the heap, with what the allocator adds. */
+/** Live bytes on the heap, and memory of the process outside of the heap, with the allocator's overhead. */
 function held(collect: () => void): { heap: number; outside: number } {
   collect();
   collect();

@@ -1,6 +1,6 @@
-// What the cache costs and saves: CPU of a hit beside others that answer from memory, of a miss over a bare forward,
-// latency of a hit out of Redis, and Zipf loads.
-// `node test/bench/cache.ts [--quick] [--only hits|misses|redis|zipf|ratio] [--command LINE]`
+// Measures what the cache costs and saves: CPU of a hit compared with other programs that answer from memory, CPU of a
+// miss compared with a bare forward, latency of a hit from Redis, and Zipf loads. `node test/bench/cache.ts [--quick]
+// [--only hits|misses|redis|zipf|ratio] [--command LINE]`
 import { parseArgs } from "node:util";
 import { bundledCommand } from "./bundled.ts";
 import { answering, type CacheContender, nginx, policy, sidecar, varnish } from "./cache-contenders.ts";
@@ -33,15 +33,15 @@ const row = (name: string, value: string): void => console.log(`${name.padEnd(62
 const goals: string[] = [];
 const mebibyte = 1_048_576;
 
-/** @param limit the figure may not be above it */
+/** @param limit the highest value that meets the goal */
 function goal(name: string, figure: number, limit: number, unit: string): void {
   const met = figure <= limit ? "met   " : "MISSED";
   goals.push(`${met} ${name.padEnd(55)} ${figure.toFixed(2)}${unit}, goal at most ${limit}${unit}`);
 }
 
 /**
- * CPU per request of each, in turn, in rounds: the least of each. Whatever else the machine does only adds to it, and
- * adds to each in another round.
+ * CPU per request of each contender: the minimum of rounds in which they take turns. Other work on the machine only
+ * adds to a figure, and hits each contender in another round.
  */
 async function cpu(
   contenders: readonly CacheContender[],
@@ -101,13 +101,13 @@ async function misses(scene: Scene, tools: LoadTools): Promise<void> {
 }
 
 async function redisHits(scene: Scene, tools: LoadTools): Promise<void> {
-  // No memory tier: every hit comes out of Redis.
+  // No memory tier: every hit comes from Redis.
   const one = await sidecar("redis", policy(["cache"], { memoryBytes: 0, redisWaitMs: 100 }, true), scene);
   try {
     const traffic: Traffic = { kind: "closed", connections: 8, path: "/cacheable?size=1024" };
     await runLoad(traffic, one.port, 2, tools);
     const open: Traffic = { ...traffic, kind: "open", rate: 300, connections: 0 };
-    // The calmest of some runs: how long the machine lets a process wait is not the cache's figure.
+    // The best of some runs: delays by the machine's scheduler are not the cache's.
     let [p50, p99] = [Infinity, Infinity];
     for (let run = 0; run < 3; run += 1) {
       const paced = await runLoad(open, one.port, chosen.quick ? 2 : 5, tools);
@@ -127,7 +127,7 @@ async function redisHits(scene: Scene, tools: LoadTools): Promise<void> {
   }
 }
 
-/** 200 requests a second for 10,000 URLs, to a service that takes 200 ms. */
+/** Sends 200 requests a second for 10,000 URLs to a service that takes 200 ms. */
 async function slowService(scene: Scene): Promise<void> {
   const service = await countingService(200);
   const targets = zipfTargets(10_000, chosen.quick ? 2_000 : 6_000);
@@ -150,14 +150,16 @@ async function slowService(scene: Scene): Promise<void> {
   service.stop();
 }
 
-/** Answers of 2,000 bytes for 10,000 URLs in a cache of 4 MiB, a fifth of them. */
+/**
+ * Measures the hit ratio with answers of 2,000 bytes for 10,000 URLs in a cache of 4 MiB, which holds a fifth of them.
+ */
 async function hitRatio(scene: Scene): Promise<void> {
   const service = await countingService(0);
   const beside: Scene = { ...scene, upstreamPort: service.port };
   const targets = zipfTargets(10_000, chosen.quick ? 15_000 : 60_000);
   const all = [
     await sidecar("outrigger", policy(["cache"], { memoryBytes: 4_194_304 }), beside),
-    // Keys for as many bodies as 4 MiB hold.
+    // As many keys as there are bodies in 4 MiB.
     await nginx(beside, { memoryMiB: 4, keysKiB: 4_096 / 16 }),
     await varnish(beside, 4),
   ].filter((one) => one !== undefined);
@@ -189,7 +191,7 @@ for (const name of ["nginx", "varnishd"])
   if (findProgram(name) === undefined) console.log(`${name} is not installed: left out`);
 if (wants("hits")) await hits(scene, tools);
 if (wants("misses")) await misses(scene, tools);
-// Latencies on all cores: where all share one, they wait for each other.
+// Latencies are measured on all cores: processes that share one core wait for each other.
 const calm: Scene = { ...scene, cores: { ...cores, contender: cores.all, load: cores.all } };
 if (wants("redis")) await redisHits(calm, { ...tools, cores: cores.all });
 if (wants("zipf")) await slowService(calm);

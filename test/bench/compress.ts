@@ -1,5 +1,5 @@
-// CPU of a compressed response, by nginx and by a sidecar, each a process of its own, at the same level of gzip: whole
-// responses of JSON over connections that stay.
+// Measures the CPU of a compressed response in nginx and in a sidecar, each a process of its own, at the same gzip
+// level: whole JSON responses over kept connections.
 import { writeFileSync } from "node:fs";
 import http from "node:http";
 import type { AddressInfo } from "node:net";
@@ -15,12 +15,12 @@ export interface CompressSize {
 
 export interface CompressCost {
   readonly kibibytes: number;
-  /** µs of CPU that a response takes more when it is compressed. */
+  /** Additional CPU for compressing a response, in µs. */
   readonly nginx: number;
   readonly sidecar: number;
-  /** Of the above. */
+  /** Ratio of the two figures above. */
   readonly ratio: number;
-  /** The same of whole responses, compressed. */
+  /** Ratio of the CPU for whole compressed responses. */
   readonly wholeRatio: number;
 }
 
@@ -28,7 +28,7 @@ const level = 6;
 const connections = 8;
 const sizes = [16, 100];
 
-/** Records of a list, as an API answers them: not alike, not random. */
+/** Makes a list of records as an API returns it: neither all alike nor random. */
 function json(kibibytes: number): Buffer {
   let seed = 7;
   const next = (): number => (seed = (seed * 48_271) % 2_147_483_647);
@@ -122,7 +122,7 @@ async function untilCompressing(port: number, path: string, agent: http.Agent): 
 
 type Ask = (contender: Contender, coding: Coding) => Promise<number>;
 
-/** @returns measures µs of CPU a response */
+/** @returns a function that measures µs of CPU per response */
 function asking(path: string, responses: number, agent: http.Agent): Ask {
   return async ({ port, pid }, coding) => {
     const before = cpuMs(pid);
@@ -139,7 +139,7 @@ const median = (of: readonly number[]): number => of.toSorted((a, b) => a - b)[o
 
 async function inRounds(contenders: readonly Contender[], ask: Ask, rounds: number): Promise<number[][][]> {
   const found = contenders.map((): [plain: number[], compressed: number[]] => [[], []]);
-  // The first are for V8 to compile.
+  // The first rounds let V8 compile.
   for (let round = -2; round < rounds; round += 1) {
     for (const [i, each] of contenders.entries()) {
       const [plain, compressed] = [await ask(each, "identity"), await ask(each, "gzip")];
@@ -151,7 +151,7 @@ async function inRounds(contenders: readonly Contender[], ask: Ask, rounds: numb
   return found;
 }
 
-/** @returns undefined where there is no nginx */
+/** @returns undefined if nginx is not installed */
 export async function compressCosts({
   rounds,
   responses,

@@ -1,4 +1,4 @@
-// What a contender is, and when it is there.
+// Describes a contender, and waits until it answers.
 import { get } from "node:http";
 import type { Cores } from "./machine.ts";
 import type { Callers } from "./policies.ts";
@@ -8,7 +8,7 @@ export interface Contender {
   readonly name: string;
   readonly port: number;
   readonly pid: number;
-  /** What it wrote before it ended by itself; undefined while it runs. */
+  /** Its last output before it ended by itself; undefined while it runs. */
   lastWords(): string | undefined;
   stop(): Promise<void>;
 }
@@ -17,16 +17,16 @@ export interface Scene {
   readonly upstreamPort: number;
   readonly cores: Cores;
   readonly callers: Callers;
-  /** How a sidecar is started, from the project's folder. */
+  /** Command that starts a sidecar, from the project's folder. */
   readonly command: string;
-  /** Where sidecars leave their CPU profiles. */
+  /** Folder in which sidecars write their CPU profiles. */
   readonly profileFolder: string | undefined;
 }
 
 /** Thrown for a contender that this machine or this version does not have. */
 export class LeftOut extends Error {}
 
-/** Asks every few milliseconds until the answer is 200. */
+/** Sends a request every few milliseconds until the answer is 200. */
 export async function untilAnswering(port: number, path: string, started: Started): Promise<void> {
   let ended: Error | undefined;
   started.end.catch((error: unknown) => (ended = error as Error));

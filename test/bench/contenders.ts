@@ -1,4 +1,4 @@
-// Everything that is compared: each is started over the same upstream, on the contender's core, on a free port.
+// Starts everything that is compared: over the same upstream, on the contender's core, on a free port.
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { nodeEnvironment } from "../../deploy/node-flags.ts";
@@ -47,15 +47,15 @@ export async function startContender(name: ContenderName, scene: Scene): Promise
 
 export interface RunningSidecar extends Omit<Contender, "name"> {
   readonly adminPort: number;
-  /** Of its Redis, when it has one. */
+  /** URL of the sidecar's Redis, if it has one. */
   readonly redisUrl: string | undefined;
   /** From spawn to the first 200 of /readyz. */
   readonly readyMs: number;
 }
 
 /**
- * A sidecar as a process of its own, with nothing of this environment.
- * @param cores on which it runs; the contender's core unless told
+ * Starts a sidecar as a process, with nothing of this process's environment.
+ * @param cores default: the contender's core
  * @param env further settings
  */
 export async function startSidecar(

@@ -1,5 +1,6 @@
-// What a crowd of connections takes, each with a request in flight over and over: what is answered, and what memory is
-// taken and given back. `node test/bench/crowd.ts [--connections 4000] [--seconds 8] [--command LINE]`
+// Measures a crowd of connections, each of which always has a request in flight: which requests are answered, and how
+// much memory the sidecar takes and gives back. `node test/bench/crowd.ts [--connections 4000] [--seconds 8] [--command
+// LINE]`
 import { parseArgs } from "node:util";
 import { bundledCommand } from "./bundled.ts";
 import { startSidecar } from "./contenders.ts";
@@ -23,7 +24,7 @@ const row = (name: string, value: string): void => console.log(`${name.padEnd(50
 
 const scene = await createScene(chosen.command ?? bundledCommand());
 const tools = { wrk: findProgram("wrk"), cores: scene.cores.load };
-// Each waits until the others before it are served: longer than the 2 s by default where the machine has other work.
+// Each request waits for those before it: longer than the default of 2 s if the machine has other work.
 const env = { OUTRIGGER_UPSTREAM_CONNECT_TIMEOUT_MS: "60000" };
 const policy = { document: { apiVersion: "outrigger/v1", plugins: ["logging"] }, needsRedis: false };
 const sidecar = await startSidecar(policy, scene, scene.cores.contender, env);

@@ -1,5 +1,6 @@
-// What keeping the last requests for `outrigger explain` costs a request, in CPU of this process: `node test/bench/explain.ts`.
-// Eight plugins with three hooks each, ten fields changed, two facts: more than a usual policy has.
+// Measures what keeping the last requests for `outrigger explain` costs a request, in CPU of this process: `node
+// test/bench/explain.ts`. Eight plugins with three hooks each, ten changed fields, two facts: more than a usual policy
+// has.
 import type { Outcome } from "../../src/plugin-api/contract.ts";
 import { RequestRing } from "../../src/telemetry/requests/ring.ts";
 import { exchangeOf } from "../../src/testing/exchange.ts";
@@ -21,8 +22,8 @@ const outcome: Outcome = {
 const head = ["Host", "shop.test", "User-Agent", "Mozilla/5.0", "Accept", "*/*", "X-Api-Key", "k"];
 
 /**
- * @param wholePerSecond how many of a second are kept whole; undefined = nothing is kept
- * @returns microseconds of CPU for one request: what is kept of it, and the rest that a round has to do anyway
+ * @param wholePerSecond how many requests of a second are kept whole; undefined = nothing is kept
+ * @returns microseconds of CPU for one request: for what is kept, and for the other work of a round
  */
 function round(wholePerSecond: number | undefined): number {
   const ring = new RequestRing({ wholePerSecond: wholePerSecond ?? 0 });

@@ -1,19 +1,23 @@
-// Watchers of policies in processes of their own: started, asked when a policy was in force everywhere, frozen, ended.
+// Runs watchers of policies in processes of their own: starts them, waits until a policy is in force everywhere,
+// freezes and ends them.
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
-/** What one process of watchers is started with. */
+/** Start parameters of one process of watchers. */
 export interface WatchersTask {
   readonly url: string;
   readonly count: number;
-  /** Number of the first; its service is that modulo `services`. */
+  /** Number of the first watcher; a watcher's service is its number modulo `services`. */
   readonly first: number;
   readonly services: number;
 }
 
-/** What it tells: all its watchers hear of changes, or each of them has put this document in force (epoch ms). */
+/**
+ * Messages of such a process: all its watchers receive changes, or each of them has put this document in force (epoch
+ * ms).
+ */
 export type WatchersNews =
   | { readonly kind: "ready" }
   | { readonly kind: "in force"; readonly mark: string; readonly atMs: readonly number[] };
@@ -49,7 +53,7 @@ export class Crew {
     return new Crew(children, count);
   }
 
-  /** @returns when each watcher had it in force, in order; epoch ms */
+  /** @returns the times at which each watcher had it in force, sorted; epoch ms */
   async untilInForce(mark: string): Promise<number[]> {
     const endAt = performance.now() + changeLimitMs;
     for (;;) {
@@ -61,12 +65,12 @@ export class Crew {
     }
   }
 
-  /** CPU of all watchers since their start. */
+  /** CPU of all watchers since their start, in ms. */
   get cpuMs(): number {
     return this.#children.map(({ pid }) => cpuMsOf(Number(pid))).reduce((sum, ms) => sum + ms, 0);
   }
 
-  /** Their connections stay, and ask for nothing. */
+  /** Stops the processes: their connections stay open, and send nothing. */
   freeze(): void {
     for (const child of this.#children) child.kill("SIGSTOP");
   }

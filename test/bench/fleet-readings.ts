@@ -1,4 +1,4 @@
-// What a Redis server says of itself: CPU by the accounts of its process, and what went in and out.
+// Reads figures of a Redis server from its own accounts: CPU of its process, and bytes and commands in and out.
 import type { Redis } from "ioredis";
 
 export interface RedisReading {
@@ -16,7 +16,7 @@ export interface RedisReading {
 export async function readRedis(cli: Redis): Promise<RedisReading> {
   const text = await cli.info("clients", "memory", "cpu", "stats", "commandstats");
   const field = (name: string): number => Number(new RegExp(`^${name}:([\\d.]+)`, "mu").exec(text)?.[1] ?? 0);
-  // Of a heartbeat's commands the one that nothing else sends.
+  // The one command of a heartbeat that nothing else sends.
   const beats = Number(/^cmdstat_zcount:calls=(\d+)/mu.exec(text)?.[1] ?? 0);
   return {
     atMono: performance.now(),
@@ -31,7 +31,7 @@ export async function readRedis(cli: Redis): Promise<RedisReading> {
   };
 }
 
-/** Calls and CPU of each command within the time between; scripts hold the commands they ran. */
+/** Calls and CPU of each command since the reset; figures of scripts include the commands they ran. */
 export async function commandTable(cli: Redis): Promise<string[]> {
   const lines = (await cli.info("commandstats")).split("\r\n");
   return lines

@@ -1,6 +1,6 @@
-// One process of the bench of fleets: watchers of policies with everything that a sidecar keeps going in Redis between
-// requests, over connections of its own for each. In force is a policy here once it is read, parsed and judged: there is
-// no data plane. A document is parsed once a process, since a thousand sidecars do not share two processors.
+// One process of the fleet bench: watchers of policies, each with its own connections and with everything that a
+// sidecar does in Redis between requests. A policy counts as in force once it is read, parsed and checked: there is no
+// data plane. A document is parsed once per process, since a thousand real sidecars would not share two processors.
 import { registry } from "../../src/app/registry.ts";
 import { withDirectReports } from "../../src/fleet/direct-report.ts";
 import { startHeartbeat } from "../../src/fleet/heartbeat.ts";
@@ -16,7 +16,7 @@ import { eventually } from "../support/redis.ts";
 import type { WatchersNews, WatchersTask } from "./fleet-crew.ts";
 
 const keyPrefix = "outrigger:";
-/** As many start at a time. */
+/** Watchers that start at a time. */
 const atOnce = 50;
 
 const { url, count, first, services } = JSON.parse(process.argv[2] ?? "") as WatchersTask;
@@ -42,7 +42,7 @@ async function readerOf(service: string): Promise<PolicyReader> {
   const known = readers.get(service);
   if (known !== undefined) return known;
   const read = await createPolicyReader({ plugins, service, upstreamAllow: undefined, keys: undefined });
-  // No watcher here has a layer: for all services the shared document says the same.
+  // No watcher has a layer here, so the shared document gives the same policy for all services.
   const once: PolicyReader = (raw) => {
     const text = Buffer.from(raw.shared).toString();
     const policy = parsed.get(text) ?? read(raw);

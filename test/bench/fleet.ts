@@ -1,6 +1,7 @@
-// What a fleet costs the Redis that it watches, and how long a change takes to all of it.
-// `npm run bench:fleet [-- rest change write list] [--watchers=1000] [--services=100]`: all four parts, or those named.
-// CPU is of Redis' process by its own accounts. Times are by one clock, while watchers, Redis and this share the machine.
+// Measures how much load a fleet causes on the Redis that it watches, and how long a change takes to reach the whole
+// fleet. `npm run bench:fleet [-- rest change write list] [--watchers=1000] [--services=100]`: all four parts, or the
+// named ones. CPU is that of Redis' process by its own accounts. All times are from one clock, while watchers, Redis
+// and this program share the machine.
 import { execFile } from "node:child_process";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
@@ -36,7 +37,7 @@ function say(label: string, text: string): void {
   console.log(`| ${label} | ${text} |`);
 }
 
-/** A policy as teams write them, told from others by its last path. */
+/** Makes a policy as teams write them; its last path is different for each mark. */
 function policyOf(mark: string): Buffer {
   const routes = Array.from({ length: 40 }, (_, index) => ({
     path: `/api/things-${index}/*`,
@@ -107,7 +108,7 @@ async function measureChanges({ redis: { cli }, store }: Scene, crew: Crew, rest
     const startedMs = performance.timeOrigin + performance.now();
     await apply(store, mark);
     const times = (await crew.untilInForce(mark)).map((atMs) => atMs - startedMs);
-    // What follows: receipts, and the look whether the history has it.
+    // Waits for the follow-up work: receipts, and the check whether the history has the change.
     await pause(500);
     const after = await readRedis(cli);
     const at = (share: number): number => times[Math.ceil(times.length * share) - 1] ?? 0;
@@ -149,7 +150,7 @@ async function measureReceipts({ store }: Scene): Promise<void> {
 const medianOf = (list: readonly number[]): number =>
   list.toSorted((a, b) => a - b)[Math.floor(list.length / 2)] ?? 0;
 
-/** The watchers are frozen: what is measured is Redis' work on a write that none of them is told of. */
+/** Measures Redis' work for a write while the watchers are frozen, so that none of them is notified. */
 async function measureWrites({ redis: { cli } }: Scene, label: string): Promise<void> {
   const costs: number[] = [];
   for (let round = 0; round < 3; round++) {
@@ -186,7 +187,7 @@ async function measureWriteScenes(): Promise<void> {
   }
 }
 
-/** `outrigger fleet --json` over heartbeats as sidecars write them. */
+/** Measures `outrigger fleet --json` over heartbeats in the form that sidecars write. */
 async function measureListing({ redis: { cli, url }, store }: Scene, count: number): Promise<void> {
   const { digest } = await apply(store, "/listed");
   for (let from = 0; from < count; from += 1_000) {
@@ -247,7 +248,7 @@ if (asked("rest") || asked("change"))
     const startedMono = performance.now();
     const crew = await Crew.start(scene.redis.url, watchers, services);
     say("all watchers started after, s", ((performance.now() - startedMono) / 1_000).toFixed(1));
-    // Who started when the fleet was small beats often until it has counted it again.
+    // Watchers that started while the fleet was small send heartbeats often until they count it again.
     if (asked("rest")) await pause(25_000);
     const rest = await measureRest(scene, crew);
     if (asked("change")) {

@@ -1,6 +1,6 @@
-// Program: load over raw sockets for what wrk cannot do (bodies, a fixed rate, WebSocket, new connections, idle ones).
-// `node generator.ts <GeneratorOrder as JSON>` prints a LoadResult as JSON; an idle one says "open" and waits for the
-// end of its input.
+// Program: generates load over raw sockets for what wrk cannot do (bodies, a fixed rate, WebSocket, new connections,
+// idle ones). `node generator.ts <GeneratorOrder as JSON>` prints a LoadResult as JSON; an idle generator prints "open"
+// and waits for the end of its input.
 import net from "node:net";
 import { type Answer, AnswerReader } from "./answer-reader.ts";
 import { type GeneratorOrder, type LoadResult, numberOf, requestStart, requestTails } from "./requests.ts";
@@ -11,7 +11,7 @@ const tails = requestTails(traffic);
 const onlyRequest =
   numberOf(traffic, 0) === "" && tails.length === 1 ? Buffer.from(startText + tails[0]) : undefined;
 const latenciesMs: number[] = [];
-/** Latencies of the first second are this process' own warm-up and do not count. */
+/** Latencies of the first second do not count: this process is still warming up. */
 const countedFrom = performance.now() + 1_000;
 let asked = 0;
 let requests = 0;
@@ -32,7 +32,7 @@ function failed(reason: string): void {
   if (failures > 100) finish();
 }
 
-/** One connection that has at most one request under way. */
+/** A connection with at most one request under way. */
 class Client {
   readonly #socket: net.Socket;
   readonly #reader = new AnswerReader();
@@ -84,7 +84,7 @@ function closedLoop(): void {
   }
 }
 
-/** Sends by the clock alone; a request whose predecessors are late takes another connection. */
+/** Sends by the clock only; if earlier requests are late, a request takes another connection. */
 function openLoop(rate: number): void {
   const idle: Client[] = [];
   const began = performance.now();
@@ -99,7 +99,8 @@ function openLoop(rate: number): void {
   };
   const tick = (): void => {
     if (over) return;
-    // From the moment it is sent, not from when it was due: this process' own lateness is no fault of the contender.
+    // The latency begins when the request is sent, not when it was due: this process's own lateness is not the
+    // contender's.
     for (const due = ((performance.now() - began) * rate) / 1000; sent < due; sent += 1) {
       const client = idle.pop();
       if (client !== undefined) send(client);
@@ -142,7 +143,7 @@ function webSocketLoop(): void {
   socket.on("close", () => failed("the connection closed"));
 }
 
-/** Each connection has asked once, as a browser's has. */
+/** Opens idle connections; each has sent one request, as a browser's has. */
 function idleConnections(): void {
   let open = 0;
   const openOne = (): void => {

@@ -1,4 +1,4 @@
-// What is aimed at, figure by figure. A goal is met when the figure is not above it.
+// Lists the goal for each figure. A goal is met if the figure is not above it.
 import { afterLull } from "./measure-lull.ts";
 import type { Metric, Results } from "./results.ts";
 
@@ -6,9 +6,9 @@ export interface Goal {
   readonly figure: string;
   readonly unit: "x" | "MiB" | "ms";
   readonly scenario: string;
-  /** The goal, and how far it would be good to get. */
+  /** The goal, and a stretch goal. */
   readonly limits: readonly [goal: number, stretch?: number];
-  /** Undefined when nothing valid was measured for it. */
+  /** Returns undefined if nothing valid was measured for it. */
   readonly measured: (results: Results) => number | undefined;
 }
 
@@ -18,7 +18,7 @@ const chain = "outrigger: full chain";
 
 type Limits = Goal["limits"];
 
-/** Cost of one contender over that of another, in the same rounds. */
+/** Cost of one contender divided by that of another, in the same rounds. */
 function ratio(
   figure: string,
   [scenario, contender, to, metric]: readonly [string, string, string, Metric],
@@ -28,7 +28,7 @@ function ratio(
   return { figure, unit: "x", scenario, limits, measured };
 }
 
-/** Lower quartile of one contender's rounds over that of another: what neither can be slower than by chance. */
+/** Lower quartile of one contender's rounds divided by that of another: other work can only raise either. */
 function quartiles(
   figure: string,
   [scenario, contender, to]: readonly [string, string, string],
@@ -38,7 +38,7 @@ function quartiles(
   return { figure, unit: "x", scenario, limits, measured };
 }
 
-/** Memory: the most of all rounds. Times: the median. */
+/** For memory the maximum of all rounds, for times the median. */
 function plain(
   figure: string,
   [scenario, contender, metric]: readonly [string, string, Metric],

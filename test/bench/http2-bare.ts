@@ -1,5 +1,5 @@
-// Program: the least that forwards HTTP/2 by node:http2, for http2.ts to say what of the sidecar's cost is the library's.
-// `node http2-bare.ts PORT`, the service's.
+// Program: the smallest HTTP/2 forwarder over node:http2, so that http2.ts can tell which part of the sidecar's cost is
+// the library's. `node http2-bare.ts PORT`, with the port of the service.
 import http2 from "node:http2";
 import type { AddressInfo } from "node:net";
 

@@ -1,4 +1,4 @@
-// What http2.ts compares: ports of sidecars, nginx and haproxy, which lead to services of HTTP/1.1, HTTP/2 and gRPC.
+// The contenders of http2.ts: ports of sidecars, nginx and haproxy in front of services of HTTP/1.1, HTTP/2 and gRPC.
 import { writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
@@ -14,25 +14,25 @@ export interface Services {
   readonly grpc: number;
 }
 
-/** One process, and where it takes what. */
+/** One process, and its ports. */
 export interface Proxy {
   readonly pid: number;
   readonly port: number;
   stop(): Promise<void>;
 }
 
-/** One process, a port for each way through it. */
+/** One process, with a port for each combination of protocols. */
 export interface Native extends Proxy {
   readonly name: "nginx" | "haproxy";
   readonly http2Port: number;
   readonly grpcPort: number;
-  /** HTTP/2 in clear to the service, too: nginx has that for gRPC alone. */
+  /** Port for HTTP/2 in clear text also to the service: nginx supports that for gRPC only. */
   readonly h2cPort: number | undefined;
 }
 
 const policy = { document: { apiVersion: "outrigger/v1", plugins: [] }, needsRedis: false };
 
-/** A sidecar without plugins before one of the services. */
+/** Starts a sidecar without plugins in front of one of the services. */
 export function sidecarBefore(
   port: number,
   protocol: "http1" | "h2c",
@@ -45,7 +45,7 @@ export function sidecarBefore(
   });
 }
 
-/** node:http2 with as little as forwards, before the service of gRPC. */
+/** Starts the smallest node:http2 forwarder in front of the gRPC service. */
 export async function bareBefore(port: number, cores: Cores): Promise<Proxy> {
   const program = join(import.meta.dirname, "http2-bare.ts");
   const started = start(process.execPath, [program, String(port)], { cores: cores.contender });
@@ -53,7 +53,7 @@ export async function bareBefore(port: number, cores: Cores): Promise<Proxy> {
   return { pid: started.pid, port: Number(own), stop: () => started.stop() };
 }
 
-/** @returns undefined where it is not installed */
+/** @returns undefined if the program is not installed */
 export async function nativeBefore(
   name: Native["name"],
   services: Services,
@@ -82,7 +82,7 @@ function accepts(port: number): Promise<boolean> {
   });
 }
 
-/** Its defaults but for: one thread, and connections to services that any request may have. */
+/** haproxy's defaults, except for: one thread, and connections to services that any request may use. */
 function haproxyConfig([port, http2Port, grpcPort, h2cPort]: Ports, services: Services): string {
   const way = (name: string, bind: string, server: string): string => `
 frontend ${name}
@@ -108,7 +108,10 @@ ${way("grpc", `${grpcPort} proto h2`, `${services.grpc} proto h2`)}
 `;
 }
 
-/** Its defaults but for: one worker, no access log, connections without end on both sides, bodies passed on as they come. */
+/**
+ * nginx's defaults, except for: one worker, no access log, unlimited keep-alive on both sides, bodies passed on as they
+ * arrive.
+ */
 function nginxConfig([port, http2Port, grpcPort]: Ports, services: Services): string {
   const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
     .map((kind) => `${kind}_temp_path ${folder};`)

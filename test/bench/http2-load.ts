@@ -1,4 +1,5 @@
-// Load for http2.ts: requests by h2load, messages of streams by @grpc/grpc-js, connections that do nothing by node:http2.
+// Generates load for http2.ts: requests with h2load, messages on streams with @grpc/grpc-js, idle connections with
+// node:http2.
 import { writeFileSync } from "node:fs";
 import http2 from "node:http2";
 import { join } from "node:path";
@@ -9,19 +10,19 @@ const plain = (bytes: Buffer): Buffer => bytes;
 
 export type Kind = "http1" | "http2" | "unary";
 
-/** 32 requests at a time: on as many connections, or on four. */
+/** 32 requests at a time: on 32 connections, or on four. */
 const inFlight: Readonly<Record<Kind, readonly string[]>> = {
   http1: ["--h1", "-c", "32", "-m", "1"],
   http2: ["-c", "4", "-m", "8"],
   unary: ["-c", "4", "-m", "8"],
 };
 
-// A message of 100 bytes, as gRPC frames it: not compressed, its length.
+// A message of 100 bytes in gRPC framing: the flag "not compressed", its length, its bytes.
 const message = join(folder, "message.bin");
 writeFileSync(message, Buffer.concat([Buffer.from([0, 0, 0, 0, 100]), Buffer.alloc(100, "m")]));
 const call = ["-d", message, "-H", "content-type: application/grpc", "-H", "te: trailers"];
 
-/** Sends so many; rejects when one fails. */
+/** Sends that many requests; rejects if one fails. */
 export async function requests(
   program: string,
   { kind, port, count }: { readonly kind: Kind; readonly port: number; readonly count: number },
@@ -45,7 +46,7 @@ export async function requests(
 
 const clientOf = (port: number): Client => new Client(`127.0.0.1:${port}`, credentials.createInsecure());
 
-/** One unary call with the real client: h2load sees HTTP's 200 alone. Rejects on any other status of gRPC than OK. */
+/** Makes one unary call with the real client: h2load sees only HTTP's 200. Rejects on any gRPC status but OK. */
 export async function proveUnary(port: number): Promise<void> {
   const client = clientOf(port);
   await new Promise<void>((resolve, reject) =>
@@ -56,7 +57,7 @@ export async function proveUnary(port: number): Promise<void> {
   client.close();
 }
 
-/** Messages of 1 KB there and back, on four streams with eight on the way each. */
+/** Sends messages of 1 KB, which come back, on four streams with eight messages in flight each. */
 export async function messages(port: number, count: number): Promise<void> {
   const client = clientOf(port);
   const [streams, ahead] = [4, 8];
@@ -85,7 +86,10 @@ function chat(client: Client, count: number, ahead: number): Promise<void> {
   });
 }
 
-/** Opens so many connections, each with one request answered. @returns closes them */
+/**
+ * Opens that many connections, each with one answered request.
+ * @returns a function that closes them
+ */
 export async function idleConnections(port: number, count: number): Promise<() => void> {
   const sessions: http2.ClientHttp2Session[] = [];
   for (let i = 0; i < count; i += 1) {
@@ -99,7 +103,10 @@ export async function idleConnections(port: number, count: number): Promise<() =
   return () => sessions.forEach((session) => session.destroy());
 }
 
-/** Has so many streams open when the proxy is told to end, and goes on with each. @returns those that did not end whole */
+/**
+ * Opens that many streams before the proxy is told to drain, and continues each of them.
+ * @returns how many streams did not end completely
+ */
 export async function lostInDrain(port: number, count: number, stop: () => Promise<void>): Promise<number> {
   const client = clientOf(port);
   const ahead = 10;

@@ -1,5 +1,5 @@
-// Program: the services behind the contenders of http2.ts, in one process: HTTP/1.1 and HTTP/2 in clear, which answer 300
-// bytes of JSON, and gRPC by @grpc/grpc-js, which sends every message back.
+// Program: the services behind the contenders of http2.ts, in one process: HTTP/1.1 and clear-text HTTP/2, which answer
+// with 300 bytes of JSON, and gRPC (@grpc/grpc-js), which sends every message back.
 import http from "node:http";
 import http2 from "node:http2";
 import type { AddressInfo } from "node:net";

@@ -1,5 +1,6 @@
-// What HTTP/2 costs: CPU a request of the proxy's process, as ratios within rounds in which all take turns, beside nginx and haproxy
-// where they are installed; messages of gRPC streams; memory of idle connections; what a drain loses. `node test/bench/http2.ts [--quick] [--command LINE] [--profile FOLDER]`
+// Measures what HTTP/2 costs: CPU per request of the proxy's process, as ratios within rounds in which all contenders
+// take turns, compared with nginx and haproxy where they are installed; messages of gRPC streams; memory of idle
+// connections; streams that a drain loses. `node test/bench/http2.ts [--quick] [--command LINE] [--profile FOLDER]`
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -59,7 +60,7 @@ async function cost({ proxy, port, kind }: Row): Promise<number> {
 
 async function measure(rows: readonly Row[]): Promise<Map<string, number[]>> {
   const found = new Map<string, number[]>(rows.map(({ name }) => [name, []]));
-  // Not counted: compilers at work.
+  // These runs do not count: they let V8 compile.
   for (const row of rows) for (let i = 0; i < (chosen.quick ? 2 : 3); i += 1) await cost(row);
   for (let round = 0; round < rounds; round += 1)
     for (const row of rows) found.get(row.name)?.push(await cost(row));
@@ -78,7 +79,7 @@ function printCosts(found: Map<string, number[]>): void {
     print(name, `${median(figures).toFixed(1)} µs (least ${Math.min(...figures).toFixed(1)})`);
 }
 
-/** The median of the rounds' ratios, with its goal where there is one. */
+/** Prints the median of the rounds' ratios, with its goal if there is one. */
 function ratio(found: Map<string, number[]>, one: string, to: string, goal?: number): void {
   const [figures, base] = [found.get(one), found.get(to)];
   if (figures === undefined || base === undefined) return;

@@ -1,6 +1,7 @@
-// What it costs a client's connection to be sent to the sidecar: not at all, by nftables, by eBPF. Connections are opened,
-// used once and reset (ports that wait for a last packet would be met again), in networks of their own; the ways take turns, so that what else runs here meets them all.
-//   node test/bench/intercept.ts [rounds]
+// Measures what redirection to the sidecar costs a client's connection: none, by nftables, by eBPF. Connections are
+// opened, used once and reset (ports in TIME-WAIT would come up again), in network namespaces of their own. The ways
+// take turns, so that other work on the machine hits them all.
+// node test/bench/intercept.ts [rounds]
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
@@ -12,7 +13,10 @@ import { killed } from "../support/process.ts";
 const rounds = Number(process.argv[2] ?? 15);
 const connections = 300;
 
-/** As the sidecar listens, at what is passed to it, or at port 8080: what Node makes of requests is no part of this. */
+/**
+ * Listens as the sidecar does: on the passed descriptor, or on port 8080. It uses node:net, because Node's work on
+ * requests is not measured here.
+ */
 const server = `
   const passed = process.env.LISTEN_FDS === "1" ? { fd: 3 } : { host: "::", port: 8080 };
   require("net").createServer((socket) => socket.on("error", () => {}).once("data", () => socket.write("x"))).listen(passed, 4096, () => console.log("up"));`;
@@ -48,12 +52,12 @@ execFileSync("mount", ["-t", "bpf", "bpf", pins]);
 const network = new Network();
 const flags = ["--port", "3000", "--uid", "65534", "--pins", pins];
 const node = [process.execPath, "-e", server];
-/** The user is another one by eBPF, too. */
+/** Runs the service as another user, also with eBPF. */
 const asOther = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--", ...node];
 const [program, args] = network.command("peer", process.execPath, "-e", client);
 const asking = spawn(program, args, { stdio: ["ignore", "inherit", "inherit", "ipc"] });
 
-/** @returns microseconds of a connection */
+/** @returns microseconds per connection */
 async function ask(port: number): Promise<number> {
   asking.send(port);
   const [took] = (await once(asking, "message")) as [number];
@@ -90,11 +94,11 @@ const ways = {
 try {
   const took = Object.keys(ways).map((way) => ({ way, times: [] as number[] }));
   for (let round = 0; round < rounds; round += 1) {
-    // Each is first as often as the others.
+    // Each way comes first equally often.
     const order = took.map((_, at) => took[(at + round) % took.length] as (typeof took)[number]);
     for (const { way, times } of order) times.push(await ways[way as keyof typeof ways]());
   }
-  // What else runs only ever adds: the least says most.
+  // Other work only adds to a figure: the minimum says most.
   const direct = Math.min(...(took[0]?.times ?? []));
   for (const { way, times } of took) {
     const least = Math.min(...times);

@@ -1,5 +1,5 @@
-// How long a sidecar's event loop stands still while a large policy comes and goes, and what memory that takes.
-// `node test/bench/large-policy.ts [changes of each kind] [only rows that match this]`
+// Measures how long a sidecar's event loop is blocked while a large policy comes and goes, and how much memory that
+// takes. `node test/bench/large-policy.ts [changes of each kind] [only rows that match this]`
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
@@ -52,7 +52,7 @@ async function start(env: Record<string, string>): Promise<Sidecar> {
   return { child, url: `http://${(JSON.parse(line ?? "") as { address: string }).address}` };
 }
 
-/** Since the last reading. */
+/** Reads the loop's figures since the last reading. */
 async function readLoop({ child }: Sidecar): Promise<LoopReading> {
   child.send("read");
   const [reading] = (await once(child, "message")) as [LoopReading];
@@ -75,7 +75,7 @@ async function change(sidecar: Sidecar, mark: string, write: () => Promise<unkno
   const isMarked = async (): Promise<boolean> => (await fetch(sidecar.url)).headers.get("x-mark") === mark;
   await eventually(mark, isMarked, 60_000);
   const inForceMs = performance.now() - startedMono;
-  // What follows the swap: the policy before is closed, its memory given back.
+  // Waits for the work after the swap: the old policy is closed and its memory released.
   await pause(1_000);
   return { ...(await readLoop(sidecar)), inForceMs };
 }
@@ -84,7 +84,7 @@ type Write = (document: unknown) => Promise<void>;
 
 async function measure(label: string, count: number, sidecar: Sidecar, write: Write): Promise<void> {
   const before = mebibytesOf(sidecar, "VmRSS");
-  // The peak counts from here on.
+  // Resets the peak of resident memory.
   writeFileSync(`/proc/${sidecar.child.pid}/clear_refs`, "5");
   const come: Change[] = [];
   const again: Change[] = [];

@@ -1,5 +1,6 @@
-// What our own listener costs beside node:http (OUTRIGGER_LISTENER=node): CPU for a request and resident memory, of processes that take turns.
-//   node test/bench/listener.ts [--policy "no plugins"]… [--rounds 9] [--starts 2] [--command "node src/main.ts run"]
+// Measures what the project's own listener costs compared with node:http (OUTRIGGER_LISTENER=node): CPU per request and
+// resident memory, of processes that take turns.
+// node test/bench/listener.ts [--policy "no plugins"]… [--rounds 9] [--starts 2] [--command "node src/main.ts run"]
 import { parseArgs } from "node:util";
 import { bundledCommand } from "./bundled.ts";
 import type { Scene } from "./contender.ts";
@@ -28,7 +29,7 @@ const { values: chosen } = parseArgs({
   },
 });
 
-/** The first quartile: what else the machine does only adds to a figure. */
+/** The first quartile: other work on the machine only adds to a figure. */
 function q1(figures: readonly number[]): number {
   return figures.toSorted((a, b) => a - b)[Math.floor(figures.length / 4)] ?? Number.NaN;
 }

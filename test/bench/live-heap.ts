@@ -1,14 +1,15 @@
-// What a Node process that was started with --inspect keeps alive, asked of its inspector: the heap after a collection.
+// Measures the live heap of a Node process that was started with --inspect: asks its inspector for the heap after a
+// collection.
 import { once } from "node:events";
 import { WebSocket } from "ws";
 
 export interface LiveHeap {
-  /** Collects what is dead, then measures. Rejects when the process does not answer within 10 s. */
+  /** Collects garbage, then measures. Rejects if the process does not answer within 10 s. */
   mebibytes(): Promise<number>;
   close(): void;
 }
 
-/** @param url as the process prints it: `ws://127.0.0.1:port/id` */
+/** @param url the inspector's URL, as the process prints it: `ws://127.0.0.1:port/id` */
 export async function openLiveHeap(url: string): Promise<LiveHeap> {
   const socket = new WebSocket(url);
   await once(socket, "open");

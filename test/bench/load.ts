@@ -1,4 +1,5 @@
-// One run of load on a contender: by wrk where it fits, else by our own generator; both send the same bytes.
+// Runs load on a contender once: with wrk where it fits, else with the project's own generator; both send the same
+// bytes.
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { folder, pause, start, type Started } from "./processes.ts";
@@ -12,14 +13,14 @@ import {
 } from "./requests.ts";
 
 export interface LoadTools {
-  /** Path of wrk, when it is installed. */
+  /** Path of wrk, if it is installed. */
   readonly wrk: string | undefined;
   readonly cores: string | undefined;
 }
 
 let runs = 0;
 
-/** Rejects when the generator itself breaks. */
+/** Rejects if the generator itself fails. */
 export async function runLoad(
   traffic: Traffic,
   port: number,
@@ -47,7 +48,7 @@ async function runWrk(
   runs += 1;
   const script = join(folder, `load-${runs}.lua`);
   writeFileSync(script, luaScript(traffic, String(runs)));
-  // By itself it counts as failed what takes two seconds: thousands of connections on a busy machine.
+  // By default, wrk counts requests over two seconds as failed: thousands of connections on a busy machine take longer.
   const waits = ["--timeout", "60s"];
   const args = [
     "-t1",
@@ -59,10 +60,11 @@ async function runWrk(
     `http://127.0.0.1:${port}`,
   ];
   const load = start(wrk, args, { cores });
-  // It knows whole seconds only, but ends in order when it is interrupted.
+  // wrk takes only whole seconds, but ends in order when it is interrupted.
   await Promise.race([pause(seconds * 1000), load.end]);
   load.interrupt();
-  // One that comes before wrk sleeps, on a machine with other work, ends its connections and not its hour.
+  // On a busy machine, a signal that arrives before wrk sleeps ends its connections, but not its sleep of an hour: so
+  // it is repeated.
   const again = setInterval(() => load.interrupt(), 500);
   const output = await load.end.finally(() => clearInterval(again));
   const counted = JSON.parse(/\{.*\}\s*$/u.exec(output)?.[0] ?? "{}") as Record<string, number>;

@@ -1,8 +1,8 @@
-// Preloaded into a sidecar that is measured: tells whoever started it how long its event loop stood still.
+// Preloaded into a measured sidecar: reports to the process that started it how long its event loop was blocked.
 export interface LoopReading {
-  /** The longest time between two turns since the last reading. */
+  /** The longest time between two turns since the last reading, in ms. */
   readonly maxMs: number;
-  /** The most CPU that the loop's thread took between two turns: without what others on the machine took from it. */
+  /** The most CPU that the loop's thread used between two turns, in ms: time taken by other processes is not in it. */
   readonly maxCpuMs: number;
 }
 
@@ -20,5 +20,5 @@ process.on("message", () => {
   process.send?.(longest satisfies LoopReading);
   Object.assign(longest, { maxMs: 0, maxCpuMs: 0 });
 });
-// It must not keep the process alive.
+// The channel must not keep the process alive.
 process.channel?.unref();

@@ -1,4 +1,4 @@
-// The machine: which cores there are, who runs on which of them, and which programs are installed.
+// Describes the machine: its cores, which process runs on which of them, and which programs are installed.
 import { spawnSync } from "node:child_process";
 import { accessSync, constants, readFileSync } from "node:fs";
 import { cpus } from "node:os";
@@ -27,7 +27,7 @@ export function findProgram(name: string): string | undefined {
     });
 }
 
-/** Finds a program on PATH; root gets it installed from Debian's package of the same name where there is apt-get. */
+/** Finds a program on PATH. For root it is installed from the Debian package of the same name if there is apt-get. */
 export function obtainProgram(name: string): string | undefined {
   const found = findProgram(name);
   const aptGet = findProgram("apt-get");
@@ -47,7 +47,10 @@ export function obtainProgram(name: string): string | undefined {
   return findProgram(name);
 }
 
-/** One core for the contender, another one for load and upstream; this process and its children go to the latter. */
+/**
+ * Gives one core to the contender, and another one to load and upstream; this process and its children move to the
+ * latter.
+ */
 export function divideCores(): Cores {
   const list = /^Cpus_allowed_list:\s*(\S+)/mu.exec(readFileSync("/proc/self/status", "utf8"))?.[1] ?? "";
   const [first, second] = list.split(",").flatMap((range) => {

@@ -1,4 +1,5 @@
-// What is not CPU: memory of connections and at a steady rate, latency, start, and the time a policy takes.
+// Measures everything other than CPU under full load: memory of connections and at a steady rate, latency, start, and
+// the time until a policy is in force.
 import { setTimeout as later } from "node:timers/promises";
 import { Agent, get } from "node:http";
 import { Redis } from "ioredis";
@@ -11,7 +12,7 @@ import type { LoadResult, Traffic } from "./requests.ts";
 
 const idleConnections = 1_000;
 
-/** Memory idle, with 1000 open connections that have each asked once, and the difference to none. */
+/** Measures idle memory, memory with 1000 open connections that have each sent one request, and the difference. */
 export async function measureIdleConnections(
   scenario: string,
   names: readonly ContenderName[],
@@ -41,7 +42,7 @@ export async function measureIdleConnections(
   });
 }
 
-/** The most memory at 1000 requests a second, and the CPU, once compilers have done what they will do. */
+/** Measures the peak memory at 1000 requests a second, and the CPU once V8 has compiled everything. */
 export async function measurePaced(
   scenario: string,
   names: readonly ContenderName[],
@@ -64,7 +65,7 @@ export async function measurePaced(
     await inRounds({ scenario, start: 0 }, contenders, windows, async (contender, round) => {
       let most = 0;
       const sampler = setInterval(() => (most = Math.max(most, rssMiB(contender.pid))), 100);
-      // What was asleep while the others had their turn.
+      // Wakes the contender, which was idle while the others had their turn.
       await runLoad(traffic, contender.port, 1, tools);
       const before = cpuMs(contender.pid);
       const load = await runLoad(traffic, contender.port, 5, tools);
@@ -78,7 +79,10 @@ export async function measurePaced(
   });
 }
 
-/** Latency at 300 requests a second, sent by the clock whatever the answers do, in windows in turn. */
+/**
+ * Measures latency at 300 requests a second, sent by the clock whatever the answers do. Contenders take turns in
+ * windows.
+ */
 export async function measureLatency(
   scenario: string,
   names: readonly ContenderName[],
@@ -109,7 +113,7 @@ export async function measureLatency(
   });
 }
 
-/** From the spawn to the first 200 of /readyz, on all cores. */
+/** Measures the time from spawn to the first 200 of /readyz, on all cores. */
 export async function measureStart(
   scenario: string,
   names: readonly `outrigger: ${PolicyName}`[] | readonly ContenderName[],
@@ -127,7 +131,10 @@ export async function measureStart(
   }
 }
 
-/** What another process brings. Both have all cores, and share them with load and service: what those need is lost. */
+/**
+ * Measures what a second worker brings. Both have all cores, and share them with load and service, so they lose the CPU
+ * that these need.
+ */
 export async function measureWorkers(scenario: string, bench: Bench): Promise<void> {
   const { results, scene, seconds, tools } = bench;
   const traffic: Traffic = {
@@ -161,7 +168,7 @@ export async function measureWorkers(scenario: string, bench: Bench): Promise<vo
 
 const changes = 200;
 
-/** From the `SET` to the first answer under the new policy, asking without pause. */
+/** Measures the time from the `SET` to the first answer under the new policy, with requests without a pause. */
 export async function measurePolicyChange(scenario: string, bench: Bench): Promise<void> {
   const { results, scene } = bench;
   const { document } = policyOf("logging+cors+transform", scene.callers);
@@ -183,7 +190,7 @@ export async function measurePolicyChange(scenario: string, bench: Bench): Promi
           throw new Error(`revision ${revision} not enforced within 5 s`);
       }
       times.push(performance.now() - began);
-      // Changes must not keep step with any timer of the sidecar.
+      // Changes must not run in step with any timer of the sidecar.
       await later(Math.random() * 20);
     }
   } finally {
@@ -198,7 +205,7 @@ export async function measurePolicyChange(scenario: string, bench: Bench): Promi
   bench.say(`${scenario}: p50 ${times[changes / 2]?.toFixed(1)} ms, most ${times.at(-1)?.toFixed(1)} ms`);
 }
 
-/** Rejects when the answer is not 200: a change must not cost a request. */
+/** Rejects if the answer is not 200: a change must not cost a request. */
 function revisionInForce(port: number, agent: Agent): Promise<unknown> {
   return new Promise((resolve, reject) => {
     get({ port, host: "127.0.0.1", path: "/", agent }, (answer) => {

@@ -1,4 +1,5 @@
-// What the first half second after a rest costs: run times throw compiled code away while nobody asks.
+// Measures what the first half second after a rest costs: JavaScript engines discard compiled code while no requests
+// come.
 import type { ContenderName } from "./contenders.ts";
 import { runLoad } from "./load.ts";
 import { type Bench, isValid, warmUp, withContenders } from "./measure.ts";
@@ -8,10 +9,10 @@ import type { Traffic } from "./requests.ts";
 const restMs = 30_000;
 const burstSeconds = 0.5;
 
-/** @returns the name under which the results keep a contender's bursts after a rest */
+/** @returns the name for a contender's bursts after a rest in the results */
 export const afterLull = (contender: string): string => `${contender}, after 30 s of rest`;
 
-/** Bursts in the middle of work and after a rest, of each contender in turn; all rest at the same time. */
+/** Measures bursts in the middle of work and after a rest, of each contender in turn; all rest at the same time. */
 export async function measureLull(
   scenario: string,
   names: readonly ContenderName[],

@@ -1,4 +1,5 @@
-// CPU, throughput and memory under load: contenders in turn, in rounds, by their own processes' accounting.
+// Measures CPU, throughput and memory under load: contenders take turns in rounds, and the figures come from the
+// kernel's accounts of their processes.
 import { get } from "node:http";
 import { type Contender, LeftOut, type Scene } from "./contender.ts";
 import { type ContenderName, startContender } from "./contenders.ts";
@@ -7,21 +8,21 @@ import { cpuMs, pause, rssMiB, watchOthers } from "./processes.ts";
 import { commonFields, type LoadResult, type Traffic } from "./requests.ts";
 import type { Results } from "./results.ts";
 
-/** What all measurements share. */
+/** Settings and tools of all measurements. */
 export interface Bench {
   readonly scene: Scene;
   readonly tools: LoadTools;
   readonly results: Results;
   readonly quick: boolean;
-  /** Of one start. */
+  /** Rounds of one start. */
   readonly rounds: number;
-  /** How often each contender is started anew: equal processes differ by up to 40 %, and stay so. */
+  /** How often each contender is restarted: equal processes differ by up to 40 %, for as long as they live. */
   readonly starts: number;
-  /** One run. */
+  /** Seconds of one run. */
   readonly seconds: number;
-  /** What a contender answers before it is measured: compilers work by calls, not by seconds. */
+  /** Requests that a contender answers before it is measured: V8 compiles by number of calls, not by time. */
   readonly warmUpRequests: number;
-  /** It ends after so long at the latest: some traffic is slow, and so is a machine with other work. */
+  /** The warm-up ends after this time at the latest: some traffic is slow, and so is a busy machine. */
   readonly warmUpSeconds: number;
   say(line: string): void;
 }
@@ -30,13 +31,13 @@ export interface ThroughputPlan {
   readonly name: string;
   readonly contenders: readonly ContenderName[];
   readonly traffic: Traffic;
-  /** Size of the answers' bodies: CPU is then also given per byte. */
+  /** Size of the answers' bodies: if set, CPU is also given per byte. */
   readonly bodyBytes?: number;
-  /** One run, where the bench's own would see too few answers. */
+  /** Seconds of one run, if the bench's own value would give too few answers. */
   readonly seconds?: number;
-  /** What the sidecar's answers must say of its cache. */
+  /** The cache status that the sidecar's answers must show. */
   readonly xCache?: "HIT" | "MISS";
-  /** Contenders that `--quick` does without. */
+  /** Contenders that `--quick` leaves out. */
   readonly quickWithout?: readonly ContenderName[];
 }
 
@@ -63,7 +64,7 @@ export async function measureThroughput(plan: ThroughputPlan, bench: Bench): Pro
   }
 }
 
-/** Starts contenders, hands over those that there are, and stops them whatever happens. */
+/** Starts contenders, passes the available ones on, and always stops them. */
 export async function withContenders(
   scenario: string,
   names: readonly ContenderName[],
@@ -92,7 +93,7 @@ export async function withContenders(
   }
 }
 
-/** In runs of a second. */
+/** Warms up in runs of one second. */
 export async function warmUp(traffic: Traffic, port: number, bench: Bench): Promise<void> {
   let answered = 0;
   for (let run = 0; run < bench.warmUpSeconds && answered < bench.warmUpRequests; run += 1) {
@@ -101,7 +102,7 @@ export async function warmUp(traffic: Traffic, port: number, bench: Bench): Prom
 }
 
 /**
- * Another one begins each round, so that none always runs behind the same one.
+ * Runs the rounds; another contender begins each of them, so that none always follows the same one.
  * @param of which start of the contenders this is, from 0
  */
 export async function inRounds(
@@ -160,7 +161,9 @@ function record(
   bench.say(`${plan.name}: ${contender.name}: ${cpuUs.toFixed(1)} µs`);
 }
 
-/** A chain that misses nothing, or hits nothing, would be measured under the wrong name. */
+/**
+ * Checks the cache status: otherwise a chain that never misses or never hits would be measured under the wrong name.
+ */
 async function checkCacheStatus(
   { name, traffic, xCache }: ThroughputPlan,
   contenders: readonly Contender[],

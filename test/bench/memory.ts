@@ -1,5 +1,5 @@
-// Where the memory of the full chain is, at rest and at 1,000 requests a second, beside a Node that does nothing:
-// `node test/bench/memory.ts [--command LINE] [--requests 60000]`. Warmed up as by `npm run bench`.
+// Shows where the memory of the full chain is, at rest and at 1,000 requests a second, compared with an idle Node:
+// `node test/bench/memory.ts [--command LINE] [--requests 60000]`. The warm-up is that of `npm run bench`.
 import { get } from "node:http";
 import { text } from "node:stream/consumers";
 import { parseArgs } from "node:util";
@@ -34,7 +34,7 @@ const fast: Traffic = {
 const mostRuns = 120;
 const paced: Traffic = { ...fast, kind: "open", connections: 0, rate: 1_000 };
 
-/** @param spaces of V8's heap by their names, MiB */
+/** @param spaces V8's heap spaces by name, in MiB */
 function partsOf(resident: Resident, spaces: ReadonlyMap<string, number>): Parts {
   const { executable, libraries, malloc, anonymous } = resident;
   const of = (...names: string[]): number => names.reduce((sum, name) => sum + (spaces.get(name) ?? 0), 0);
@@ -51,7 +51,7 @@ function partsOf(resident: Resident, spaces: ReadonlyMap<string, number>): Parts
   };
 }
 
-/** Node under the same flags, after a collection. */
+/** An idle Node with the same flags, after a collection. */
 async function partsOfNothing(): Promise<Parts> {
   const program = `gc(); console.log("spaces", JSON.stringify(v8.getHeapSpaceStatistics().map(
     ({ space_name, space_size }) => [space_name.replace("_space", ""), space_size / 1048576])));
@@ -76,13 +76,13 @@ async function partsOfSidecar({ adminPort, pid }: RunningSidecar): Promise<Parts
   return partsOf(residentNow(pid), heapSpaces(metrics));
 }
 
-/** At rest and, the most of several moments, at 1,000 requests a second. */
+/** Measures at rest, and the maximum of several moments at 1,000 requests a second. */
 async function measure(): Promise<[rest: Parts, load: Parts]> {
   const sidecar = await startSidecar(policyOf("full chain", scene.callers), scene);
   await pause(1_000);
   const rest = await partsOfSidecar(sidecar);
   let answered = 0;
-  // Compilers work by calls; on a machine with other work it ends all the same.
+  // V8 compiles by number of calls; on a busy machine the warm-up ends after a fixed number of runs.
   for (let run = 0; run < mostRuns && answered < Number(chosen.requests); run += 1)
     answered += (await runLoad(fast, sidecar.port, 1, tools)).requests;
   let most = rest;

@@ -1,4 +1,4 @@
-// What is read from a sidecar's /metrics by whoever measures it.
+// Reads the figures that the benches need from the text of a sidecar's /metrics.
 
 export interface Sample {
   readonly externalMiB: number;
@@ -35,7 +35,7 @@ export function findSample(text: string): Sample {
   };
 }
 
-/** MiB that V8 took for each space of its heap, by name. */
+/** Memory of each of V8's heap spaces in MiB, by name. */
 export function heapSpaces(text: string): Map<string, number> {
   const series = text.matchAll(/^nodejs_heap_space_size_total_bytes\{space="(\w+)".*\} (\d+)$/gmu);
   return new Map(Array.from(series, ([, name = "", bytes]) => [name, Number(bytes) / mebibyte]));

@@ -1,4 +1,4 @@
-// nginx and haproxy: as a bare forward, and nginx doing the work of the full chain.
+// Starts nginx and haproxy: as bare forwards, and nginx also with the same work as the full chain.
 import { rmSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { freePort } from "../support/redis.ts";
@@ -10,7 +10,10 @@ export type NativeName = keyof typeof natives;
 
 const natives = {
   nginx: { program: "nginx", configOf: (ports: Ports) => nginxConfig(ports, bareWork) },
-  /** Access log in JSON, the fields that we set, CORS, a limit by caller, a question who it is, every miss stored. */
+  /**
+   * Access log in JSON, the same set fields, CORS, a limit per caller, a subrequest for authentication, every miss
+   * stored.
+   */
   "nginx, same work": { program: "nginx", configOf: (ports: Ports) => nginxConfig(ports, sameWork(ports)) },
   haproxy: { program: "haproxy", configOf: haproxyConfig },
 } as const;
@@ -20,14 +23,14 @@ interface Ports {
   readonly upstream: number;
 }
 
-/** What is added to a bare forward. */
+/** Configuration that is added to a bare forward. */
 interface Work {
   readonly log: string;
-  /** Lines of `http`. */
+  /** Lines in the block `http`. */
   readonly http: string;
-  /** Lines of `server`. */
+  /** Lines in the block `server`. */
   readonly server: string;
-  /** Lines of `location /`. */
+  /** Lines in the block `location /`. */
   readonly location: string;
 }
 
@@ -35,7 +38,7 @@ export function isNative(name: string): name is NativeName {
   return Object.hasOwn(natives, name);
 }
 
-/** @throws LeftOut where the program is not installed and cannot be */
+/** @throws LeftOut if the program is not installed and cannot be */
 export async function startNative(name: NativeName, scene: Scene): Promise<Contender> {
   const { program: programName, configOf } = natives[name];
   const program = obtainProgram(programName);
@@ -60,12 +63,12 @@ export async function startNative(name: NativeName, scene: Scene): Promise<Conte
   };
 }
 
-/** Where nginx keeps answers: in memory, as the sidecar does. */
+/** Folder of nginx's cache: in memory, as the sidecar's is. */
 const answersOf = (port: number): string => `/dev/shm/${basename(folder)}-${port}`;
 
 const bareWork: Work = { log: "access_log off;", http: "", server: "", location: "" };
 
-/** Debian's nginx cannot check a JWT: who asks is a subrequest that is always answered 204, which costs less. */
+/** Debian's nginx cannot check a JWT. Authentication is a subrequest that is always answered 204, which costs less. */
 function sameWork({ own }: Ports): Work {
   return {
     log: `log_format fields escape=json '{"time":"$time_iso8601","client":"$remote_addr","method":"$request_method",'
@@ -97,12 +100,12 @@ function sameWork({ own }: Ports): Work {
   };
 }
 
-/** Its defaults but for: keep-alive without end on both sides, bodies passed on as they come. */
+/** nginx's defaults, except for: unlimited keep-alive on both sides, bodies passed on as they arrive. */
 function nginxConfig({ own, upstream }: Ports, { log, http, server, location }: Work): string {
   const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
     .map((kind) => `${kind}_temp_path ${folder};`)
     .join(" ");
-  // Root's worker would otherwise become nobody, who may not enter this folder.
+  // The worker would otherwise run as nobody, who may not enter this folder.
   const user = process.getuid?.() === 0 ? "user root;" : "";
   return `daemon off; worker_processes 1; pid ${folder}/nginx-${own}.pid; ${user}
 events { worker_connections 4096; }

@@ -1,4 +1,4 @@
-// Clients that ask one request after the other, 100 a second each at most: what failed, and how long answers took.
+// Clients that send one request after the other, at most 100 a second each. Reports failures and latencies.
 import http from "node:http";
 import { setTimeout as delay } from "node:timers/promises";
 
@@ -16,7 +16,7 @@ export class PacedLoad {
     this.#clients = Array.from({ length: clients }, () => this.#askOn(url));
   }
 
-  /** Milliseconds that no more than `part` of the requests took longer than, since it was asked last; 1 = the worst. */
+  /** Latency in ms at this quantile since the last call; 1 = the maximum. */
   percentile(part: number): number {
     const sorted = this.#times.toSorted((a, b) => a - b);
     this.#times = [];

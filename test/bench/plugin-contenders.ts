@@ -1,4 +1,4 @@
-// One plugin for each runtime that does the same: it reads three fields of a request and sets one.
+// Builds the same plugin for each runtime: it reads three fields of a request and sets one.
 import { type Extension, extensionEntry } from "../../src/extensions/entry.ts";
 import { manifest, type RuntimeName } from "../../src/extensions/manifest.ts";
 import { digestOf, writePackage, readPackage } from "../../src/extensions/package.ts";
@@ -53,7 +53,7 @@ const manifestOf = (version: string, hooks: readonly string[]): Record<string, u
   hooks,
 });
 
-/** The plugin above as a package. */
+/** The scripted plugin as a package. */
 export function scriptedPackage(version = "1.0.0"): Buffer {
   const code = script.replaceAll("1.0.0", version);
   return writePackage(Buffer.from(code), manifest.parse(manifestOf(version, ["onRequest"])));
@@ -66,7 +66,7 @@ export function packageOf(
 ): Extension {
   const source = runtime === "wasm" ? "file:/fields.wasm" : "file:/fields.cjs";
   const own = runtime === "wasm" ? { manifest: manifestOf("1.0.0", hooks) } : {};
-  // None is to be ended because the machine is busy.
+  // A busy machine must not make a plugin exceed its limit.
   const limits = { timeMs: 5_000 };
   const entry = extensionEntry.parse({ source, sha256: digestOf(bytes), runtime, limits, ...own });
   return { name: "fields", entry, package: readPackage(bytes, { name: "fields", ...own }) };

@@ -1,4 +1,5 @@
-// CPU of a request in each runtime: hooks are called as the chain calls them, on exchanges made beforehand.
+// Measures the CPU of a request in each runtime: hooks are called as the chain calls them, on exchanges made
+// beforehand.
 import { readdirSync, readFileSync } from "node:fs";
 import type { Exchange, ExchangeResponse, Hooks } from "../../src/plugin-api/contract.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
@@ -24,7 +25,7 @@ interface Running {
   readonly costs: number[];
 }
 
-/** A request of a browser, more or less. */
+/** Fields of a typical browser request. */
 const fields = [
   ["accept", "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8"],
   ["user-agent", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36"],
@@ -35,7 +36,7 @@ const fields = [
 ].flat();
 
 const onePerRound = 1_000;
-/** After so many V8 has compiled what it will, beside the guest too. */
+/** Calls after which V8 has compiled everything, including what runs next to the guest. */
 const warmUpCalls = 15_000;
 
 export async function hookCosts(size: BenchSize): Promise<Map<string, number>> {
@@ -60,7 +61,7 @@ export async function streamCosts(size: BenchSize): Promise<Map<string, number>>
         .map((exchange) => stream(hooks, exchange, responseOf(200, answer)));
       const late = waiting.filter((each) => each instanceof Promise);
       if (late.length > 0) await Promise.all(late);
-      // The ends of streams are told later, and count too.
+      // The ends of streams are reported later, and count too.
       if (i % 64 === 0) await new Promise((resolve) => setImmediate(resolve));
     }
   };
@@ -87,7 +88,7 @@ function stream(hooks: Hooks, exchange: Exchange, response: ExchangeResponse): P
 type Round = (plugin: SetUpPlugin, exchanges: readonly Exchange[], atOnce: number) => Promise<void>;
 interface Measured {
   readonly round: Round;
-  /** Whether the round tells of the exchanges' ends. */
+  /** Whether the round also reports the exchanges' ends. */
   readonly ends: boolean;
 }
 
@@ -117,7 +118,7 @@ async function costsOf(
   return new Map(running.map(({ contender, costs }) => [contender.name, median(costs)]));
 }
 
-/** Microseconds of CPU a call. */
+/** @returns microseconds of CPU per call */
 async function costOf(
   plugin: SetUpPlugin,
   atOnce: number,
@@ -138,7 +139,7 @@ async function costOf(
   return total / calls;
 }
 
-/** Of this process and its children. */
+/** CPU of this process and its children, in µs. */
 function cpuMicros(): number {
   const { user, system } = process.cpuUsage();
   return user + system + childMicros();
@@ -152,13 +153,13 @@ function childMicros(): number {
   let micros = 0;
   for (const pid of children()) {
     try {
-      // Of each thread; precise, unlike the ticks of `stat`.
+      // CPU of each thread; precise, unlike the ticks of `stat`.
       for (const thread of readdirSync(`/proc/${pid}/task`)) {
         const text = readFileSync(`/proc/${pid}/task/${thread}/schedstat`, "utf8");
         micros += Number(text.split(" ")[0]) / 1_000;
       }
     } catch {
-      // It has ended.
+      // The process has ended.
     }
   }
   return micros;

@@ -1,4 +1,4 @@
-// How plugins of others start and are stopped.
+// Measures how external plugins start and how they are stopped.
 import { readFileSync } from "node:fs";
 import http from "node:http";
 import { setTimeout as delay } from "node:timers/promises";
@@ -20,7 +20,7 @@ export interface Started {
   readonly memoryMiB: number;
 }
 
-/** From nothing to the first hook, and what that takes of memory. */
+/** Measures the time to the first hook, and the memory it takes. */
 export async function startAndMemory({ rounds }: BenchSize): Promise<Started[]> {
   const found: Started[] = [];
   for (const { name, atOnce, make } of hookContenders) {
@@ -39,14 +39,14 @@ export async function startAndMemory({ rounds }: BenchSize): Promise<Started[]> 
       const memoryMiB = (residentBytes() - before) / rounds / mebibyte;
       found.push({ name, startMs: median(times), memoryMiB });
     } catch {
-      // Said already where its costs are measured.
+      // The failure was already reported with the plugin's costs.
     }
     for (const plugin of running) await plugin[Symbol.asyncDispose]();
   }
   return found;
 }
 
-/** Of this process and its children. */
+/** Resident memory of this process and its children. */
 function residentBytes(): number {
   const of = (pid: string): number => {
     try {
@@ -60,7 +60,7 @@ function residentBytes(): number {
 
 const spinning = { limits: { timeMs: 20, restartsPerMinute: 60 }, failMode: "closed" } as const;
 
-/** From the call of a hook that never ends to its failure. */
+/** Measures the time from the call of a hook that never ends to its failure. */
 export async function stopTimes({ rounds }: BenchSize): Promise<Map<string, number>> {
   const found = new Map<string, number>();
   for (const hosts of guestHosts) {
@@ -87,7 +87,7 @@ export interface Beside {
   readonly besideMs: number;
 }
 
-/** What others wait on a sidecar whose guest spins. */
+/** Measures how long other requests wait on a sidecar whose guest is in an endless loop. */
 export async function besideSpinning({ seconds }: BenchSize): Promise<Beside[]> {
   const found: Beside[] = [];
   for (const hosts of guestHosts) {

@@ -1,6 +1,6 @@
-// `node test/bench/plugin-swaps.ts [--swaps 500] [--runtime wasm]`: versions of a plugin of others take each other's place in
-// a sidecar that serves, each a package of its own. Prints requests and what failed of them, the worst answer, and what the
-// sidecar holds after a fifth of the swaps and at the end; exit code 1 when a request failed or something grows.
+// `node test/bench/plugin-swaps.ts [--swaps 500] [--runtime wasm]`: replaces versions of an external plugin, each a
+// package of its own, in a sidecar under load. Prints requests and failures, the worst latency, and the sidecar's
+// resources after a fifth of the swaps and at the end. Exit code 1 if a request failed or a resource grows.
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -17,10 +17,10 @@ import { scriptedPackage } from "./plugin-contenders.ts";
 import { folder, pause, rssMiB, start } from "./processes.ts";
 import { grows, trendOf } from "./trend.ts";
 
-/** What is watched, and by how much it may grow in a hundred swaps. */
+/** Watched resources, and by how much each may grow in a hundred swaps. */
 const watched = {
   rssMiB: 2,
-  // Time limits of half a minute and compiled code are still coming; a version that stays has 20 KiB and more.
+  // Timers of half a minute and compiled code still add to it; a version that leaks keeps 20 KiB and more.
   liveHeapMiB: 1,
   descriptors: 1,
   resources: 1,
@@ -36,10 +36,10 @@ export interface Swapped {
   readonly answered: number;
   readonly failed: number;
   readonly swapMs: number;
-  /** The first that are loaded find code that nothing has compiled yet; those are apart. */
+  /** Worst latency without the first swaps, whose code V8 has not compiled yet; those are in `worstAtFirstMs`. */
   readonly worstMs: number;
   readonly worstAtFirstMs: number;
-  /** After a fifth of the swaps, when what is loaded for ever is there. */
+  /** After a fifth of the swaps, when everything that stays loaded is there. */
   readonly before: Held;
   readonly after: Held;
   readonly growing: readonly string[];
@@ -47,7 +47,7 @@ export interface Swapped {
 
 export const runtimes: readonly RuntimeName[] = ["wasm", "trusted", "process"];
 const clients = 8;
-/** A swap that takes longer is a fault. */
+/** A swap that takes longer is an error. */
 const swapLimitMs = 20_000;
 
 export async function swapsOf(runtime: RuntimeName, swaps: number): Promise<Swapped> {
@@ -119,15 +119,15 @@ async function swapUnderLoad(
     if (version % Math.ceil(swaps / 20) !== 0) continue;
     worst.push(load.percentile(1));
     series.push([version, await look()]);
-    // The look collects the whole heap: what waited for that is not the swap's.
+    // `look` collects the whole heap: requests that waited for that do not count against the swap.
     await pause(100);
     load.percentile(1);
   }
-  // Processes of versions before end a little later.
+  // Processes of earlier versions end a little later.
   await pause(2_000);
   series.push([swaps, await look()]);
   await load.end();
-  // Code is compiled and the heap finds its size meanwhile.
+  // The first readings are left out: code is still being compiled and the heap finds its size.
   const settled = series.slice(4);
   const growing = (Object.keys(watched) as (keyof Held)[]).filter((name) => {
     const points = settled.map(([version, held]) => [version / 100, held[name]] as const);
@@ -162,7 +162,7 @@ function policyOf(packages: string, runtime: RuntimeName, version: number, code?
         source: `file:${join(packages, name)}`,
         sha256: digestOf(bytes),
         runtime,
-        // None is to be ended because the machine is busy.
+        // A busy machine must not make a plugin exceed its limit.
         limits: { timeMs: 5_000 },
       },
     },
@@ -188,7 +188,7 @@ async function heldBy(pid: number, admin: string, heap: LiveHeap): Promise<Held>
 }
 
 function childrenOf(pid: number, threads: readonly string[]): number {
-  // A child is listed with the thread that started it.
+  // The kernel lists a child with the thread that started it.
   const listed = threads.map((thread) => readFileSync(`/proc/${pid}/task/${thread}/children`, "latin1"));
   return listed.join("").split(" ").filter(Boolean).length;
 }

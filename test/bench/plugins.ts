@@ -1,5 +1,6 @@
-// `node test/bench/plugins.ts [--quick]`: what built-in plugins cost, and those of others in each runtime. CPU is user and system time of this
-// process with all its threads, and of its children; figures are medians of rounds in which the contenders take turns.
+// `node test/bench/plugins.ts [--quick]`: measures what built-in plugins cost, and external ones in each runtime. CPU
+// is user and system time of this process with all its threads and children; figures are medians of rounds in which the
+// contenders take turns.
 import { builtInCosts } from "./builtins.ts";
 import { compressCosts } from "./compress.ts";
 import { type BenchSize, hookCosts, streamCosts } from "./plugin-costs.ts";
@@ -10,7 +11,7 @@ import { cpuModel } from "./machine.ts";
 interface Row {
   readonly figure: string;
   readonly measured: string;
-  /** Absent = none is set. */
+  /** Absent = no goal. */
   readonly goal?: string;
   readonly met?: boolean;
 }
@@ -55,7 +56,7 @@ async function builtIns(size: BenchSize): Promise<Row[]> {
 
 async function rowsOf(size: BenchSize): Promise<Row[]> {
   const rows: Row[] = [];
-  // First, as memory that was used before is taken again.
+  // Runs first, because V8 and malloc reuse memory that was used before.
   const started = await startAndMemory(size);
   const hooks = await hookCosts(size);
   const builtIn = hooks.get("built-in") ?? Number.NaN;
@@ -91,7 +92,7 @@ async function rowsOf(size: BenchSize): Promise<Row[]> {
     });
   }
   for (const runtime of runtimes) {
-    // Each of them starts a process.
+    // Each swap in this runtime starts a process.
     const found = await swapsOf(runtime, runtime === "process" ? Math.ceil(size.swaps / 5) : size.swaps);
     rows.push({
       figure: `${found.swaps} swaps under load: ${runtime}`,
@@ -104,7 +105,7 @@ async function rowsOf(size: BenchSize): Promise<Row[]> {
 }
 
 const size = process.argv.includes("--quick") ? quick : whole;
-// Threads and processes of plugins do not keep this one going.
+// Keeps this process alive: threads and processes of plugins do not.
 const waiting = setInterval(() => {}, 1_000);
 const rows = await rowsOf(size);
 clearInterval(waiting);

@@ -1,4 +1,4 @@
-// The policies under which the sidecar is measured, and the callers that they know.
+// Makes the policies under which the sidecar is measured, and the callers that they know.
 import { exportJWK, generateKeyPair, SignJWT } from "jose";
 import { registry } from "../../plugins/index.ts";
 
@@ -13,7 +13,7 @@ export type PolicyName =
 
 export interface BenchPolicy {
   readonly document: Readonly<Record<string, unknown>>;
-  /** Plugins that it names and this version does not have. */
+  /** Plugins that the policy names but this version does not have. */
   readonly missing: readonly string[];
   readonly needsRedis: boolean;
 }
@@ -26,7 +26,7 @@ export interface Callers {
 const issuer = "https://id.example";
 const callers = 50;
 
-/** Fifty callers, each with a token of an hour. */
+/** Makes fifty callers, each with a token that is valid for an hour. */
 export async function createCallers(): Promise<Callers> {
   const { publicKey, privateKey } = await generateKeyPair("ES256", { extractable: true });
   const tokens = Array.from({ length: callers }, (_, index) =>
@@ -45,7 +45,7 @@ export async function createCallers(): Promise<Callers> {
 
 const chainPlugins = ["logging", "cors", "auth", "rate-limit", "cache", "transform"];
 
-/** The cache's memory is bounded so that the figures of memory show the sidecar and not what it was told to keep. */
+/** The limit of the cache's memory keeps the memory figures about the sidecar, not about its cached answers. */
 const cacheMemoryBytes = 4_194_304;
 
 export function policyOf(name: PolicyName, { publicKey }: Callers): BenchPolicy {
@@ -67,7 +67,7 @@ export function policyOf(name: PolicyName, { publicKey }: Callers): BenchPolicy 
     },
     "rate-limit": {
       limits: [{ name: "per-caller", by: "subject", limit: 1_000_000, window: "1s", mode: "leased" }],
-      // All load comes over one core: what sheds it here would be the harness' own queue.
+      // All load comes from one core: load shedding would only measure the bench's own queue.
       overload: { enabled: false },
     },
     cache: { redis: name === "full chain, Redis cache", memoryBytes: cacheMemoryBytes },

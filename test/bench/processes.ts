@@ -1,4 +1,4 @@
-// Processes that the bench starts: pinned to cores, accounted from /proc, and none of them left behind.
+// Starts the bench's processes: pinned to cores, measured through /proc, and never left behind.
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
@@ -6,23 +6,23 @@ import { constants, tmpdir } from "node:os";
 import { join } from "node:path";
 
 export interface StartOptions {
-  /** As taskset takes them; undefined = wherever this process runs. */
+  /** List of cores for taskset; undefined = where this process runs. */
   readonly cores: string | undefined;
   readonly env?: Readonly<Record<string, string>>;
 }
 
 export interface Started {
   readonly pid: number;
-  /** Resolves with the match once stdout or stderr holds it. Rejects when the process ends or 20 s pass before. */
+  /** Resolves with the match once stdout or stderr contains it. Rejects if the process ends before, or after 20 s. */
   said(pattern: RegExp): Promise<RegExpExecArray>;
-  /** Resolves with all of stdout when the process has ended. Rejects on another exit code than 0. */
+  /** Resolves with all of stdout when the process has ended. Rejects on any exit code but 0. */
   readonly end: Promise<string>;
   endInput(): void;
-  /** SIGINT. */
+  /** Sends SIGINT. */
   interrupt(): void;
-  /** The last that it wrote, when it has ended. */
+  /** The last output, if the process has ended. */
   lastWords(): string | undefined;
-  /** SIGTERM, after 3 s SIGKILL, to it and all its children. */
+  /** Sends SIGTERM, and after 3 s SIGKILL, to the process and all its children. */
   stop(): Promise<void>;
 }
 
@@ -30,10 +30,10 @@ const live = new Map<ChildProcess, Promise<string>>();
 
 const project = join(import.meta.dirname, "../..");
 
-/** Temporary files of this run; gone with it. */
+/** Folder for temporary files of this run; removed at its end. */
 export const folder = mkdtempSync(join(tmpdir(), "outrigger-bench-"));
 
-/** Output beyond this is read and dropped: access logs are written to somebody who takes them. */
+/** Output beyond this is read and dropped: access logs need a reader. */
 const keptChars = 65_536;
 
 process.on("exit", () => {
@@ -43,7 +43,7 @@ process.on("exit", () => {
 
 let interruption: Promise<never> | undefined;
 
-/** After Ctrl-C this process ends once all others have: whoever sees them end early waits here. */
+/** After Ctrl-C, this process ends once all others have. Callers that see them end early wait here. */
 export async function unlessInterrupted(): Promise<void> {
   await interruption;
 }
@@ -57,7 +57,10 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
   process.on(signal, () => void (interruption ??= endAll(signal)));
 }
 
-/** Starts a program in the project's folder with nothing of this environment but PATH, leader of its own group. */
+/**
+ * Starts a program in the project's folder as the leader of its own process group. It gets nothing of this environment
+ * but PATH.
+ */
 export function start(command: string, args: readonly string[], options: StartOptions): Started {
   if (interruption !== undefined) throw new Error("interrupted");
   const { cores, env } = options;
@@ -76,13 +79,13 @@ export function start(command: string, args: readonly string[], options: StartOp
     latest = chunk.subarray(-1_000).toString();
   });
   child.stderr.on("data", (chunk: Buffer) => (stderr = (stderr + chunk.toString()).slice(-keptChars)));
-  child.stdin.on("error", () => {}); // it ended without reading
+  child.stdin.on("error", () => {}); // the process ended without reading
   const end = once(child, "close").then(([code, signal]) => {
     live.delete(child);
     if (code === 0) return stdout;
     throw new Error(`${command} ended with ${String(signal ?? code)}: ${(stderr || stdout).slice(-2000)}`);
   });
-  end.catch(() => {}); // whoever waits is told; a contender that is stopped has nobody waiting
+  end.catch(() => {}); // callers that wait get the error; nothing waits for a stopped contender
   live.set(child, end);
   return {
     pid: child.pid as number,
@@ -116,7 +119,7 @@ function signalGroup(child: ChildProcess, signal: NodeJS.Signals): void {
   try {
     process.kill(-(child.pid as number), signal);
   } catch {
-    // It is gone.
+    // The process is gone.
   }
 }
 
@@ -138,7 +141,7 @@ export function cpuMs(pid: number): number {
   return ticks * msPerTick;
 }
 
-/** @returns a function that says which part of the machine's time, 0 to 1, others had since now */
+/** @returns a function that gives the part of the machine's time, 0 to 1, that other processes have had since now */
 export function watchOthers(): () => number {
   const [busyBefore, totalBefore] = machineMs();
   const ownBefore = cpuMs(process.pid);
@@ -169,7 +172,7 @@ export function rssMiB(pid: number): number {
 }
 
 function treeOf(pid: number): number[] {
-  // A child is listed with the thread that forked it.
+  // The kernel lists a child with the thread that forked it.
   const children = readdirSync(`/proc/${pid}/task`).flatMap((thread) =>
     readFileSync(`/proc/${pid}/task/${thread}/children`, "latin1").trim().split(" "),
   );

@@ -1,11 +1,11 @@
-// Program: one of the Node contenders, `node proxies.ts <name> <port of the upstream>`, each at its fairest: keep-alive
-// to the upstream, no logging.
+// Program: one of the Node contenders, `node proxies.ts <name> <port of the upstream>`, each in its best configuration:
+// keep-alive to the upstream, no logging.
 import http from "node:http";
 import net, { type AddressInfo } from "node:net";
 
 type Maker = (upstreamUrl: string) => Promise<net.Server> | net.Server;
 
-// Each loads its own library only, so that memory is its own too.
+// Each loads only its own library, so that its memory is its own too.
 const makers: Readonly<Record<string, Maker>> = {
   async "http-proxy-3"(url) {
     const { default: httpProxy } = await import("http-proxy-3");
@@ -48,7 +48,7 @@ const makers: Readonly<Record<string, Maker>> = {
     const listener = getRequestListener(app.fetch);
     return http.createServer((request, response) => void listener(request, response));
   },
-  /** No HTTP at all: the least that moving bytes costs in Node. */
+  /** No HTTP at all: the lowest cost of moving bytes in Node. */
   "byte relay"(url) {
     const upstreamPort = Number(new URL(url).port);
     return net.createServer({ noDelay: true }, (client) => {

@@ -1,5 +1,6 @@
-// CPU that the rate-limit plugin's decision costs: memory, leased and exact, beside rate-limiter-flexible when it is
-// installed; one run, one Redis, so that the ratios hold. `node test/bench/rate-limit.ts [checks]`
+// Measures the CPU of a decision of the rate-limit plugin: memory, leased and exact, compared with
+// rate-limiter-flexible if it is installed. All in one run with one Redis, so that the ratios are valid. `node
+// test/bench/rate-limit.ts [checks]`
 import { exit } from "node:process";
 import { Leases } from "../../plugins/rate-limit/counting/leases.ts";
 import { CallerTables, type Limit } from "../../plugins/rate-limit/limit.ts";
@@ -93,7 +94,10 @@ function measureSync(what: string, check: () => unknown): void {
   });
 }
 
-/** CPU in batches, as leases are renewed between turns of the event loop; commands at 1000 requests a second. */
+/**
+ * Measures CPU in batches, since leases are renewed between turns of the event loop; then commands at 1000 requests a
+ * second.
+ */
 async function measureLeased(limiter: Limiter, limits: readonly Limit[], what: string): Promise<void> {
   const [caller] = callers as [(typeof callers)[0]];
   const turns = async (count: number, each: () => void): Promise<number> => {

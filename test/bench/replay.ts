@@ -1,4 +1,4 @@
-// How long `outrigger policy replay` takes for 100,000 lines, and whether it says the same twice.
+// Measures how long `outrigger policy replay` takes for 100,000 lines, and whether two runs give the same result.
 // node test/bench/replay.ts
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,4 +1,4 @@
-// The results as Markdown, for the terminal and for the pages that show them.
+// Renders the results as Markdown, for the terminal and for the pages that show them.
 import { readFileSync, writeFileSync } from "node:fs";
 import { cpuModel } from "./machine.ts";
 import { goals } from "./goals.ts";
@@ -6,18 +6,18 @@ import { judgedUpTo, type Metric, type Results, type Summary } from "./results.t
 import type { Scenario } from "./scenarios.ts";
 
 export interface Circumstances {
-  /** What was run, as a user types it. */
+  /** The command of this run, as a user types it. */
   readonly command: string;
-  /** How the sidecar was started. */
+  /** Command that started the sidecar. */
   readonly sidecar: string;
-  /** Part of the machine's time that went to other work, 0 to 1. */
+  /** Part of the machine's time that other processes took, 0 to 1. */
   readonly shareOfOthers: number;
 }
 
 const ranAs = (command: string): string =>
   `\`${command}\`, ${new Date().toISOString().slice(0, 10)}, ${cpuModel()}, Node ${process.versions.node}.`;
 
-/** All that was measured, but for the goals. */
+/** Renders everything that was measured, except for the goals. */
 export function renderFigures(
   results: Results,
   scenarios: readonly Scenario[],
@@ -34,7 +34,7 @@ export function renderFigures(
     .join("\n\n");
 }
 
-/** The goals, and which are met; `more` says where the rest is. */
+/** Renders the goals, and which are met; `more` says where the other figures are. */
 export function renderGoals(
   results: Results,
   scenarios: readonly Scenario[],
@@ -132,7 +132,7 @@ function goalTable(results: Results, scenarios: readonly Scenario[]): string {
 
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   if (rows.length === 0) return "";
-  // What stands above is not said again.
+  // A cell is empty if it repeats the one above.
   const nodes = rows.map((row, index) => (row[0] === rows[index - 1]?.[0] ? ["", ...row.slice(1)] : row));
   return [head, head.map(() => "---"), ...nodes].map((row) => `| ${row.join(" | ")} |`).join("\n");
 }
@@ -155,7 +155,7 @@ function number(value: number | undefined, digits: number): string {
   return value === undefined ? "-" : value.toFixed(digits);
 }
 
-/** Puts the text between the marks of this name. Throws when the file lacks them. */
+/** Writes the text between the marks of this name. Throws if the file lacks them. */
 export function writeInto(file: string, mark: string, body: string): void {
   const [begin, end] = [`<!-- ${mark}:begin -->`, `<!-- ${mark}:end -->`];
   const text = readFileSync(file, "utf8");

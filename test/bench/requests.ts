@@ -1,21 +1,25 @@
-// What clients send and what they count: one description, from which wrk and our own generator write the same bytes.
+// Describes the requests that clients send and the results that they count. wrk and the project's own generator both
+// send the same bytes from this description.
 
 export interface Traffic {
-  /** closed: every connection asks anew once it has its answer; open: at a fixed rate, whatever the answers do. */
+  /**
+   * closed: every connection sends its next request after the answer; open: requests come at a fixed rate, whatever the
+   * answers do.
+   */
   readonly kind: "closed" | "open" | "websocket" | "idle";
   readonly connections: number;
   readonly path: string;
-  /** open: requests a second. */
+  /** With `open`: requests a second. */
   readonly rate?: number;
-  /** Every request asks for another URL. */
+  /** Every request has a new URL. */
   readonly everyUrlNew?: true;
-  /** Requests ask for the path with the numbers below this behind it, far from each other one after the other. */
+  /** Paths end in numbers below this one; numbers of consecutive requests are far apart. */
   readonly numberedPaths?: number;
   /** Bearer tokens, taken in turn. */
   readonly tokens?: readonly string[];
   /** POST with a body of this many bytes. */
   readonly bodyBytes?: number;
-  /** That body is sent in chunks of 4 KiB. */
+  /** Sends the body in chunks of 4 KiB. */
   readonly chunked?: true;
   /** Every request opens a connection of its own. */
   readonly newConnections?: true;
@@ -25,24 +29,24 @@ export interface GeneratorOrder {
   readonly traffic: Traffic;
   readonly port: number;
   readonly seconds: number;
-  /** Told apart from every other run. */
+  /** Name of this run, unique. */
   readonly run: string;
 }
 
 export interface LoadResult {
-  /** Good answers. */
+  /** Number of good answers. */
   readonly requests: number;
-  /** Received, heads included. */
+  /** Received bytes, including heads. */
   readonly bytes: number;
-  /** Answers that are not 2xx, and connections that broke. */
+  /** Number of answers other than 2xx, and of broken connections. */
   readonly failures: number;
-  /** The first of them. */
+  /** Text of the first failure. */
   readonly failure: string;
   readonly p50Ms: number | undefined;
   readonly p99Ms: number | undefined;
 }
 
-/** A little of what browsers send; the origin makes cors do its work. */
+/** Some fields that browsers send; the origin makes the cors plugin work. */
 export const commonFields = {
   Host: "api.example",
   Accept: "application/json",
@@ -54,7 +58,7 @@ const commonText = Object.entries(commonFields)
   .join("");
 const chunkBytes = 4_096;
 
-/** Everything after the request target, one variant a token. */
+/** @returns everything after the request target, one variant per token */
 export function requestTails(traffic: Traffic): string[] {
   const { tokens = [], bodyBytes, chunked, newConnections } = traffic;
   const fields = commonText + (newConnections === undefined ? "" : "Connection: close\r\n");
@@ -70,7 +74,7 @@ export function requestTails(traffic: Traffic): string[] {
 }
 
 /**
- * @param run told apart from every other run on the same contender
+ * @param run name of the run, unique on this contender
  * @returns everything before the number that makes a URL new, or before the tail
  */
 export function requestStart({ path, everyUrlNew, bodyBytes }: Traffic, run: string): string {
@@ -78,10 +82,10 @@ export function requestStart({ path, everyUrlNew, bodyBytes }: Traffic, run: str
   return `${method} ${path}${everyUrlNew === undefined ? "" : `?run=${run}&n=`}`;
 }
 
-/** A prime, so that each number comes once before any comes again. */
+/** Step between numbers: a prime, so that every number comes once before any comes again. */
 export const pathStep = 7_919;
 
-/** @returns what stands between start and tail of the request of this number */
+/** @returns the text between start and tail of the request with this number */
 export function numberOf({ everyUrlNew, numberedPaths }: Traffic, asked: number): string {
   if (numberedPaths !== undefined) return String((asked * pathStep) % numberedPaths);
   return everyUrlNew === undefined ? "" : String(asked);

@@ -1,22 +1,22 @@
-// Where the resident memory of a process is, by its mappings.
+// Splits the resident memory of a process by its mappings.
 import { readFileSync } from "node:fs";
 
-/** MiB. */
+/** All figures in MiB. */
 export interface Resident {
-  /** Pages of Node's own executable: each is there once, however many processes map it. */
+  /** Pages of Node's executable: each is in memory once, however many processes map it. */
   readonly executable: number;
-  /** Pages of the C library and of others. */
+  /** Pages of the C library and other libraries. */
   readonly libraries: number;
-  /** What malloc took by moving the break: with one arena all but its largest pieces. */
+  /** Memory that malloc took by moving the program break: with one arena everything but its largest pieces. */
   readonly malloc: number;
-  /** Of nobody's file: V8's heap, large pieces of malloc, stacks. */
+  /** Mappings without a file: V8's heap, large pieces of malloc, stacks. */
   readonly anonymous: number;
 }
 
 const head = /^[0-9a-f]+-[0-9a-f]+ \S+ \S+ \S+ \S+ *(.*)$/;
 const size = /^(Rss|Anonymous): +(\d+) kB$/;
 
-/** @param text of proc(5)'s smaps */
+/** @param text content of smaps, see proc(5) */
 export function residentOf(text: string): Resident {
   const kibibytes = { executable: 0, libraries: 0, malloc: 0, anonymous: 0 };
   let part: keyof Resident = "anonymous";
@@ -25,7 +25,7 @@ export function residentOf(text: string): Resident {
     if (name !== undefined) part = partOf(name);
     const [, kind, kB = "0"] = size.exec(line) ?? [];
     if (kind === "Rss") kibibytes[part] += Number(kB);
-    // Pages of a file that the process has written to are its own.
+    // A page of a file becomes anonymous once the process writes to it.
     if (kind === "Anonymous" && (part === "executable" || part === "libraries")) {
       kibibytes[part] -= Number(kB);
       kibibytes.anonymous += Number(kB);

@@ -1,4 +1,4 @@
-// How the bench compares: within a round, and from the rounds that other work disturbed least.
+// How the bench compares contenders: within a round, and using the rounds that other work disturbed least.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Results } from "./results.ts";

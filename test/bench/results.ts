@@ -1,7 +1,7 @@
-// What was measured: values by scenario, contender and round, with the runs that do not count and why.
+// Keeps the measured values by scenario, contender and round, with the runs that do not count and the reasons.
 export type Metric =
   | "cpuUs"
-  /** At a rate that leaves everybody time to sleep between requests. */
+  /** CPU at a rate that lets every process sleep between requests. */
   | "pacedCpuUs"
   | "requestsPerSecond"
   | "nsPerKiB"
@@ -18,25 +18,27 @@ export interface Summary {
   readonly max: number;
 }
 
-/** Others may take so much of the machine before figures say more of them than of the contenders. */
+/**
+ * If other processes take more than this part of the machine, figures say more about them than about the contenders.
+ */
 export const judgedUpTo = 0.15;
 
 export interface Round {
-  /** Part of the machine's time that went to other work during this round, 0 to 1. */
+  /** Part of the machine's time that other processes took during this round, 0 to 1. */
   readonly shareOfOthers: number;
-  /** Which start of the contenders it belongs to, from 0: equal processes differ from start to start. */
+  /** The start of the contenders that it belongs to, from 0: equal processes differ from start to start. */
   readonly start: number;
 }
 
 export class Results {
   readonly #values = new Map<string, (number | undefined)[]>();
-  /** By scenario. */
+  /** Rounds by scenario. */
   readonly #rounds = new Map<string, Round[]>();
-  /** One line each. */
+  /** Left-out measurements, one line each. */
   readonly leftOut: string[] = [];
   readonly invalid: string[] = [];
 
-  /** @param round counts from 0; contenders of one round ran next to each other */
+  /** @param round counts from 0; contenders of one round ran one after the other */
   add(scenario: string, contender: string, metric: Metric, value: number, round: number): void {
     const key = keyOf(scenario, contender, metric);
     const values = this.#values.get(key) ?? [];
@@ -50,13 +52,16 @@ export class Results {
     this.#rounds.set(scenario, rounds);
   }
 
-  /** @returns the part of the machine's time that others had in the quieter half of its rounds; 0 where nobody looked */
+  /**
+   * @returns the part of the machine's time that other processes took in the quieter half of its rounds; 0 if it was
+   * not measured
+   */
   shareOfOthers(scenario: string): number {
     const shares = (this.#rounds.get(scenario) ?? []).map(({ shareOfOthers }) => shareOfOthers);
     return shares.toSorted((a, b) => a - b)[Math.ceil(shares.length / 2) - 1] ?? 0;
   }
 
-  /** The medians of its starts: how much equal processes differ. Undefined where it was started once. */
+  /** Medians of its starts: they show how much equal processes differ. Undefined if it was started once. */
   starts(scenario: string, contender: string, metric: Metric): Summary | undefined {
     const byStart = new Map<number, number[]>();
     for (const [round, value] of this.#of(scenario, contender, metric).entries()) {
@@ -68,7 +73,7 @@ export class Results {
     return summarise([...byStart.values()].map((values) => summarise(values)?.median));
   }
 
-  /** Lower quartile over lower quartile, of all rounds: other work only ever adds to what a process needs. */
+  /** Lower quartile divided by lower quartile, of all rounds: other work only adds to what a process needs. */
   quartileRatio(scenario: string, contender: string, to: string, metric: Metric): number | undefined {
     const [value, other] = [contender, to].map((name) => lowerQuartile(this.#of(scenario, name, metric)));
     return value === undefined || other === undefined ? undefined : value / other;
@@ -86,12 +91,15 @@ export class Results {
     return summarise(this.#of(scenario, contender, metric));
   }
 
-  /** Of the ratios round by round, so that what disturbs a whole round cancels out; of the quieter half of the rounds. */
+  /**
+   * Summary of the ratios of each round, so that a disturbance of a whole round cancels out; only of the quieter half
+   * of the rounds.
+   */
   ratio(scenario: string, contender: string, to: string, metric: Metric): Summary | undefined {
     return this.#compare(scenario, metric, [contender, to], (value, other) => value / other);
   }
 
-  /** Of the differences round by round, of the quieter half of the rounds. */
+  /** Summary of the differences of each round, of the quieter half of the rounds. */
   difference(scenario: string, contender: string, to: string, metric: Metric): Summary | undefined {
     return this.#compare(scenario, metric, [contender, to], (value, other) => value - other);
   }
@@ -126,7 +134,7 @@ export class Results {
     );
   }
 
-  /** Chosen by what others did to the machine meanwhile, never by what came out. */
+  /** Selects rounds by the load from other processes, never by the results. */
   #quieterHalf(scenario: string): (round: number) => boolean {
     const limit = this.shareOfOthers(scenario);
     return (round) => (this.#rounds.get(scenario)?.[round]?.shareOfOthers ?? 0) <= limit;

@@ -1,5 +1,6 @@
-// What a request costs by how many routes there are, all of them in use: from its head to its log line, without sockets,
-// whose cost hides the difference. `node test/bench/routes.ts [rounds] [plugins, comma-separated]`
+// Measures how the cost of a request depends on the number of routes, all of them in use: from its head to its log
+// line, without sockets, whose cost hides the difference. `node test/bench/routes.ts [rounds] [plugins,
+// comma-separated]`
 import { pluginsByName, registry } from "../../src/app/registry.ts";
 import { ServerExchange } from "../../src/exchange/exchange.ts";
 import { parseRequestHead } from "../../src/http1/request-head.ts";
@@ -17,7 +18,7 @@ import { pathStep } from "./requests.ts";
 
 const rounds = Number(process.argv[2] ?? 12);
 const plugins = (process.argv[3] ?? "logging").split(",");
-/** Of one round, for each number of routes. */
+/** Requests of one round, for each number of routes. */
 const requests = 10_000;
 const numbers = [1, 1_000, 5_000];
 
@@ -56,7 +57,10 @@ async function policyWith(count: number): Promise<RoutedPolicy> {
 
 const fields = ["Host", "api.example", "Accept", "application/json", "User-Agent", "bench/1.0"];
 
-/** Requests for all routes, far from each other, 32 at a time. @returns CPU of each in µs */
+/**
+ * Sends requests to all routes, consecutive ones far apart, 32 at a time.
+ * @returns CPU per request in µs
+ */
 async function microseconds(policy: RoutedPolicy, count: number): Promise<number> {
   const before = process.cpuUsage();
   let asked = 0;

@@ -1,5 +1,5 @@
-// `npm run bench`: measures the sidecar beside others over the same upstream and prints what came out, as Markdown on
-// stdout, progress on stderr. Exit code 0, 1 when a run was invalid, 2 when it was called wrongly.
+// `npm run bench`: measures the sidecar and other proxies over the same upstream, prints the results as Markdown on
+// stdout and progress on stderr. Exit code 0; 1 if a run was invalid; 2 if the arguments are wrong.
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -30,7 +30,7 @@ function say(line: string): void {
   process.stderr.write(`${line}\n`);
 }
 
-/** @returns undefined when they cannot be understood, or ask for help */
+/** @returns undefined if the options cannot be understood, or ask for help */
 function readOptions() {
   try {
     const { values } = parseArgs({
@@ -83,7 +83,7 @@ async function bench(): Promise<number> {
       await scenario.measure(parts);
     } catch (error) {
       await unlessInterrupted();
-      // One that breaks is told with the others' figures.
+      // A scenario that fails is reported with the others' figures.
       results.invalid.push(`${scenario.name}: ${error instanceof Error ? error.message : String(error)}`);
     }
   }

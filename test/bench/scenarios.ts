@@ -1,4 +1,4 @@
-// What is measured, on whom. `--scenario` takes these names.
+// Lists the scenarios and their contenders. `--scenario` takes these names.
 import type { ContenderName } from "./contenders.ts";
 import type { Bench } from "./measure.ts";
 import { measureThroughput, type ThroughputPlan } from "./measure.ts";
@@ -24,7 +24,7 @@ const kibibyte = 1024;
 const keepAlive = { kind: "closed", connections: 32, path: "/" } as const satisfies Traffic;
 const everyone: readonly ContenderName[] = ["nginx", "haproxy", "http-proxy-3", "outrigger: no plugins"];
 
-/** The most that this version can do. */
+/** The longest chain that this version supports. */
 function fullest({ scene }: Bench): ContenderName {
   const { missing } = policyOf("full chain", scene.callers);
   return missing.length === 0 ? "outrigger: full chain" : "outrigger: logging+cors+transform";

@@ -1,4 +1,4 @@
-// What all contenders of a run have in common: the cores, the upstream, the callers.
+// The parts that all contenders of a run share: the cores, the upstream, the callers.
 import { join } from "node:path";
 import type { Scene } from "./contender.ts";
 import { divideCores } from "./machine.ts";
@@ -7,7 +7,7 @@ import { start } from "./processes.ts";
 
 /**
  * Starts the upstream; it ends with this process, or by `stop`.
- * @param command how a sidecar is started
+ * @param command starts a sidecar
  */
 export async function createScene(
   command: string,

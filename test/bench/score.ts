@@ -1,4 +1,5 @@
-// What the score plugin costs a request: 100 complete trees of depth 6 over 30 features, each of a field of the request.
+// Measures what the score plugin costs a request: 100 complete trees of depth 6 over 30 features, each read from a
+// field of the request.
 // node test/bench/score.ts
 import { compileFeatures } from "../../plugins/score/features.ts";
 import { readModel } from "../../plugins/score/models/artefact.ts";
@@ -13,7 +14,7 @@ const requests = 20_000;
 const rounds = 9;
 const goalMicros = 10;
 
-// Always the same forest.
+// A fixed seed: always the same forest.
 let state = 42;
 const random = (): number => (state = (state * 1_103_515_245 + 12_345) % 2_147_483_648) / 2_147_483_648;
 
@@ -55,7 +56,7 @@ const filled = exchanges.map((exchange) => {
   return row.slice();
 });
 
-/** @returns the least of some rounds, in µs */
+/** @returns the minimum of some rounds, in µs */
 function microsOf(work: (i: number) => void): number {
   let least = Infinity;
   for (let round = 0; round < rounds; round += 1) {
@@ -69,7 +70,7 @@ function microsOf(work: (i: number) => void): number {
 
 let sum = 0;
 
-/** @returns µs of the trees alone, and with the features read */
+/** @returns µs for the trees alone, and with reading the features */
 export function scoreMicros(): { readonly trees: number; readonly whole: number } {
   const alone = microsOf((i) => {
     row.set(filled[i] as Float64Array);

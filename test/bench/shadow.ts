@@ -1,5 +1,6 @@
-// What a shadow costs: processor time of a sidecar a request, without one and with one that looks at 10 % and at all of them,
-// in turn within one run. node test/bench/shadow.ts [requests]
+// Measures what a shadow costs: CPU of a sidecar per request, without a shadow, and with one that looks at 10 % and at
+// all requests, in turn within one run.
+// node test/bench/shadow.ts [requests]
 import http from "node:http";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -11,7 +12,7 @@ import { outrigger } from "../support/process.ts";
 import { eventually, startRedis } from "../support/redis.ts";
 
 const requests = Number(process.argv[2] ?? 4_000);
-/** After one that warms up. */
+/** Rounds after one for warm-up. */
 const rounds = 4;
 const policy = {
   apiVersion: "outrigger/v1",
@@ -27,7 +28,7 @@ const file = join(folder, "candidate.json");
 writeFileSync(file, JSON.stringify(candidate));
 await redis.cli.set("outrigger:policy", JSON.stringify(policy));
 const upstream = await startService((_request, response) => void response.end("ok"));
-// Never too busy: what is asked is what a comparison costs, not when it is left out.
+// The shadow is never too busy: the cost of a comparison is measured, not when it is left out.
 const sidecar = await createSidecar(
   { upstream: upstream.url, env: { ...env, OUTRIGGER_SERVICE: "orders" } },
   { utilization: () => 0 },
@@ -42,11 +43,11 @@ async function ask(): Promise<void> {
   await promise;
 }
 
-/** Of client, sidecar and service together, in microseconds a request. */
+/** CPU of client, sidecar and service together, in microseconds per request. */
 async function cost(): Promise<number> {
   const before = process.threadCpuUsage();
   for (let i = 0; i < requests; i += 8) await Promise.all(Array.from({ length: 8 }, ask));
-  // Those that wait still.
+  // Waits for comparisons that are still queued.
   await wait(50);
   const { user, system } = process.threadCpuUsage(before);
   return (user + system) / requests;
@@ -78,7 +79,7 @@ for (let round = 0; round <= rounds; round += 1) {
     }
   }
 }
-/** What else runs on the machine only adds to it. */
+/** Other work on the machine only adds to a figure. */
 const least = (all: readonly number[]): number => Math.min(...all);
 const without = least(costs.get("none") ?? []);
 for (const [sample, seen] of costs)

@@ -1,4 +1,5 @@
-// The traffic of a soak: everything that clients do, well and badly, in a fixed mixture and a fixed order a client.
+// Generates the traffic of a soak: everything that clients do, well and badly, in a fixed mixture and a fixed order for
+// each client.
 import { once } from "node:events";
 import http from "node:http";
 import net from "node:net";
@@ -6,9 +7,9 @@ import { setTimeout as delay } from "node:timers/promises";
 import { WebSocket } from "ws";
 
 export interface SoakLoad {
-  /** Exchanges so far, by what was asked and what came. */
+  /** Number of exchanges so far, by action and outcome. */
   readonly counts: Map<string, number>;
-  /** Resolves when every client has ended what it was doing. */
+  /** Resolves when every client has finished its action. */
   stop(): Promise<void>;
 }
 
@@ -17,7 +18,7 @@ interface Ask {
   readonly method?: string;
   readonly headers?: http.OutgoingHttpHeaders;
   readonly body?: string | Buffer;
-  /** Leaves this long after the request went out. */
+  /** Aborts this long after the request was sent. */
   readonly abortMs?: number;
 }
 
@@ -61,7 +62,7 @@ interface Scene {
   readonly random: (below: number) => number;
 }
 
-/** @returns the status, or how it ended without one */
+/** @returns the status, or how the request ended without one */
 function ask(
   { port, agent }: Scene,
   { path, method = "GET", headers = {}, body, abortMs }: Ask,
@@ -91,7 +92,7 @@ function ask(
   });
 }
 
-/** Sends bytes and hangs up when something came, or a moment later. */
+/** Sends bytes and closes when an answer comes, or a moment later. */
 async function raw({ port, random }: Scene, bytes: string): Promise<string> {
   const socket = net.connect({ port, host: "127.0.0.1" }).on("error", () => {});
   await once(socket, "connect").catch(() => {});
@@ -128,7 +129,7 @@ const withKey = (scene: Scene, order: Ask): Promise<string> =>
 const half = (path: string): string =>
   `POST ${path} HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n${"x".repeat(1_000)}`;
 
-/** Each as often as it stands here. */
+/** Each action is chosen as often as it is listed. */
 const actions: readonly (readonly [string, (scene: Scene) => Promise<string>])[] = [
   ...Array.from(
     { length: 8 },

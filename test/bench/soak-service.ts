@@ -1,5 +1,5 @@
-// Program: the service behind a soaked sidecar. It answers well, late, in pieces, not at all, or breaks off, as the
-// path says; a WebSocket gets its messages back.
+// Program: the service behind a soaked sidecar. The path decides whether it answers well, late, in pieces, not at all,
+// or breaks off; a WebSocket gets its messages back.
 import http from "node:http";
 import type { AddressInfo } from "node:net";
 import { WebSocketServer } from "ws";

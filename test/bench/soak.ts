@@ -1,6 +1,7 @@
-// `node test/bench/soak.ts [--minutes N]`: a sidecar with every plugin, on a real Redis, under mixed traffic with aborts,
-// failures, upgrades and a policy change every three seconds. Prints resident memory, the heap that is alive after a
-// collection, descriptors and resources every ten seconds; exit code 1 when one of them grows, when a request hangs, or when anything is left at the end.
+// `node test/bench/soak.ts [--minutes N]`: runs a sidecar with every plugin, on a real Redis, under mixed traffic with
+// aborts, failures, upgrades and a policy change every three seconds. Prints resident memory, the live heap after a
+// collection, descriptors and resources every ten seconds. Exit code 1 if one of them grows, if a request hangs, or if
+// anything is left at the end.
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -14,11 +15,11 @@ import { grows, trendOf } from "./trend.ts";
 const { values } = parseArgs({ options: { minutes: { type: "string", default: "5" } } });
 const minutes = Number(values.minutes);
 const windowMs = 10_000;
-/** Caches fill, code is optimised and the heap finds its size meanwhile. */
+/** Time in which caches fill, code is optimised and the heap finds its size. */
 const warmUpMs = Math.max(40_000, minutes * 60_000 * 0.3);
 const lines: string[] = [];
 
-/** What is watched, and by how much it may grow in a minute. */
+/** Watched resources, and by how much each may grow in a minute. */
 const watched = [
   { name: "rss MiB", limit: 3 },
   { name: "live MiB", limit: 0.75 },
@@ -35,7 +36,7 @@ function policy(turn: number): string {
     pluginConfig: {
       cors: { origins: ["https://app.example"], maxAgeSeconds: turn % 7 },
       "rate-limit": {
-        // The service is late on purpose, and what is shed would not be soaked.
+        // The service is late on purpose, and shed requests would not be soaked.
         overload: { enabled: false },
         limits: [
           { name: "caller", by: "subject", limit: 1_000_000 + (turn % 5), window: "1m", mode: "leased" },
@@ -59,7 +60,7 @@ async function sample(admin: string): Promise<Sample> {
   return findSample(await (await fetch(`${admin}/metrics`)).text());
 }
 
-/** The least of the window counts for what comes and goes between two collections. */
+/** For resources that come and go between two collections, the minimum of the window counts. */
 function valuesOf(samples: readonly Sample[], rss: number, live: number): number[] {
   const external = Math.min(...samples.map((each) => each.externalMiB));
   return [rss, live, external, median(samples, "descriptors"), median(samples, "resources")];
@@ -128,7 +129,7 @@ async function soak(): Promise<string[]> {
     lines.push(`${name}: ${trend.slope.toFixed(2)} ± ${trend.error.toFixed(2)} a minute (limit ${limit})`);
     if (grows(trend, limit)) faults.push(`${name} grows`);
   });
-  // What the last requests still held is given back.
+  // Memory of the last requests is released meanwhile.
   await pause(2_000);
   const after = { ...(await sample(admin)), liveMiB: await heap.mebibytes() };
   heap.close();

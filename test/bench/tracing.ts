@@ -1,5 +1,5 @@
-// What tracing costs a request, in CPU of this process: `node test/bench/tracing.ts`. The spans go to a sink that drops the
-// encoded batches, so what is left out is the sending, which is one request for 512 spans.
+// Measures what tracing costs a request, in CPU of this process: `node test/bench/tracing.ts`. The spans go to a sink
+// that drops the encoded batches, so only the sending is left out, which is one request for 512 spans.
 import type { Outcome } from "../../src/plugin-api/contract.ts";
 import { ProtobufEncoder } from "../../src/telemetry/trace/protobuf.ts";
 import type { Span } from "../../src/telemetry/trace/span.ts";
@@ -40,7 +40,7 @@ const tracer = new Tracer({
   droppedBaggage: { inc: () => {} },
 });
 
-/** @returns microseconds of CPU for one request: what tracing does, and the rest that a round has to do anyway */
+/** @returns microseconds of CPU for one request: for tracing, and for the other work of a round */
 function round(flags: string, traces: boolean): number {
   const head = ["Host", "shop.test", "User-Agent", agent, "Accept", "*/*", "traceparent", parent];
   const exchange = exchangeOf({ method: "GET", path: "/api/users/7", fields: head });

@@ -1,7 +1,7 @@
-// Whether a series of measurements grows: least squares, with the doubt that its noise leaves.
+// Decides whether a series of measurements grows: least squares, with the uncertainty from its noise.
 
 export interface Trend {
-  /** Units a minute. */
+  /** Units per minute. */
   readonly slope: number;
   /** Standard error of the slope. */
   readonly error: number;
@@ -18,7 +18,7 @@ export function trendOf(points: readonly (readonly [number, number])[]): Trend {
   return { slope, error: Math.sqrt(rest / (count - 2) / spread) };
 }
 
-/** Whether the series grows by more than `limit` a minute beyond doubt (two standard errors). */
+/** Whether the series grows by more than `limit` per minute beyond doubt (two standard errors). */
 export function grows({ slope, error }: Trend, limit: number): boolean {
   return slope - 2 * error > limit;
 }

@@ -33,7 +33,7 @@ const server = http.createServer((request, response) => {
     request.pipe(response);
   } else request.resume().once("end", () => answer(request, response));
 });
-// Longer than any run: what a pool does about a service that closes is another matter than its speed.
+// Longer than any run: how a pool copes with a service that closes connections is not measured here.
 server.keepAliveTimeout = 600_000;
 new WebSocketServer({ server }).on("connection", (socket) => {
   socket.on("message", (message) => socket.send(message));

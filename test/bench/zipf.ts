@@ -1,16 +1,17 @@
-// A load in which few URLs are asked for often and most seldom (Zipf, s = 1), and the service that it falls on.
+// Generates a load in which few URLs get most requests and most URLs few (Zipf, s = 1), and the service that receives
+// it.
 import http from "node:http";
 import type { AddressInfo } from "node:net";
 import { pause } from "./processes.ts";
 
 export interface CountingService {
   readonly port: number;
-  /** Requests since the last call. */
+  /** Number of requests since the last call. */
   taken(): number;
   stop(): void;
 }
 
-/** Answers 2,000 bytes, fresh for ten minutes, after so many milliseconds. */
+/** Starts a service that answers 2,000 bytes, fresh for ten minutes, after that many milliseconds. */
 export async function countingService(answerAfterMs: number): Promise<CountingService> {
   let asked = 0;
   const body = Buffer.alloc(2_000, "x");
@@ -38,7 +39,7 @@ export async function countingService(answerAfterMs: number): Promise<CountingSe
   };
 }
 
-/** Paths of `/item/1` to `/item/<urls>`, drawn with weight 1 / rank; the same series every time. */
+/** Paths from `/item/1` to `/item/<urls>`, drawn with weight 1 / rank; the same series every time. */
 export function zipfTargets(urls: number, count: number): string[] {
   const sums = new Float64Array(urls);
   let sum = 0;
@@ -51,7 +52,10 @@ export function zipfTargets(urls: number, count: number): string[] {
   });
 }
 
-/** One request every so many milliseconds, whatever the answers do. @returns sorted times to the last byte, ms */
+/**
+ * Sends one request every `everyMs`, whatever the answers do.
+ * @returns sorted times to the last byte, ms
+ */
 export async function openLoad(port: number, targets: readonly string[], everyMs: number): Promise<number[]> {
   const agent = new http.Agent({ keepAlive: true });
   const began = performance.now();
@@ -65,7 +69,7 @@ export async function openLoad(port: number, targets: readonly string[], everyMs
   return times.sort((a, b) => a - b);
 }
 
-/** Eight at a time, as fast as they are answered. */
+/** Sends eight requests at a time, as fast as they are answered. */
 export async function closedLoad(port: number, targets: readonly string[]): Promise<void> {
   const agent = new http.Agent({ keepAlive: true, maxSockets: 8 });
   let next = 0;

@@ -1,6 +1,6 @@
-// `npm run chaos`: makes every fault of the catalogue happen to real sidecars and says what was seen. Words after it choose
-// scenarios by group or text; `-- --write` puts their rows into deploy/guides/failures.md. Exit code 1 when a promise does
-// not hold.
+// `npm run chaos`: makes every fault of the catalogue happen to real sidecars and prints what was observed. Further
+// words choose scenarios by group or text; `-- --write` writes their rows into deploy/guides/failures.md. Exit code 1
+// if a promise does not hold.
 import { loadScenarios, play, type Scenario, type Seen } from "./scenario.ts";
 import { writeTable } from "./table.ts";
 

@@ -1,16 +1,17 @@
-// A fault and what is promised under it, as every file in scenarios/ exports them: made real by `npm run chaos`.
+// Defines a scenario: a fault, and what the sidecar promises under it. Every file in scenarios/ exports scenarios; `npm
+// run chaos` runs them.
 import { globSync } from "node:fs";
 import { join } from "node:path";
 import { inScene, type Scene } from "../support/scene.ts";
 
 export interface Scenario {
-  /** What is broken: `clients`, `service`, `redis`, `policy`, `process`, `log`. */
+  /** The broken part: `clients`, `service`, `redis`, `policy`, `process`, `log`. */
   readonly group: string;
   /** What happens, in one line. */
   readonly fault: string;
   /** What the sidecar promises then, in one line. */
   readonly promised: string;
-  /** Makes it happen. Resolves with what was seen, in a few words; rejects when the promise does not hold. */
+  /** Causes the fault. Resolves with what was observed, in a few words; rejects if the promise does not hold. */
   run(scene: Scene): Promise<string>;
 }
 
@@ -32,7 +33,7 @@ export async function loadScenarios(): Promise<Scenario[]> {
   return modules.flatMap(({ scenarios }) => scenarios);
 }
 
-/** Never rejects. */
+/** Runs a scenario. Never rejects: the result holds the error. */
 export async function play(scenario: Scenario): Promise<Seen> {
   try {
     return { scenario, held: true, seen: await inScene(limitMs, (scene) => scenario.run(scene)) };

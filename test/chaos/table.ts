@@ -1,4 +1,4 @@
-// The table of faults in deploy/guides/failures.md: what runs of the catalogue saw.
+// Writes the table of faults in deploy/guides/failures.md: what runs of the catalogue observed.
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Scenario, Seen } from "./scenario.ts";
@@ -12,7 +12,7 @@ const cell = (text: string): string =>
 
 const nameOf = ({ group, fault }: Scenario): string => `| ${group} | ${cell(fault)} | `;
 
-/** Of scenarios that were not played now the row that is there stays. */
+/** Scenarios that did not run this time keep their old row. */
 function tableOf(all: readonly Scenario[], results: readonly Seen[], before: string): string {
   const played = new Map(results.map((seen) => [seen.scenario, seen]));
   const known = before.split("\n");
@@ -32,7 +32,7 @@ function tableOf(all: readonly Scenario[], results: readonly Seen[], before: str
   ].join("\n");
 }
 
-/** @throws Error when the page has no place for it */
+/** @throws Error if the page has no place for the table */
 export function writeTable(all: readonly Scenario[], results: readonly Seen[]): void {
   const text = readFileSync(page, "utf8");
   const [before, rest] = text.split(begin);

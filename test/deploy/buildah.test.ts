@@ -1,6 +1,6 @@
-// The Dockerfile, carried out by a builder of images without a daemon (buildah), where it is there and this machine lets it
-// run: on a base made of the Node that runs this test, since registries of images are out of reach. What it builds starts
-// as its user, over files that nobody but root can write.
+// Builds the Dockerfile with buildah, which needs no daemon, if it is installed and this machine lets it run. The base
+// is made of the Node that runs this test, since image registries are out of reach. The built image starts as its own
+// user, and only root can write its files.
 import assert from "node:assert/strict";
 import { execFile, execFileSync, spawn } from "node:child_process";
 import { cpSync, globSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from "node:fs";

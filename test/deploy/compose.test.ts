@@ -1,5 +1,5 @@
-// deploy/compose.yaml: nothing in it that Compose does not know, everything that keeps its containers small in rights,
-// and a Redis that starts with the users it promises.
+// deploy/compose.yaml: it contains nothing that Compose does not know and everything that keeps its containers' rights
+// small, and its Redis starts with the promised users.
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";

@@ -1,4 +1,4 @@
-// The Dockerfile holds to the rules that make an image small and safe to run.
+// The Dockerfile follows the rules that make an image small and safe to run.
 import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";

@@ -1,5 +1,6 @@
-// deploy/helm/outrigger. Helm is not to be had everywhere: this check is independent of it. A renderer of ours for the part of Go's
-// templates that the chart uses (more is an error) makes its objects; where `helm` is on the path it must make the same.
+// deploy/helm/outrigger. Helm is not available everywhere, so this check does not need it: a renderer for the part of
+// Go's templates that the chart uses (anything else is an error) makes the chart's objects. Where `helm` is on the
+// path, it must make the same objects.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { globSync, readFileSync } from "node:fs";

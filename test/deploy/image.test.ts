@@ -1,5 +1,5 @@
-// What the image holds, made by the Dockerfile's own lines: one file, away from the sources and from node_modules,
-// that serves with and without Redis, drains, and answers its health check.
+// The content of the image, built with the Dockerfile's own lines: one file, without the sources and node_modules, that
+// serves with and without Redis, drains, and answers its health check.
 import assert from "node:assert/strict";
 import { execFile, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";

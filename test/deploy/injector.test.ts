@@ -1,4 +1,4 @@
-// deploy/kubernetes/injector: valid for Kubernetes, and its parts fit together and to the program.
+// deploy/kubernetes/injector: Kubernetes accepts it, and its parts fit each other and the program.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";

@@ -1,5 +1,5 @@
-// What installs Outrigger in a cluster beside deploy/kubernetes.yaml: every object is one that Kubernetes knows, and what
-// belongs together fits.
+// The manifests that install Outrigger in a cluster, besides deploy/kubernetes.yaml: Kubernetes knows every object, and
+// objects that belong together fit.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";

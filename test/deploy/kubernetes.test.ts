@@ -1,5 +1,5 @@
-// deploy/kubernetes.yaml: nothing in it that Kubernetes does not know, nothing missing that keeps a sidecar safe, and
-// its parts fit together.
+// deploy/kubernetes.yaml: it contains nothing that Kubernetes does not know, nothing is missing that keeps a sidecar
+// safe, and its parts fit together.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";

@@ -1,4 +1,4 @@
-// deploy/prometheus and deploy/grafana: promtool takes them, and they ask for nothing that sidecars do not have.
+// deploy/prometheus and deploy/grafana: promtool accepts them, and they use only metrics and labels that sidecars have.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";

@@ -1,4 +1,4 @@
-// What npm gets: built, packed, installed in an empty folder, and used there, on each version of Node that is to be had.
+// The npm package: built, packed, installed in an empty folder, and used there, on each available version of Node.
 import assert from "node:assert/strict";
 import { execFile, execFileSync, spawn } from "node:child_process";
 import { hash } from "node:crypto";

@@ -1,4 +1,4 @@
-// The ACL lets a sidecar with every plugin do all it does, and nothing besides.
+// The ACL lets a sidecar with every plugin do everything it needs, and nothing else.
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";

@@ -1,4 +1,4 @@
-// What systemd passes and hears, the units, and the Debian package.
+// systemd: the sockets it passes and the notifications it gets, the units, and the Debian package.
 import assert from "node:assert/strict";
 import { execFile, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";

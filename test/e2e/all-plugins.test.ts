@@ -1,4 +1,4 @@
-// All plugins on one route, on a real Redis: what each does is seen by the others and by the client.
+// All plugins on one route, on a real Redis: the other plugins and the client see the effect of each.
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";

@@ -1,4 +1,5 @@
-// The audit trail of real sidecars: what is recorded, when answers wait for it, and what happens without a place.
+// The audit trail of real sidecars: what is recorded, when answers wait for it, and what happens if it cannot be
+// written.
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { appendFileSync, readFileSync, writeFileSync } from "node:fs";

@@ -1,5 +1,5 @@
-// Canaries of policies as operators meet them: commands against a real Redis, and fleets of real sidecars that decide by
-// themselves what becomes of the candidate.
+// Policy canaries as operators use them: commands against a real Redis, and fleets of real sidecars that decide the
+// candidate's outcome by themselves.
 import assert from "node:assert/strict";
 import { createHash, generateKeyPairSync } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";

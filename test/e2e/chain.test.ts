@@ -1,4 +1,4 @@
-// Plugins that misbehave, in every hook, over real sockets: none takes the process or another request down.
+// Plugins that misbehave in every hook, over real sockets: none brings down the process or another request.
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import {

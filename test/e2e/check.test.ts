@@ -1,4 +1,4 @@
-// `outrigger check` as a user meets it: a process, a real Redis with its users, a service.
+// `outrigger check` as a user runs it: as a process, with a real Redis that has users, and a service.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";

@@ -1,4 +1,4 @@
-// CORS as a real browser sees it: Chromium loads pages of two loopback origins, which call the sidecar on a third.
+// CORS in a real browser: Chromium loads pages of two loopback origins, which call the sidecar on a third.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import http from "node:http";

@@ -1,4 +1,4 @@
-// Many more clients at work at once than the service has connections for.
+// Many more clients with requests in flight than there are connections to the service.
 import assert from "node:assert/strict";
 import type http from "node:http";
 import net from "node:net";

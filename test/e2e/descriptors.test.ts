@@ -1,4 +1,4 @@
-// A sidecar that may open 64 files, and more clients than that.
+// A sidecar that may open only 64 file descriptors, with more clients than that.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import net from "node:net";

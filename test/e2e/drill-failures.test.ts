@@ -1,6 +1,6 @@
-// README's table of failures ("When something fails"), held against what drills show: each promise of a row that a drill
-// can bring about is looked for in what clients get and in the drill's report. A promise that is added there has no check
-// here, and fails.
+// Checks README's table of failures ("When something fails") with drills: for each row that a drill can cause, every
+// promise is checked in the answers that clients get and in the drill's report. A promise that is added to the table
+// but not checked here makes this test fail.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";

@@ -1,5 +1,5 @@
-// `outrigger drill` on real sidecars and a real Redis that both are well all the time. What README's table of failures
-// promises is held against its reports in drill-failures.test.ts.
+// `outrigger drill` on real sidecars and a real Redis, both of which stay healthy. drill-failures.test.ts checks the
+// promises of README's table of failures against the reports.
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";

@@ -1,4 +1,5 @@
-// The same by a program of eBPF (deploy/ebpf): compiled, loaded and pinned here, with real clients.
+// The same as intercept.test.ts, with an eBPF program (deploy/ebpf): compiled, loaded and pinned here, with real
+// clients.
 import assert from "node:assert/strict";
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";

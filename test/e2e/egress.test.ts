@@ -1,4 +1,4 @@
-// Two sidecars that speak mTLS to each other: the one's service calls the other's through egress.
+// Two sidecars that speak mTLS to each other: the service of one calls the service of the other through egress.
 import assert from "node:assert/strict";
 import { X509Certificate } from "node:crypto";
 import { once } from "node:events";

@@ -1,4 +1,4 @@
-// The life of an exchange when clients leave, services die and plugins are clumsy at the same time: it ends once, and
+// The life of an exchange when clients leave, services die and plugins fail at the same time: it ends exactly once, and
 // leaves no call, hook, tap or snapshot behind.
 import assert from "node:assert/strict";
 import { Transform } from "node:stream";

@@ -1,5 +1,5 @@
-// `outrigger explain` as an operator meets it: of requests that went through a real sidecar, of those that only the log in
-// Redis still knows, and of those that have not happened.
+// `outrigger explain` as an operator uses it: for requests that went through a real sidecar, for requests that only the
+// log in Redis still has, and for requests that have not happened.
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import type { RequestListener } from "node:http";

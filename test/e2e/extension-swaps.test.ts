@@ -1,4 +1,4 @@
-// Versions of a plugin that take each other's place while requests go on, and two versions at once.
+// Versions of a plugin replace each other while requests go on, and two versions run at once.
 import assert from "node:assert/strict";
 import { hash } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";

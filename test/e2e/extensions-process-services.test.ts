@@ -1,4 +1,4 @@
-// The cache and the database of plugins in a process of their own.
+// The cache and the database for plugins that run in a process of their own.
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import type { PluginDefinition } from "outrigger/plugin";

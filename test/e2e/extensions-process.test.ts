@@ -1,4 +1,4 @@
-// Plugins of others in a process of their own: what they can do, what they cannot, and what becomes of them.
+// External plugins in a process of their own: what they can do, what they cannot, and how they end.
 import assert from "node:assert/strict";
 import { existsSync, mkdtempSync, readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
 import type { RequestListener } from "node:http";

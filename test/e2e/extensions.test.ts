@@ -1,5 +1,5 @@
-// Plugins of others in a policy, from the document to the answer: what serves, and what is refused while the policy in
-// force goes on.
+// External plugins in a policy, from the document to the answer: what is served, and what is refused while the policy
+// in force stays.
 import assert from "node:assert/strict";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,4 +1,4 @@
-// Plugins that run for a part of the callers by the policy's own words, as clients see it.
+// Plugins that the policy runs for a part of the callers only, as clients see it.
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import type http from "node:http";

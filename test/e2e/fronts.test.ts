@@ -1,4 +1,4 @@
-// What a service and a tunnel may do to an exchange, on every kind of connection that a client can come by.
+// What a service or a tunnel may do to an exchange, on every kind of connection that clients use.
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { type Front, frontNames, makeFront } from "../support/fronts.ts";

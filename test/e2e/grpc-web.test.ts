@@ -1,4 +1,4 @@
-// gRPC-Web: real bytes, and a real browser, to a real service of gRPC; the browser's WebSockets over HTTP/2 beside it.
+// gRPC-Web: exact bytes and a real browser, to a real gRPC service; also the browser's WebSockets over HTTP/2.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";

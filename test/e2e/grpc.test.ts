@@ -1,4 +1,5 @@
-// gRPC through a sidecar, with the real client and server of @grpc/grpc-js: all four kinds of calls, and what they end with.
+// gRPC through a sidecar, with the real client and server of @grpc/grpc-js: all four kinds of calls, and their final
+// statuses.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { after, before, describe, test } from "node:test";

@@ -1,4 +1,4 @@
-// Calls over HTTP that plugins of a policy make in a second: so many as the policy or their manifest says, and no more.
+// Limits on HTTP calls per second by a policy's plugins: as many as the policy or their manifest allows, and no more.
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,4 +1,5 @@
-// What stands between hops: fields that a peer names away, loops, targets in every form, and odd heads of services.
+// What belongs to one hop only: fields that a peer names in Connection, loops, targets in every form, and odd response
+// heads.
 import assert from "node:assert/strict";
 import net from "node:net";
 import type { AddressInfo } from "node:net";

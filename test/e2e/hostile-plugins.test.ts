@@ -1,5 +1,5 @@
-// Plugins of others that mean harm, in a process of their own: what each does costs its own requests their fail mode,
-// and 64 connections beside it notice nothing.
+// Hostile external plugins in a process of their own: each affects only its own requests, by their fail mode, and 64
+// other connections notice nothing.
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";

@@ -1,5 +1,5 @@
-// Frame by frame, what a client of HTTP/2 must not do, and what it may: the cases of sections 3 to 8 of RFC 9113, one
-// connection each, to one sidecar.
+// What an HTTP/2 client may and may not send, frame by frame: the cases of sections 3 to 8 of RFC 9113, one connection
+// each, to one sidecar.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { connect } from "node:net";

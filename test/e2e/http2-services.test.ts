@@ -1,4 +1,4 @@
-// Services that speak HTTP/2 in clear and do not keep to it, frame by frame.
+// Services that speak clear-text HTTP/2 and break its rules, frame by frame.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import http from "node:http";

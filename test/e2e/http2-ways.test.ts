@@ -1,5 +1,5 @@
-// HTTP/2 on the ways that requests of HTTP/1.1 take, too: unix sockets on both sides, TLS to the service, and what settings
-// and plugins do with fields and queries.
+// HTTP/2 on all the paths that HTTP/1.1 requests can take: unix sockets on both sides, TLS to the service, and the
+// effects of settings and plugins on fields and queries.
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { once } from "node:events";

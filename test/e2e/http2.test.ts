@@ -1,4 +1,4 @@
-// HTTP/2 from clients: on the port of HTTP/1.1, over TLS, and what its clients may not do.
+// HTTP/2 from clients: on the same port as HTTP/1.1, over TLS, and what its clients may not do.
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { once } from "node:events";

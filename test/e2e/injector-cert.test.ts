@@ -1,4 +1,4 @@
-// `outrigger injector cert` against an API server: what it makes, renews and tells, whatever is there before.
+// `outrigger injector cert` against an API server: what it creates, renews and reports, whatever exists before.
 import assert from "node:assert/strict";
 import { X509Certificate } from "node:crypto";
 import { once } from "node:events";

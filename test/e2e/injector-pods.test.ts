@@ -1,4 +1,4 @@
-// `outrigger injector pods`: pods without sidecar, as the API server lists them, and in `outrigger fleet`.
+// `outrigger injector pods`: pods without a sidecar, as the API server lists them, and in `outrigger fleet`.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-// `outrigger injector` as API servers meet it: HTTPS calls, their bounds, a certificate that is renewed or runs out.
+// `outrigger injector` as API servers call it: HTTPS calls, their limits, and a certificate that is renewed or expires.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";

@@ -1,4 +1,5 @@
-// A service's port, taken by its sidecar: real rules, in networks of the test's own, with clients on the other end of a cable.
+// A sidecar takes over its service's port: real rules, in network namespaces of the test's own, with clients on the
+// other end of a cable.
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";

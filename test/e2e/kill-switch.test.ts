@@ -1,4 +1,4 @@
-// The kill switch as an operator meets it: commands against a real Redis, and what real sidecars answer meanwhile.
+// The kill switch as an operator uses it: commands against a real Redis, and the answers of real sidecars meanwhile.
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
 import http from "node:http";

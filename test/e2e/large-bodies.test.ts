@@ -1,4 +1,5 @@
-// Bodies stream: a gibibyte each way passes with resident memory hardly growing, and slow peers hold the fast ones up.
+// Bodies stream: a gibibyte passes each way with hardly any growth of resident memory, and slow peers slow fast ones
+// down.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";

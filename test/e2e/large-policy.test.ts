@@ -1,4 +1,4 @@
-// A policy of thousands of routes comes while a sidecar serves: its event loop goes on.
+// A policy of thousands of routes arrives while a sidecar serves: its event loop is not blocked.
 import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";

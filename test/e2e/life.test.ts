@@ -1,4 +1,5 @@
-// The process from signal to exit, snapshots from swap to close, and what a client may not say about itself.
+// The life of the process from signal to exit, the life of snapshots from swap to close, and what a client may not
+// claim about itself.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";

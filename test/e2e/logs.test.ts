@@ -1,4 +1,4 @@
-// `outrigger logs` as a user meets it: processes, a real Redis, a real sidecar that writes its stream.
+// `outrigger logs` as a user runs it: processes, a real Redis, a real sidecar that writes its stream.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { generateKeyPairSync } from "node:crypto";

@@ -1,5 +1,5 @@
-// Sidecars and commands of two versions on one Redis, as in every roll-out: the version before as it is recorded, this one
-// as processes would run it. What one does not know of the other is left alone.
+// Sidecars and commands of two versions on one Redis, as in every roll-out: the previous version as it was recorded,
+// this one as its processes run. Each leaves alone what it does not know of the other.
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

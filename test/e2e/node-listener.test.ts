@@ -1,4 +1,4 @@
-// The suites of exact bytes once more, in sidecars that read HTTP/1.1 by node:http. All others:
+// Repeats the suites of exact bytes in sidecars that read HTTP/1.1 with node:http. For all other suites:
 // `OUTRIGGER_LISTENER=node node --test FILE`.
 process.env["OUTRIGGER_LISTENER"] = "node";
 

@@ -1,5 +1,5 @@
-// Tests of behaviour once more, with clients that speak HTTP/2: those whose clients are `fetch` alone, and that say nothing of
-// bytes of HTTP/1.1, of connections, or of what lasts. One process for all of them.
+// Repeats tests of behaviour with clients that speak HTTP/2: those tests whose only client is `fetch`, and that do not
+// depend on HTTP/1.1 bytes, on connections, or on long-lived exchanges. All run in one process.
 import assert from "node:assert/strict";
 import { after } from "node:test";
 import { asked, fetchOverHttp2 } from "../support/http2-fetch.ts";

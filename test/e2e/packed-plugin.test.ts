@@ -1,4 +1,5 @@
-// An author's way: TypeScript packed, published, and in a policy; and what whoever holds the place can do to sidecars.
+// An author's path: TypeScript is packed, published, and named in a policy. Also what an attacker who controls the
+// place of packages can do to sidecars.
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,5 +1,5 @@
-// The table of deploy/guides/personal-data.md against what real requests leave behind: values that occur nowhere else are
-// sent in each part of a request, and looked for in every place, in clear and as digests.
+// Checks the table of deploy/guides/personal-data.md with real requests: unique values are sent in each part of a
+// request, and searched for in every place, in clear and as digests.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";

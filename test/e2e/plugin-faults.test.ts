@@ -1,4 +1,4 @@
-// A plugin that throws where nobody can catch it, or keeps the event loop to itself, in a process of its own.
+// A plugin in a process of its own that throws where nothing can catch it, or blocks its event loop.
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,5 +1,5 @@
-// The author's kit: from nothing to a plugin in every sidecar, by the commands as plugins/README.md has them; and what it
-// says of plugins that are not sound.
+// The author's kit: from nothing to a plugin in every sidecar, with the commands of plugins/README.md; and what it
+// reports about faulty plugins.
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";

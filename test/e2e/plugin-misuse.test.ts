@@ -1,4 +1,4 @@
-// Plugins that do what the contract forbids or never thought of: the worst that comes of it is an error answer.
+// Plugins that do what the contract forbids or does not foresee: the worst result is an error answer.
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import { PassThrough } from "node:stream";

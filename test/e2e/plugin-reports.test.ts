@@ -1,4 +1,4 @@
-// `GET /plugins`: the plugins of the policy in force and how they fare, in one process and over several.
+// `GET /plugins`: the plugins of the policy in force and their state, in one process and across several.
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { startCrew, startService } from "../support/crew.ts";

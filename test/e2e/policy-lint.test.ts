@@ -1,4 +1,4 @@
-// Lint where a policy goes into Redis: `policy apply` warns, and with --strict changes nothing.
+// Lint when a policy is written to Redis: `policy apply` warns, and with --strict changes nothing.
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,5 +1,5 @@
-// Sidecars of one service know each other by their SVIDs: the signed policy goes from one to the next over TLS, to nobody else,
-// and without a token.
+// Sidecars of one service recognise each other by their SVIDs: the signed policy goes from one to the next over TLS,
+// without a token, and to no other peer.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";

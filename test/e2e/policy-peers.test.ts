@@ -1,4 +1,4 @@
-// A sidecar that starts with nothing while Redis is dead takes the signed policy of its siblings, and no other.
+// A sidecar that starts without a policy while Redis is dead accepts the signed policy of its siblings, and no other.
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import http from "node:http";

@@ -1,4 +1,4 @@
-// `outrigger policy` and `fleet` as a user meets them: processes, a real Redis, real sidecars.
+// `outrigger policy` and `outrigger fleet` as a user runs them: processes, a real Redis, real sidecars.
 import assert from "node:assert/strict";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { once } from "node:events";

@@ -1,4 +1,4 @@
-// The policy's life end to end: a plain SET reaches a serving sidecar, and nothing that happens to Redis fails a request.
+// The policy's life end to end: a plain SET reaches a serving sidecar, and no failure of Redis fails a request.
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
 import http from "node:http";

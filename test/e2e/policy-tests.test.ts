@@ -1,5 +1,5 @@
-// A policy that carries its tests, where it meets sidecars: refused before it is in force, by the name of the test, and
-// nothing of the tests is seen anywhere.
+// A policy with tests of its own reaches sidecars: if a test fails, the policy is refused before it is in force, with
+// the test's name, and the tests leave no traces anywhere.
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

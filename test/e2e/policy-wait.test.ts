@@ -1,4 +1,5 @@
-// `policy apply --wait` with a fleet that does not take the policy: what it says of whom, and when it ends.
+// `policy apply --wait` with a fleet that does not accept the policy: what it reports about which sidecars, and when it
+// ends.
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

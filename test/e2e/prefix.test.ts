@@ -1,4 +1,5 @@
-// A route that strips a prefix: the service is told which, and what it says of itself gets it back where asked.
+// A route that strips a prefix: the service learns the prefix, and its own paths get it back where the route asks for
+// that.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { startSidecar, type TestSidecar } from "../support/sidecar.ts";

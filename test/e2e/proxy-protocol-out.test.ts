@@ -1,4 +1,5 @@
-// The PROXY protocol towards services: heads that name the client, and no connection that carries requests of two.
+// The PROXY protocol towards services: heads that name the client, and no connection that carries requests of two
+// clients.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";

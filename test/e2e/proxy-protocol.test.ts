@@ -1,4 +1,5 @@
-// The PROXY protocol in front of all that a listener speaks: who is believed, who is refused, and for how long one waits.
+// The PROXY protocol in front of every protocol of a listener: who is believed, who is refused, and how long the
+// sidecar waits for a head.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";

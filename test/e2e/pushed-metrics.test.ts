@@ -1,4 +1,5 @@
-// Metrics to a collector: what the page shows, each series once, over each protocol, and from several workers.
+// Metrics pushed to a collector: the same as on /metrics, each series once, over each protocol, and from several
+// workers.
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { isDeepStrictEqual } from "node:util";

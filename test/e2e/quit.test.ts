@@ -1,4 +1,4 @@
-// POST /quit: what ends a sidecar from beside it (the last act of a Kubernetes Job).
+// POST /quit: lets another container of the pod end the sidecar (the last act of a Kubernetes Job).
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer } from "node:http";

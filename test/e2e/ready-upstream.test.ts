@@ -1,4 +1,4 @@
-// Readiness that follows the service, where OUTRIGGER_READY_UPSTREAM asks for it.
+// Readiness that follows the service, if OUTRIGGER_READY_UPSTREAM is set.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import http2 from "node:http2";

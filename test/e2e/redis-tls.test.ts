@@ -1,5 +1,5 @@
-// Redis behind TLS with an authority of its own that asks for client certificates, by settings alone; and a Cluster that is
-// taken for a server.
+// Redis behind TLS with its own authority that asks for client certificates, configured by settings alone; and a
+// Cluster that is configured as a single server.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";

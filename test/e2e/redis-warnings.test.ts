@@ -1,4 +1,4 @@
-// What ioredis prints by itself is a log line, and the console is its owner's again afterwards.
+// Text that ioredis prints becomes a log line, and afterwards the console works as before.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { startRedis } from "../support/redis.ts";

@@ -1,5 +1,5 @@
-// Two regions, each with a Redis, and a relay between them over a link that breaks: what the one has is in force in the
-// other, nothing older ever is, and nobody's word counts without a signature.
+// Two regions, each with a Redis, and a relay between them over a link that breaks: a policy of one region comes into
+// force in the other, an older one never does, and nothing counts without a signature.
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";

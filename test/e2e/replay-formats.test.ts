@@ -1,4 +1,4 @@
-// `policy replay` and `policy coverage` over what a real sidecar wrote, in each format that its log has.
+// `policy replay` and `policy coverage` over the log of a real sidecar, in each of its formats.
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

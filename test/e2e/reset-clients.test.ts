@@ -1,5 +1,5 @@
-// A client over TCP that has reset its connection before the sidecar looks at it has no address any more; what it sent can
-// be read all the same. Callers of a unix socket have no address either, and are believed where that is said.
+// A TCP client that has reset its connection before the sidecar looks at it has no address any more, but its request
+// can still be read. Callers on a unix socket have no address either, and are believed if the settings say so.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Worker } from "node:worker_threads";

@@ -1,4 +1,4 @@
-// Routes with `retry`: real services that die, come back, answer 503, break off, and what their callers get.
+// Routes with `retry`: real services that die, come back, answer 503 or break off, and what callers get.
 import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, test } from "node:test";

@@ -1,4 +1,4 @@
-// Exchanges that go on when their caller may not: how each kind is ended, and which are left alone.
+// Exchanges that continue after their caller lost permission: how each kind is ended, and which are left alone.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import net, { type AddressInfo, type Socket } from "node:net";

@@ -1,4 +1,4 @@
-// What a plugin may use of what it shares with others: what is its own, and what its definition or its options name.
+// What a plugin may use of shared services: its own part, and what its definition or its options name.
 import assert from "node:assert/strict";
 import { after, before, describe, it, test } from "node:test";
 import { z } from "zod";

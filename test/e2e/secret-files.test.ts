@@ -1,4 +1,5 @@
-// Secrets in files that are written anew while the sidecar serves: taken without a restart and without a failed request.
+// Secret files that are rewritten while the sidecar serves: the new secrets are used without a restart and without a
+// failed request.
 import assert from "node:assert/strict";
 import { createHash, createHmac } from "node:crypto";
 import { type TestContext, test } from "node:test";

@@ -1,4 +1,5 @@
-// A candidate that decides beside the policy in force: what it would do otherwise is told, and nothing of it has an effect.
+// A shadow candidate that decides beside the policy in force: its different decisions are reported, and none has an
+// effect.
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";

@@ -1,4 +1,4 @@
-// A slow client costs at most itself: what it holds up, and what goes on.
+// A slow client costs only itself: what it delays, and what continues.
 import assert from "node:assert/strict";
 import { connect } from "node:net";
 import type http from "node:http";

@@ -1,5 +1,5 @@
-// Connections that do not end all at once: a client that has said all it had to, an answer that comes before the request
-// is through, a body that turns out to be none.
+// Connections that do not end all at once: a client that has sent everything, an answer that comes before the request
+// is complete, a body that turns out to be malformed.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { afterEach, beforeEach, describe, it } from "node:test";

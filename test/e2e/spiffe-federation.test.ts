@@ -1,4 +1,4 @@
-// Sidecars of two trust domains: each domain's authorities vouch for its own ids, and for nobody else's.
+// Sidecars of two trust domains: each domain's authorities vouch only for its own ids.
 import assert from "node:assert/strict";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import http from "node:http";

@@ -1,4 +1,4 @@
-// A sidecar with an SVID: whom it takes for a peer, and its renewal by a rotator.
+// A sidecar with an SVID: which peers it accepts, and renewal by a rotator.
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,4 +1,5 @@
-// Streams that last: how long they may, how silent and how talkative they may be, who is told of their end, and what is counted.
+// Long-lived streams: limits on their duration, their silence and their message rate, who learns of their end, and what
+// is counted.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import http from "node:http";

@@ -1,4 +1,5 @@
-// `outrigger sync` of a cluster: OutriggerPolicy objects and ConfigMaps, by a real Redis and a stand-in for the API server.
+// `outrigger sync` of a cluster: OutriggerPolicy objects and ConfigMaps, with a real Redis and a stand-in for the API
+// server.
 import assert from "node:assert/strict";
 import { after, afterEach, beforeEach, describe, it } from "node:test";
 import { syncPolicies, type SyncOptions } from "../../src/cli/sync.ts";

@@ -1,4 +1,4 @@
-// `outrigger tap`: who sees what, what is redacted, and what bounds it.
+// `outrigger tap`: who sees what, what is redacted, and what its limits are.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { connect } from "node:net";

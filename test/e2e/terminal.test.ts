@@ -1,4 +1,5 @@
-// Commands on a real terminal, 40 columns wide, and on a pipe: who looks gets colours and what fits, a program neither.
+// Commands on a real terminal, 40 columns wide, and on a pipe: a terminal gets colours and text that fits, a pipe
+// neither.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";

@@ -1,5 +1,5 @@
-// Certificates by the host that clients name, revocation lists, the oldest version spoken, and our own certificate towards
-// the service: renewed while connections go on.
+// Certificates chosen by the host name that clients send, revocation lists, the minimum TLS version, and the sidecar's
+// own certificate towards the service: all renewed while connections go on.
 import assert from "node:assert/strict";
 import { X509Certificate } from "node:crypto";
 import { once } from "node:events";

@@ -1,5 +1,5 @@
-// Clients of the TLS listener that reset their connection right behind the request: nothing of them stays. Each time they
-// are three times as many as may be connected.
+// Clients of the TLS listener that reset their connection right behind the request leave nothing behind. Each time
+// there are three times as many as may be connected.
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { type Front, makeFront } from "../support/fronts.ts";

@@ -1,4 +1,4 @@
-// The TLS listener: client certificates, renewal while it serves, and what is no TLS.
+// The TLS listener: client certificates, renewal while it serves, and clients that do not speak TLS.
 import assert from "node:assert/strict";
 import { X509Certificate } from "node:crypto";
 import { once } from "node:events";

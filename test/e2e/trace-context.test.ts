@@ -1,5 +1,5 @@
 // The cases of the W3C's public harness for Trace Context (github.com/w3c/trace-context, test/test.py, STRICT_LEVEL 2),
-// by the names that they have there, through a real sidecar.
+// with their original names, through a real sidecar.
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { startSidecar, type TestSidecar } from "../support/sidecar.ts";

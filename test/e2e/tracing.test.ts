@@ -1,4 +1,4 @@
-// Traces through real sidecars: what the service is told, and what the collector gets.
+// Traces through real sidecars: the trace fields that the service gets, and the spans that the collector gets.
 import assert from "node:assert/strict";
 import type http from "node:http";
 import { after, before, describe, test } from "node:test";

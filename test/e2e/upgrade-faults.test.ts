@@ -1,4 +1,4 @@
-// Upgrades under hostile clients, clumsy plugins and services that die at the wrong moment.
+// Upgrades with hostile clients, faulty plugins and services that die at the wrong moment.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { connect } from "node:net";

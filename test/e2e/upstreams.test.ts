@@ -1,4 +1,4 @@
-// Upstreams with several endpoints: real services that die, fail, come back, and what callers and operators see of it.
+// Upstreams with several endpoints: real services that die, fail and come back, and what callers and operators see.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { connect } from "node:http2";

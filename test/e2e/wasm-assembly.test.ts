@@ -1,4 +1,4 @@
-// A filter by an SDK, as its makers mean it: classes of AssemblyScript, on a real sidecar.
+// A filter built with an SDK as its makers intend: AssemblyScript classes, in a real sidecar.
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { EndpointServer } from "../support/endpoint-server.ts";

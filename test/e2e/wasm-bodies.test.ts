@@ -1,4 +1,4 @@
-// Bodies as proxy-wasm guests see and change them, both ways; local replies, and what a pause does.
+// Bodies as proxy-wasm guests see and change them, in both directions; local replies, and the effects of a pause.
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { GuestScene, guestHosts } from "../support/wasm/guest-scene.ts";

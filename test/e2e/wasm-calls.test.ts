@@ -1,4 +1,5 @@
-// Calls that proxy-wasm guests make themselves, timers, shared data, queues, metrics, logs, properties, and the end of a stream.
+// Proxy-wasm guests: their own HTTP calls, timers, shared data, queues, metrics, logs, properties, and the end of a
+// stream.
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { EndpointServer } from "../support/endpoint-server.ts";

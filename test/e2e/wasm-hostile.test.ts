@@ -1,5 +1,5 @@
-// Guests that do what they should not, with 64 connections of others beside them: whoever asked them gets what the fail
-// mode says, nobody else is failed or held up.
+// Hostile guests, with 64 other connections beside them: their own callers get what the fail mode says, and no other
+// request fails or waits.
 import assert from "node:assert/strict";
 import http from "node:http";
 import { after, before, describe, it } from "node:test";

@@ -1,4 +1,5 @@
-// Modules that are none, or not of this ABI, or that do not start: the policy that names one is refused, with its name.
+// Files that are no module, use another ABI, or do not start: the policy that names one is refused, and the error names
+// it.
 import assert from "node:assert/strict";
 import { before, describe, it } from "node:test";
 import { GuestScene, guestHosts } from "../support/wasm/guest-scene.ts";

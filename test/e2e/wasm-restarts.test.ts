@@ -1,4 +1,4 @@
-// What becomes of requests, this guest's and others', when a guest dies: fail modes, restarts, quarantine.
+// What happens to requests, this guest's and others', when a guest dies: fail modes, restarts, quarantine.
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { eventually } from "../support/redis.ts";

@@ -1,5 +1,5 @@
-// What sidecars cost a Redis that many services share: each distinct prefix of CLIENT TRACKING … BCAST is work on every
-// write of anybody, so their number must not grow with the services.
+// The load of sidecars on a Redis that many services share: each distinct prefix of CLIENT TRACKING … BCAST costs work
+// on every write of any client, so the number of prefixes must not grow with the number of services.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import http from "node:http";

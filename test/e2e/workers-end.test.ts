@@ -1,4 +1,4 @@
-// Workers and their primary from start to end: drains, signals, deaths, listeners that cannot be had.
+// Workers and their primary from start to end: drains, signals, deaths, addresses that cannot be listened on.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { existsSync, mkdtempSync, readFileSync } from "node:fs";

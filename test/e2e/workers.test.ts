@@ -1,5 +1,4 @@
-// Several workers behind one port: they share the load and one policy, and whatever happens to one of them happens to
-// its own exchanges only.
+// Several workers behind one port share the load and one policy; a failure of one affects only its own exchanges.
 import assert from "node:assert/strict";
 import { generateKeyPairSync } from "node:crypto";
 import type http from "node:http";

@@ -1,6 +1,6 @@
-// A trail with something done to it at random, whoever rewrites the hashes: a verifier finds each, at its place or by the
+// Tampers with a trail at random, also with rewritten hashes: a verifier finds every tampering, at its place or by the
 // next head.
-//   node test/fuzz/audit-trail.ts [tamperings] [seed]
+// node test/fuzz/audit-trail.ts [tamperings] [seed]
 import { assertFound } from "../support/tampered-trail.ts";
 
 const [count = "10000", seed = String(Date.now() % 2 ** 31)] = process.argv.slice(2);

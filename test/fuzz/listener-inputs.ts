@@ -1,10 +1,10 @@
-// What clients may send, and should not: requests from a grammar with faults in it, cut anywhere.
+// Generates input that clients may send but should not: requests from a grammar, with errors, cut anywhere.
 
 type Random = () => number;
 
 export interface Input {
   readonly bytes: Buffer;
-  /** As they are sent, one after the other. */
+  /** Parts of the input, in the order in which they are sent. */
   readonly parts: readonly Buffer[];
 }
 
@@ -98,7 +98,7 @@ const trailers = [
   "Content-Length: 1\r\n",
   "X-T : 1\r\n",
 ];
-/** More than one read brings, and than waits of a body. */
+/** More bytes than one read brings, and more than is buffered of a body. */
 const muchBytes = 150_000;
 const oddBytes = [0, 1, 9, 10, 13, 32, 34, 44, 48, 58, 59, 127, 128, 255];
 
@@ -114,7 +114,7 @@ export class Inputs {
     return { bytes, parts: this.cut(bytes) };
   }
 
-  /** The same bytes in other parts. */
+  /** Cuts the same bytes into other parts. */
   cut(bytes: Buffer): Buffer[] {
     const parts: Buffer[] = [];
     const chance = this.#pick([0, 0, 0.01, 0.05, 0.3]);

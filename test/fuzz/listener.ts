@@ -1,6 +1,6 @@
-// The same bytes to both servers for HTTP/1.1, node:http's and our own, cut differently: the same requests, or the same
-// refusal, but for what `intended` names.
-//   node test/fuzz/listener.ts [--minutes 60] [--seed 1] [--inputs 1000]
+// Sends the same bytes, cut differently, to both HTTP/1.1 servers, node:http's and the project's own: both have to read
+// the same requests or give the same refusal, except for the differences in `intended`.
+// node test/fuzz/listener.ts [--minutes 60] [--seed 1] [--inputs 1000]
 import { once } from "node:events";
 import { type AddressInfo, connect, type Server, type Socket } from "node:net";
 import { parseArgs } from "node:util";
@@ -38,21 +38,24 @@ const hung = "the connection does not end";
 const owned = (): boolean => false;
 const rules = { cookies: undefined, keepsUnderscores: true };
 
-/** What became of one connection's bytes. */
+/** The outcome of one connection's bytes. */
 interface Trace {
   readonly requests: string[];
-  /** What the client got. */
+  /** Bytes that the client received. */
   answers: string;
-  /** Changes with everything that happens. */
+  /** A counter that changes with every event. */
   moves: number;
-  /** Of what followed them. */
+  /** Status and code of the refusal behind the requests. */
   refusal: string | undefined;
   reason: string;
-  /** A request behind the first is an upgrade: whether it is one, and closes the connection, shows in the cut. */
+  /**
+   * Whether a request behind the first asks for an upgrade: it depends on the cut whether it counts as one and closes
+   * the connection.
+   */
   upgradesBehind: boolean;
 }
 
-/** Either server, with what refuses behind it as in a sidecar. */
+/** One of the servers, with the sidecar's handling of refused requests behind it. */
 class Target {
   readonly #server: Server;
   readonly #traces = new Map<number, Trace>();
@@ -102,7 +105,7 @@ class Target {
     return this;
   }
 
-  /** Sends the parts, then ends: whatever they are, the connection ends, too. */
+  /** Sends the parts, then ends its side: whatever the parts are, the connection has to end, too. */
   async play(parts: readonly Buffer[]): Promise<Trace> {
     const { port } = this.#server.address() as AddressInfo;
     const socket = connect({ port, host: "127.0.0.1", noDelay: true, allowHalfOpen: true });
@@ -122,28 +125,28 @@ class Target {
       socket.write(part);
       if (parts.length > 1) await new Promise((resolve) => setImmediate(resolve));
     }
-    // A client that has ended is answered less.
+    // Waits first: a client that has ended its side gets fewer answers.
     for (let last = -1, still = 0; still < stillTurns; still += 1) {
       await new Promise((resolve) => setImmediate(resolve));
       if (trace.moves !== last) still = 0;
       last = trace.moves;
     }
     socket.end();
-    // Whoever was refused is listened to for seconds (see src/client/lingering.ts).
+    // A refused client is still read from for seconds (see src/client/lingering.ts).
     for (let turns = 0; turns < stillTurns && trace.refusal !== undefined; turns += 1)
       await new Promise((resolve) => setImmediate(resolve));
     if (trace.refusal !== undefined) socket.destroy();
     const giveUp = (): void => {
-      // Whoever is refused after the turns above is listened to as well.
+      // A client that is refused after the turns above is still read from as well.
       if (!socket.closed && trace.refusal === undefined) trace.reason = hung;
       socket.destroy();
     };
-    // Where the process itself was held up, its end is read first.
+    // If this process itself was blocked, the end of the connection is read first.
     const late = setTimeout(() => setImmediate(setImmediate, giveUp), hangMs);
-    // Not by `once`, which rejects: either server may reset what it has refused.
+    // Does not use `once`, which rejects: either server may reset a connection that it has refused.
     if (!socket.closed) await new Promise((resolve) => socket.once("close", resolve));
     clearTimeout(late);
-    // A connection that was reset may have left its port to another by now.
+    // After a reset, another connection may have the same port by now.
     if (this.#traces.get(local) === trace) this.#traces.delete(local);
     return trace;
   }
@@ -201,7 +204,7 @@ class Answer implements StreamHandler, BodyHandler {
 
   #tell(end: string): void {
     const { method, target, httpVersion, fields, upgrades } = this.#stream;
-    // Behind a request in flight, an upgrade is none; whether one is shows in the cut.
+    // Behind a request in flight, an upgrade does not count as one; the cut decides whether one is.
     if (upgrades && this.#place > 0) this.#trace.upgradesBehind = true;
     const head = [method, target, httpVersion, ...fields, upgrades && this.#place === 0 ? "upgrades" : ""];
     this.#trace.moves += 1;
@@ -217,7 +220,7 @@ class Answer implements StreamHandler, BodyHandler {
     this.#answer();
   }
 
-  /** In a way that the request alone decides. */
+  /** Answers in a way that depends only on the request. */
   #answer(): void {
     const stream = this.#stream;
     const way = (stream.target.length + stream.fields.length + this.#body.length) % ways.length;
@@ -246,7 +249,7 @@ class Answer implements StreamHandler, BodyHandler {
   }
 }
 
-/** What is read differently on purpose. Each says when, and why. */
+/** Intended differences. Each entry says when it applies, and why. */
 const intended: readonly {
   readonly why: string;
   matches(node: Trace, own: Trace, bytes: string): boolean;
@@ -307,7 +310,7 @@ const intended: readonly {
   },
 ];
 
-/** @returns what is different and should not be; undefined = nothing */
+/** @returns the unintended difference; undefined = none */
 function differenceOf(node: Trace, own: Trace): string | undefined {
   if (own.reason !== node.reason && (own.reason === hung || node.reason === hung)) return "end";
   if (node.refusal !== own.refusal) return "refusal";
@@ -316,7 +319,7 @@ function differenceOf(node: Trace, own: Trace): string | undefined {
       ? [node.requests, own.requests]
       : [own.requests, node.requests];
   const upgradesBehind = node.upgradesBehind || own.upgradesBehind;
-  // node:http refuses at once what stands behind a request in flight, and that goes with it.
+  // node:http refuses bytes behind a request in flight at once, and that request is lost with them.
   const mayLack = (node.refusal !== undefined && short === node.requests) || upgradesBehind;
   if (short.length !== long.length && !mayLack) return "number of requests";
   if (!short.every((request, i) => request === long[i])) return "a request";
@@ -335,11 +338,11 @@ export interface Found {
   readonly inputs: number;
   /** How often each intended difference was seen. */
   readonly intended: ReadonlyMap<string, number>;
-  /** What to look at. */
+  /** Unintended differences, for a human to examine. */
   readonly different: readonly string[];
 }
 
-/** @param until says when it is enough */
+/** @param until returns true when it is enough */
 export async function fuzzListener(seed: number, until: (inputs: number) => boolean): Promise<Found> {
   const inputs = new Inputs(seeded(seed));
   const node = await new Target(createHttp1Server).listen();

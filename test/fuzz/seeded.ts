@@ -1,4 +1,4 @@
-// Chance that can be repeated.
+// Random numbers that can be repeated.
 
 /** mulberry32: a small seeded generator. @returns numbers from 0 to below 1 */
 export function seeded(seed: number): () => number {

@@ -1,6 +1,6 @@
-// Mixed exchanges over the pooled transport with a service and clients that reset, stall, end early and give up at
-// random: no answer may reach another exchange, no request may run twice, nothing may be left over.
-//   node test/fuzz/upstream-mixed.ts [exchanges] [seed]
+// Runs mixed exchanges over the pooled transport, with a service and clients that reset, stall, end early and give up
+// at random: no answer may reach another exchange, no request may run twice, nothing may be left over.
+// node test/fuzz/upstream-mixed.ts [exchanges] [seed]
 import assert from "node:assert/strict";
 import { createPooledTransport } from "../../src/upstream/pooled-transport.ts";
 import type { UpstreamRequest, UpstreamTransport } from "../../src/upstream/transport.ts";
@@ -13,9 +13,9 @@ import { type Act, acts, bodyOf, FuzzService } from "./upstream-service.ts";
 const CONCURRENCY = 48;
 const LIMIT_MS = 400;
 
-/** Which errors an act may end in; the others have to be answered. */
+/** Errors in which an act may end; all other acts have to be answered. */
 const errorsOf: Partial<Record<Act, readonly string[]>> = {
-  // A reset also takes what was not read yet.
+  // A reset also discards bytes that were not read yet.
   "then-reset": ["upstream_reset"],
   "end-before": ["upstream_reset"],
   "reset-before": ["upstream_reset"],
@@ -27,7 +27,7 @@ const errorsOf: Partial<Record<Act, readonly string[]>> = {
   garbage: ["upstream_invalid_response"],
 };
 
-/** Service and transport share this process: when it is held up, time limits pass that nobody missed. */
+/** Service and transport share this process: while it is blocked, time limits pass that neither of them missed. */
 let heldUpAt = 0;
 function watchForHoldUps(): NodeJS.Timeout {
   let last = performance.now();
@@ -44,14 +44,14 @@ interface Plan {
   readonly request: UpstreamRequest;
   readonly bodyBytes: number;
   readonly answerBytes: number;
-  /** Where the client gives up. */
+  /** When the client gives up. */
   readonly giveUp: "never" | "at once" | "soon" | "at the head" | "at data";
   readonly pauses: boolean;
 }
 
 function plan(index: number, random: () => number): Plan {
   const pick = <T>(list: readonly T[]): T => list[Math.floor(random() * list.length)] as T;
-  // Bad behaviour about every fifth time: most connections live for some exchanges.
+  // The service behaves badly about every fifth time: most connections live for several exchanges.
   const act = random() < 0.3 ? pick(acts) : pick(["length", "chunked", "interim", "then-end"] as const);
   const kind = pick(["none", "none", "none", "memory", "length", "chunked"] as const);
   const method = kind === "none" ? pick(["GET", "GET", "HEAD", "DELETE"]) : pick(["POST", "PUT"]);
@@ -96,7 +96,7 @@ function faultsOf({ nonce, act, request, answerBytes }: Plan, result: Result): s
       faults.push(`${nonce} (${act}) got a wrong body of ${result.body.length} bytes`);
   } else {
     if (!expected.startsWith(result.body)) faults.push(`${nonce} got foreign bytes before it failed`);
-    // What cannot be sent again may meet a connection that the service closes just then.
+    // A request that cannot be sent again may meet a connection that the service closes just then.
     const once = method === "POST" || body === "stream";
     const allowed = [...(errorsOf[act] ?? []), ...(once ? ["upstream_reset"] : [])];
     if (!allowed.includes(code)) faults.push(`${nonce} (${method} ${act}) failed with ${code}`);
@@ -144,7 +144,7 @@ async function streamBody(exchange: RecordedExchange, each: Plan, over: Promise<
   exchange.call.end();
 }
 
-/** @returns how many exchanges ended how; throws on the first faults */
+/** @returns the number of exchanges by outcome; throws at the first faults */
 export async function fuzzUpstream(
   exchanges: number,
   seed: number,

@@ -1,8 +1,8 @@
-// A service that behaves as each request asks it to, well or badly, and checks what it is sent. Every request carries
-// a nonce; the answer and both bodies are made of it, so that nothing can be taken for another exchange's.
+// A service that behaves, well or badly, as each request asks, and checks the requests it receives. Every request
+// carries a nonce; the answer and both bodies are made from it, so that none can be taken for another exchange's.
 import type { RawPeer } from "../support/raw-peer.ts";
 
-/** What a request may ask the service to do. */
+/** The acts that a request may ask for. */
 export const acts = [
   "length",
   "chunked",
@@ -24,7 +24,7 @@ export const acts = [
 ] as const;
 export type Act = (typeof acts)[number];
 
-/** Bytes that belong to that nonce only. */
+/** @returns bytes that belong to that nonce only */
 export function bodyOf(nonce: string, size: number): string {
   return `${nonce};`.repeat(Math.ceil(size / (nonce.length + 1))).slice(0, size);
 }
@@ -39,7 +39,7 @@ export interface Request {
 const poison = "HTTP/1.1 200 OK\r\nX-Nonce: poison\r\nContent-Length: 6\r\n\r\npoison";
 
 export class FuzzService {
-  /** What must never happen and did. */
+  /** Violations that must never happen. */
   readonly faults: string[] = [];
   readonly #seen = new Set<string>();
   #turn = 0;
@@ -81,7 +81,7 @@ export class FuzzService {
     if (body !== bodyOf(nonce, body.length)) this.faults.push(`wrong body for ${nonce}`);
   }
 
-  /** @returns whether the connection goes on */
+  /** @returns whether the connection stays open */
   async #act(peer: RawPeer, request: Request): Promise<boolean> {
     const { act } = request;
     const whole = this.#answer(request, "length");
@@ -103,7 +103,7 @@ export class FuzzService {
         return true;
       case "then-end":
       case "then-reset":
-        // The connection looks kept, and is closed just when the next request may be on its way.
+        // The connection looks kept alive, but is closed just when the next request may be on its way.
         peer.send(whole);
         for (let i = (this.#turn += 1) % 3; i > 0; i -= 1)
           await new Promise((resolve) => setImmediate(resolve));
@@ -133,7 +133,7 @@ export class FuzzService {
         return false;
       case "stall-body":
         peer.send(half);
-        // Half of an answer to HEAD is all of it.
+        // For HEAD, half of the answer is the whole of it: there is no body.
         return request.method === "HEAD";
       case "reset-body":
         peer.send(half);
@@ -165,7 +165,7 @@ export class FuzzService {
   }
 }
 
-/** The text in about four pieces, of a short one up to six, at places that differ from call to call. */
+/** Cuts the text into about four pieces, a short one into up to six, at places that differ from call to call. */
 function pieces(text: string, salt: number): string[] {
   const step = Math.max(Math.ceil(text.length / 6), Math.floor(text.length / 4) - (salt % 13));
   const out: string[] = [];

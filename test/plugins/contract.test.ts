@@ -1,4 +1,4 @@
-// What every plugin of the registry keeps to, and the example of plugins/README.md at work.
+// The rules that every plugin of the registry follows, and the example of plugins/README.md in operation.
 import assert from "node:assert/strict";
 import { existsSync, globSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

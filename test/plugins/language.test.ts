@@ -1,5 +1,5 @@
-// One language: every option that means a path, a claim, a method, a network, a field, a length of time or a size has the
-// schema of src/language for it, and takes and refuses the same text.
+// One language: every option for a path, a claim, a method, a network, a field, a duration or a size uses the schema of
+// src/language for it, and accepts and refuses the same text.
 import assert from "node:assert/strict";
 import { globSync, readFileSync } from "node:fs";
 import { describe, it, test } from "node:test";

@@ -1,4 +1,4 @@
-// Tests of plugins in a sidecar once more, with clients that speak HTTP/2.
+// Repeats the tests of plugins in a sidecar, with clients that speak HTTP/2.
 import assert from "node:assert/strict";
 import { after } from "node:test";
 import { asked, fetchOverHttp2 } from "../support/http2-fetch.ts";

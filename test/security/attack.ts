@@ -1,4 +1,5 @@
-// An attack that once got through, as every file in attacks/ exports it: replayed against running sidecars.
+// Defines an attack that once got through. Every file in attacks/ exports some; they are replayed against running
+// sidecars.
 import { globSync } from "node:fs";
 import { join } from "node:path";
 import { inScene, type Scene } from "../support/scene.ts";
@@ -8,7 +9,7 @@ export interface Attack {
   readonly row: string;
   /** What the attacker does, in one line. */
   readonly what: string;
-  /** Rejects, with what was seen, when the attack gets through. */
+  /** Rejects, with what was observed, if the attack gets through. */
   run(scene: Scene): Promise<void>;
 }
 
@@ -16,7 +17,7 @@ const limitMs = 30_000;
 
 export interface Filed {
   readonly attack: Attack;
-  /** Its file's name in attacks/. */
+  /** Name of its file in attacks/. */
   readonly file: string;
 }
 

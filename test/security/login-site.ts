@@ -1,4 +1,4 @@
-// A shop behind a browser login, as attacks on sessions need it: a real provider, a real sidecar, and browsers.
+// A shop behind a browser login, for attacks on sessions: a real provider, a real sidecar, and browsers.
 import { randomBytes } from "node:crypto";
 import http from "node:http";
 import type { Clock } from "../../src/plugin-api/contract.ts";
@@ -15,7 +15,7 @@ import {
 import type { Scene } from "../support/scene.ts";
 import type { TestSidecar } from "../support/sidecar.ts";
 
-/** Origin that browsers know the shop by. */
+/** The shop's origin as browsers see it. */
 export const shop = "http://127.0.0.1:1";
 export const keys = randomBytes(32).toString("base64url");
 
@@ -23,7 +23,7 @@ export interface ShopAnswer {
   readonly status: number;
   readonly answerFields: Fields;
   readonly body: string;
-  /** The request's fields as the service got them; undefined = it did not. */
+  /** The request's fields as the service received them; undefined = the request did not reach it. */
   readonly seen: http.IncomingHttpHeaders | undefined;
 }
 
@@ -40,7 +40,7 @@ export async function provider(
   return started;
 }
 
-/** Options of a login at that provider. */
+/** @returns options of a login at that provider */
 export function loginAt(at: Pick<OpenIdProvider, "url">, more: object = {}): object {
   return {
     issuer: at.url,
@@ -58,7 +58,7 @@ export interface ShopOptions {
   readonly redisUrl?: string;
   readonly clock?: Clock;
   readonly env?: Readonly<Record<string, string>>;
-  /** What the service answers; a page without it. */
+  /** The service's handler; by default it answers with a page. */
   readonly answer?: http.RequestListener;
 }
 
@@ -86,7 +86,7 @@ export async function openShop(scene: Scene, options: ShopOptions): Promise<Shop
   };
 }
 
-/** One route for everything, with a login. */
+/** @returns a policy with one route for everything, behind a login */
 export function guardedBy(login: object, more: object = {}): ShopOptions["policy"] {
   return { pluginConfig: { auth: { guessing: false, jwt: { login }, ...more } } };
 }
@@ -103,7 +103,7 @@ export function cookieOf(browser: Browser): string {
   return [...browser.cookies()].map((pair) => pair.join("=")).join("; ");
 }
 
-/** By hand: `fetch` sets fields of a browser itself, and refuses others. */
+/** Sends a request with node:http: `fetch` sets some browser fields itself, and refuses others. */
 function send(port: number, ask: Ask): Promise<Omit<ShopAnswer, "seen">> {
   const { method = "GET", path = "/", query = "", fields = [] } = ask;
   return new Promise((resolve, reject) => {

@@ -1,4 +1,4 @@
-// The tables of .github/SECURITY.md: each promise, and the tests that hold it.
+// Makes the tables of .github/SECURITY.md: each promise, and the tests that check it.
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { loadCatalogue } from "./attack.ts";
@@ -10,7 +10,7 @@ const marks = (attacker: string): [string, string] => [
   `<!-- ${attacker}:end -->`,
 ];
 
-/** @returns the page as it is and as it should be. Rejects for an attack that no promise is known of. */
+/** @returns the page as it is and as it should be. Rejects if an attack belongs to no promise. */
 export async function pageTexts(): Promise<{ is: string; shouldBe: string }> {
   const files = new Map<string, Set<string>>();
   for (const { attack, file } of await loadCatalogue()) {

@@ -1,4 +1,4 @@
-// A policy with a guarded and an open side, and a service that tells which target it was asked for.
+// A policy with a guarded and an open side, and a service that answers with the request target it received.
 import { hash } from "node:crypto";
 import type { RequestListener } from "node:http";
 import type { Scene } from "../support/scene.ts";
@@ -10,11 +10,11 @@ export const keys = [{ sha256: hash("sha256", goodKey), id: "k1", userId: "u1", 
 
 export interface Asked {
   readonly status: number;
-  /** What the service heard, `GET /target`; or the problem. */
+  /** The request line that the service received, `GET /target`; or the problem document. */
   readonly body: string;
 }
 
-/** A sidecar with this policy before such a service. */
+/** Starts a sidecar with this policy in front of such a service. */
 export function pathScene(scene: Scene, policy: Readonly<Record<string, unknown>>): Promise<TestSidecar> {
   return scene.sidecar({
     policy,
@@ -22,7 +22,10 @@ export function pathScene(scene: Scene, policy: Readonly<Record<string, unknown>
   });
 }
 
-/** A sidecar with a service's layer over a shared policy, both standing; the service tells the identity it was given. */
+/**
+ * Starts a sidecar with a service's layer over a shared policy, both in force; the service answers with the identity it
+ * received.
+ */
 export async function layeredScene(
   scene: Scene,
   shared: object,
@@ -53,7 +56,7 @@ export async function ask(
 ): Promise<Asked> {
   const client = await connectRaw(port);
   client.send(requestText(method, target, ["Connection: close", ...fields]));
-  // A HEAD's answer announces a body that does not come.
+  // The answer to HEAD announces a body that does not come.
   const head = await client.until((received) => received.includes("\r\n\r\n"));
   const status = Number(head.split(" ", 2)[1]);
   const body = method === "HEAD" ? "" : (await client.answer()).body;

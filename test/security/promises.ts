@@ -1,12 +1,13 @@
-// What .github/SECURITY.md promises, row by row of the catalogue: `node test/security/run.ts --write` puts it there.
+// Lists the promises of .github/SECURITY.md, row by row of the catalogue: `node test/security/run.ts --write` writes
+// them there.
 
 export const attackers = ["client", "service layer", "sidecar", "Redis"] as const;
 
 export interface Promised {
-  /** Whom it is promised against. */
+  /** The attacker that the promise is about. */
   readonly against: (typeof attackers)[number];
   readonly promise: string;
-  /** Tests that hold it besides the attack. */
+  /** Further tests that check the promise, besides the attack. */
   readonly tests?: readonly string[];
 }
 

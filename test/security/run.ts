@@ -1,5 +1,5 @@
 // Replays every attack of the catalogue and prints row and verdict: `node test/security/run.ts [Z7 Z12 …]`. Exit code 1
-// when one gets through. `--write` writes the tables of .github/SECURITY.md anew instead.
+// if one gets through. `--write` rewrites the tables of .github/SECURITY.md instead.
 import { loadAttacks, replay } from "./attack.ts";
 import { writePage } from "./page.ts";
 
@@ -26,5 +26,5 @@ for (const attack of attacks) {
   }
 }
 process.stdout.write(`${attacks.length - through} held, ${through} through\n`);
-// Not by exitCode: harnesses that attacks share bring in node:test, which would print a summary of its own.
+// Does not use exitCode: helpers of attacks import node:test, which would print a summary of its own.
 process.exit(through === 0 && attacks.length > 0 ? 0 : 1);

@@ -1,4 +1,4 @@
-// The catalogue of attacks as part of `npm test`.
+// Runs the catalogue of attacks as part of `npm test`.
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { test } from "node:test";

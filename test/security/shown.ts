@@ -1,8 +1,8 @@
-// A service that answers with what it was sent, and a client that sends exact bytes and reads that.
+// A service that answers with the request it received, and a client that sends exact bytes and parses that answer.
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { connectRaw, type RawAnswer } from "../support/raw-http.ts";
 
-/** A request as the service got it; names in lower case, in order. */
+/** A request as the service received it; names in lower case, in order. */
 export interface Shown {
   readonly method: string;
   readonly fields: readonly (readonly [string, string])[];
@@ -16,7 +16,7 @@ const pairs = (flat: readonly string[]): [string, string][] => {
   return list;
 };
 
-/** The service. */
+/** Handler of the service: answers with the request. */
 export function showing(request: IncomingMessage, response: ServerResponse): void {
   request.resume().once("end", () => {
     const shown = {
@@ -38,7 +38,7 @@ export async function sendRaw(port: number, bytes: string): Promise<RawAnswer> {
   }
 }
 
-/** Rejects when the answer is no 200 of the service. */
+/** Sends the bytes and parses the answer. Rejects if it is not a 200 of the service. */
 export async function shownOf(port: number, bytes: string): Promise<Shown> {
   const { status, body } = await sendRaw(port, bytes);
   if (status !== 200) throw new Error(`answered ${status}: ${body}`);

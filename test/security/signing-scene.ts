@@ -1,4 +1,4 @@
-// Operators with keys that sign policies, sidecars that ask for their signatures, and whoever holds their Redis.
+// Operators with keys that sign policies, sidecars that demand their signatures, and an attacker who holds their Redis.
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -17,7 +17,7 @@ export interface Status {
   readonly lastError: { readonly problems: readonly { readonly message: string }[] } | null;
 }
 
-/** A policy that answers with this mark. */
+/** @returns a policy that answers with this mark */
 export const marked = (mark: string): object => ({
   apiVersion: "outrigger/v1",
   plugins: ["transform"],
@@ -31,9 +31,9 @@ export const startSeconds = Math.floor(startMs / 1000);
 export class SigningScene {
   readonly scene: Scene;
   readonly redis: RedisServer;
-  /** Whom the settings trust. */
+  /** The key that the settings trust. */
   readonly ours: SigningKey;
-  /** What OUTRIGGER_STATE_DIR may be. */
+  /** Folder for OUTRIGGER_STATE_DIR. */
   readonly folder: string;
 
   private constructor(scene: Scene, redis: RedisServer, ours: SigningKey, folder: string) {
@@ -53,7 +53,7 @@ export class SigningScene {
     return makeKey(this.folder);
   }
 
-  /** Sidecars of `orders`. */
+  /** Starts a sidecar of `orders`. */
   sidecar(env: Readonly<Record<string, string>> = {}, clock?: Clock): Promise<TestSidecar> {
     return this.scene.sidecar({
       ...(clock && { clock }),
@@ -85,7 +85,9 @@ export class SigningScene {
     await this.redis.cli.set(`outrigger:${key}`, value);
   }
 
-  /** What the attacker writes is refused for that reason, and the policy of the mark stays in force. */
+  /**
+   * Checks that the attacker's document is refused for that reason, and that the policy with the mark stays in force.
+   */
   async refuses(sidecar: TestSidecar, reason: RegExp, mark: string): Promise<void> {
     await eventually(`refusal: ${reason}`, async () => reason.test(await reasonOf(sidecar)), 2_000);
     assert.equal(await markOf(sidecar), mark);
@@ -106,7 +108,7 @@ export async function reasonOf(sidecar: TestSidecar): Promise<string> {
   return ((await statusOf(sidecar)).lastError?.problems ?? []).map(({ message }) => message).join("; ");
 }
 
-/** What the policy in force answers with; its status where there is none. */
+/** @returns the mark of the policy in force; the status if there is no mark */
 export async function markOf(sidecar: TestSidecar): Promise<string> {
   const answer = await fetch(sidecar.url);
   return answer.headers.get("x-mark") ?? String(answer.status);

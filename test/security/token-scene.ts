@@ -1,4 +1,4 @@
-// What attacks on bearer tokens share: a sidecar that takes the tokens of one issuer, and requests that carry one.
+// Shared by attacks on bearer tokens: a sidecar that accepts the tokens of one issuer, and requests that carry one.
 import type { Scene } from "../support/scene.ts";
 import type { TestSidecar } from "../support/sidecar.ts";
 import { TokenIssuer } from "../plugins/auth/token-issuer.ts";
@@ -20,7 +20,7 @@ export async function endpointIn(
   return endpoint;
 }
 
-/** A service behind a sidecar whose one route is guarded; it answers 200 with the fields it got. */
+/** Starts a service behind a sidecar whose only route is guarded; it answers 200 with the fields it received. */
 export async function guarded(
   scene: Scene,
   auth: object,

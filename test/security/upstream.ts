@@ -1,4 +1,4 @@
-// A further service of a scene, beside the sidecar's own.
+// Starts a further service of a scene, besides the sidecar's own.
 import http from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Scene } from "../support/scene.ts";

@@ -1,6 +1,6 @@
-// Runs each test of the files whose path holds one of the words by itself, and tells of those that pass in their file and
-// fail alone: they lean on what another left behind, and nobody can run them when it matters.
-// `node test/support/alone.ts unit/cli`; not part of `npm test`: a process a test.
+// Runs each test of the files whose path contains one of the given words by itself, and lists tests that pass in their
+// file but fail alone: these depend on what another test left behind, so that they cannot be run alone when it matters.
+// `node test/support/alone.ts unit/cli`; not part of `npm test`, because it starts a process for each test.
 import { globSync } from "node:fs";
 import { join } from "node:path";
 import { run } from "node:test";
@@ -8,12 +8,14 @@ import { run } from "node:test";
 const root = join(import.meta.dirname, "../..");
 
 interface Ran {
-  /** With the suites it stands in, as patterns are held against it. */
+  /** Names of its suites and its own name, in the form against which patterns are matched. */
   readonly name: string;
   readonly passed: boolean;
 }
 
-/** Runs a file, or of it what the pattern takes. @returns its tests, without suites and what was skipped */
+/**
+ * Runs a file, or only its tests that match the pattern. @returns the tests that ran, without suites and skipped tests
+ */
 async function testsOf(file: string, pattern?: RegExp): Promise<Ran[]> {
   const events = run({
     files: [join(root, file)],
@@ -46,7 +48,7 @@ async function testsOf(file: string, pattern?: RegExp): Promise<Ran[]> {
   return ran;
 }
 
-/** @returns names of the tests that pass among others only */
+/** @returns names of the tests that pass only together with others */
 async function leaning(file: string): Promise<string[]> {
   const found: string[] = [];
   for (const { name, passed } of await testsOf(file)) {

@@ -1,6 +1,6 @@
-// A stand-in for the API server of Kubernetes, over real HTTPS: no real one can be had in the tests (it needs etcd, and no
-// package brings it). It speaks what `outrigger sync` uses, as the API concepts of Kubernetes describe it: lists in pages,
-// watches with bookmarks, 410 for versions that are forgotten, merge patches of the status subresource, bearer tokens.
+// A stand-in for the Kubernetes API server, over real HTTPS. Tests cannot have a real one: it needs etcd, and no
+// package brings it. It implements what `outrigger sync` uses, as the Kubernetes API concepts describe it: lists in
+// pages, watches with bookmarks, 410 for forgotten versions, merge patches of the status subresource, bearer tokens.
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import type { IncomingMessage, ServerResponse } from "node:http";
@@ -33,17 +33,17 @@ interface Event {
 }
 
 export class ApiServer {
-  /** Variables and folder of a pod here. */
+  /** Environment variables that a pod would have, with paths in the folder of this server. */
   env: Record<string, string> = {};
   readonly serviceAccount = mkdtempSync(join(tmpdir(), "outrigger-service-account-"));
-  /** `GET /path?query` of all that was asked. */
+  /** `GET /path?query` of every request so far. */
   readonly asked: string[] = [];
-  /** Collections that there are. */
+  /** Collections that exist. */
   readonly kinds: Set<string>;
   token = "first";
-  /** Answers every list and watch with this, while set. */
+  /** While set, every list and watch gets this answer. */
   refuses: { status: number; message: string } | undefined;
-  /** The same for a status that is written. */
+  /** While set, every write of a status gets this answer. */
   refusesStatus: { status: number; message: string } | undefined;
   readonly #server;
   readonly #cert: string;
@@ -52,7 +52,7 @@ export class ApiServer {
   #events: Event[] = [];
   #version = 100;
   #forgotten = 0;
-  /** Every version that a watch asks for. */
+  /** Whether every version that a watch asks for is forgotten (410). */
   forgetsAll = false;
 
   constructor(kinds: readonly string[]) {
@@ -72,12 +72,12 @@ export class ApiServer {
     this.env = { KUBERNETES_SERVICE_HOST: "127.0.0.1", KUBERNETES_SERVICE_PORT: String(port) };
   }
 
-  /** As the kubelet does. */
+  /** Replaces the token file as the kubelet does. */
   writeToken(token: string): void {
     writeFileSync(join(this.serviceAccount, "token"), `${token}\n`);
   }
 
-  /** @param cert its own, unless another is given */
+  /** @param cert default: the server's own certificate */
   writeAuthority(cert = this.#cert): void {
     writeFileSync(join(this.serviceAccount, "ca.crt"), cert);
   }
@@ -101,7 +101,7 @@ export class ApiServer {
     if (found !== undefined) this.#change(path, "DELETED", found);
   }
 
-  /** As compaction of etcd does; ends all watches. */
+  /** Forgets old versions as etcd's compaction does, and ends all watches. */
   forget(): void {
     this.#forgotten = this.#version;
     this.#events = [];
@@ -112,7 +112,7 @@ export class ApiServer {
     for (const response of this.#watches.keys()) response.end();
   }
 
-  /** Tells all watches how far they are. */
+  /** Sends all watches a bookmark with the current version. */
   bookmark(): void {
     const object = { metadata: { resourceVersion: String(this.#version) } };
     for (const response of this.#watches.keys())
@@ -166,7 +166,7 @@ export class ApiServer {
     const all = [...this.#of(pathname).values()].filter(
       ({ metadata }) => !label || metadata.labels?.[label] === value,
     );
-    // Pages of one, so that there are some.
+    // Pages hold one object, so that there are several pages.
     const from = Number(searchParams.get("continue") ?? 0);
     const next = from + 1 < all.length ? { continue: String(from + 1) } : {};
     const items = all.slice(from, from + 1);
@@ -189,7 +189,7 @@ export class ApiServer {
     response.once("close", () => this.#watches.delete(response));
     for (const event of this.#events)
       if (event.path === pathname && event.version > from) write(response, event);
-    // Nothing else until there is something: a real one sends bookmarks about every minute.
+    // Sends only the head until there is an event: a real server sends bookmarks about every minute.
     response.flushHeaders();
   }
 

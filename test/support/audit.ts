@@ -1,4 +1,4 @@
-// Audit trails for tests: a key, a place, and what stands in it.
+// Audit trails for tests: a signing key, a folder, and a reader of the records in it.
 import { generateKeyPairSync } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -12,9 +12,9 @@ export interface AuditPlace extends Disposable {
   readonly folder: string;
   readonly file: string;
   readonly key: AuditKey;
-  /** Settings of a sidecar that writes there. */
+  /** Settings of a sidecar that writes this trail. */
   readonly env: Readonly<Record<string, string>>;
-  /** What is in the file, or in one beside it, parsed. */
+  /** Records of the trail's file, or of the file with that suffix, parsed. */
   records(suffix?: string): Record<string, unknown>[];
 }
 

@@ -1,11 +1,11 @@
-// Clients beside an attack: they must notice nothing of it.
+// Clients that run beside an attack: they must not notice it.
 import assert from "node:assert/strict";
 import http from "node:http";
 import { setTimeout as pause } from "node:timers/promises";
 
 export interface Beside {
   readonly answered: number;
-  /** What was not a 200: statuses, and codes of what was broken off. */
+  /** Outcomes other than 200: statuses, and error codes of broken requests. */
   readonly failures: readonly string[];
   readonly p99Ms: number;
 }
@@ -13,7 +13,7 @@ export interface Beside {
 const connections = 64;
 const pauseMs = 40;
 
-/** 64 connections, each of which asks again and again, first before the work begins, last when it is done. */
+/** Keeps 64 connections asking over and over, from before the work begins until it is done. */
 export async function besideOf(url: string, work: () => Promise<unknown>): Promise<Beside> {
   const agent = new http.Agent({ keepAlive: true, maxSockets: connections });
   const failures: string[] = [];
@@ -31,7 +31,7 @@ export async function besideOf(url: string, work: () => Promise<unknown>): Promi
       await pause(pauseMs);
     }
   };
-  // Connections are made once: their price is nobody's attack.
+  // Connections are made before the measurement: their cost does not count as an effect of the attack.
   await Promise.all(Array.from({ length: connections }, ask));
   times.length = 0;
   const asking = Array.from({ length: connections }, askOn);

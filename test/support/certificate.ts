@@ -1,4 +1,4 @@
-// A self-signed certificate for localhost and 127.0.0.1, made with the openssl program (openssl-3.x, Debian package).
+// Makes a self-signed certificate for localhost and 127.0.0.1 with the openssl program (openssl-3.x, Debian package).
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -7,7 +7,7 @@ import { join } from "node:path";
 export interface Certificate {
   /** PEM. */
   readonly key: string;
-  /** PEM; also the authority that a client has to believe. */
+  /** PEM; also the certificate authority that a client has to trust. */
   readonly cert: string;
 }
 

@@ -1,5 +1,5 @@
-// A worker thread that is a service which ends its connection right behind each answer, and does not say so before. On a
-// loop of its own: in the proxy's, the end would always be seen before the next request.
+// Worker thread: a service that closes its connection right after each answer, without announcing it. It runs on an
+// event loop of its own: on the proxy's loop, the proxy would always see the end before the next request.
 import { parentPort } from "node:worker_threads";
 import type { RawPeer } from "./raw-peer.ts";
 import { startRawServer } from "./raw-server.ts";

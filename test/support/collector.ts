@@ -1,5 +1,5 @@
-// A collector of the OpenTelemetry protocol, over HTTP and gRPC: what it is sent is decoded by protobufjs from the public
-// definition, not by code of ours.
+// A collector of the OpenTelemetry protocol, over HTTP and gRPC. protobufjs decodes the requests from the public
+// definition, so that the project's own code is not tested against itself.
 import { once } from "node:events";
 import http from "node:http";
 import type { AddressInfo } from "node:net";
@@ -41,7 +41,7 @@ export interface ReceivedSpan {
   readonly traceState: string;
   readonly name: string;
   readonly kind: string;
-  /** Digits. */
+  /** Start in nanoseconds since 1970. */
   readonly startNanos: bigint;
   readonly endNanos: bigint;
   readonly flags: number;
@@ -66,7 +66,7 @@ interface WrittenAttribute {
   readonly value: Readonly<Record<string, unknown>>;
 }
 
-/** Of both encodings, as far as they agree. */
+/** A span as both encodings have it, as far as they agree. */
 interface WrittenSpan {
   readonly traceId: string;
   readonly spanId: string;
@@ -88,7 +88,7 @@ interface WrittenRequest {
   }[];
 }
 
-/** @param idOf how ids are written there */
+/** @param idOf turns an id of that encoding into hex */
 function spansOf({ resourceSpans }: WrittenRequest, idOf: (text: string) => string): ReceivedSpan[] {
   return resourceSpans.flatMap(({ resource, scopeSpans }) =>
     scopeSpans.flatMap(({ spans }) =>
@@ -118,31 +118,31 @@ export interface CollectorAnswer {
   readonly status?: number;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: Buffer;
-  /** The connection is dropped, or kept without an answer. */
+  /** Instead of an answer: the connection is dropped, or stays open in silence. */
   readonly instead?: "reset" | "silence";
 }
 
-/** What a collector says that did not take all spans. */
+/** The answer of a collector that rejected some of the spans. */
 export function partialSuccess(rejectedSpans: number, errorMessage: string): Buffer {
   return Buffer.from(responseType.encode({ partialSuccess: { rejectedSpans, errorMessage } }).finish());
 }
 
 export interface Collector extends AsyncDisposable {
-  /** For OTEL_EXPORTER_OTLP_ENDPOINT. */
+  /** Value for OTEL_EXPORTER_OTLP_ENDPOINT. */
   readonly url: string;
   readonly spans: ReceivedSpan[];
-  /** Of each request for metrics that was taken, all values. */
+  /** All values of each accepted metrics request. */
   readonly metrics: (readonly ReceivedPoint[])[];
   readonly logs: ReceivedLog[];
-  /** Requests, refused ones too. */
+  /** All requests, including refused ones. */
   readonly requests: { readonly path: string; readonly headers: http.IncomingHttpHeaders }[];
-  /** Resolves when it has the span that is looked for. */
+  /** Resolves when the collector has a matching span. */
   span(matches: (span: ReceivedSpan) => boolean): Promise<ReceivedSpan>;
-  /** Resolves when it has had so many requests. */
+  /** Resolves when the collector has received so many requests. */
   requested(count: number): Promise<void>;
 }
 
-/** @param answers of the first requests, in their order; later ones are taken */
+/** @param answers to the first requests, in order; later requests are accepted */
 export async function startCollector(...answers: CollectorAnswer[]): Promise<Collector> {
   const told = new Told();
   const take = async (request: http.IncomingMessage, response: http.ServerResponse): Promise<void> => {
@@ -172,7 +172,7 @@ export async function startCollector(...answers: CollectorAnswer[]): Promise<Col
   });
 }
 
-/** @param codes gRPC statuses of the first calls; 0 = taken, as later ones are */
+/** @param codes gRPC statuses for the first calls; 0 = accepted, as all later calls are */
 export async function startGrpcCollector(...codes: status[]): Promise<Collector> {
   const told = new Told();
   const server = new Server();

@@ -1,4 +1,4 @@
-// A sidecar with several workers, as processes of their own: `await startCrew({...})`.
+// Starts a sidecar with several workers, each a process of its own: `await startCrew({...})`.
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import http from "node:http";
@@ -17,15 +17,15 @@ export interface TestCrew extends Started {
   readonly folder: string;
   /** All log lines so far, parsed. */
   lines(): Line[];
-  /** Resolves with all lines that the test says yes to, once there are `count`. */
+  /** Resolves with all matching lines once there are `count`. */
   until(count: number, matches: (line: Line) => boolean): Promise<Line[]>;
-  /** Process ids of the workers that have served so far, by number, the latest of each. */
+  /** Latest process id of each worker that has served so far, by worker number. */
   pids(): Map<number, number>;
   setPolicy(policy: Readonly<Record<string, unknown>>): void;
-  /** The sum of the series of /metrics whose beginning is this. */
+  /** Sum of all series of /metrics that begin with this text. */
   metric(series: string): Promise<number>;
   ready(): Promise<number>;
-  /** SIGTERM, and the end. */
+  /** Sends SIGTERM and waits for the end. */
   stop(): Promise<Finished>;
 }
 
@@ -108,7 +108,7 @@ export async function startCrew(options: CrewOptions): Promise<TestCrew> {
   };
 }
 
-/** Whether the process lives; one that was killed and not yet waited for does not. */
+/** Whether the process is alive; a zombie (killed, not yet waited for) is not. */
 export function lives(pid: number): boolean {
   try {
     return !/^\d+ \(.*\) Z/.test(readFileSync(`/proc/${pid}/stat`, "utf8"));
@@ -117,7 +117,7 @@ export function lives(pid: number): boolean {
   }
 }
 
-/** A client with a connection of its own, which it keeps. */
+/** A client with its own keep-alive connection. */
 export class Client {
   readonly #agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
   readonly #url: string;
@@ -149,7 +149,7 @@ export class Client {
   }
 }
 
-/** Clients with a connection each, over all workers, which get connections in turn. */
+/** Opens clients with one connection each. The workers get connections in turn, so that all workers are reached. */
 export async function clientsOf(crew: TestCrew, count = 24): Promise<Client[]> {
   const clients = Array.from({ length: count }, () => new Client(crew.url));
   for (const client of clients) await client.get("/");

@@ -1,4 +1,4 @@
-// The metrics that the code declares: their names and labels, as they stand in its text.
+// Finds the metrics that the code declares, with their labels, by reading the source text.
 import { globSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
@@ -6,18 +6,18 @@ const root = join(import.meta.dirname, "../..");
 
 const declaration =
   /\b(counter|gauge|histogram)\(\s*("outrigger_\w+"|\w+),\s*(?:"[^"]*"|`[^`]*`),?\s*(\[[^\]]*\])?/g;
-/** A family as data. */
+/** Matches a metric family that is declared as an object literal. */
 const literal = /\bname: "(outrigger_\w+)",\s*help: "[^"]*",\s*type: "\w+",\s*labels: (\[[^\]]*\])/g;
 const constant = /\b(?:export )?const (\w+) = "(outrigger_\w+)"/g;
 
 const words = (text: string): string[] => [...text.matchAll(/"(\w+)"/g)].map(([, word = ""]) => word);
 
-/** All code's text, as one. */
+/** Text of all source files, concatenated. */
 export const codeText: string = globSync("{src,plugins}/**/*.ts", { cwd: root })
   .map((file) => readFileSync(join(root, file), "utf8"))
   .join("\n");
 
-/** @returns labels by metric, without those that every series has */
+/** @returns labels by metric name, without the labels that every series has */
 export function declaredMetrics(): Map<string, readonly string[]> {
   const constants = new Map(
     [...codeText.matchAll(constant)].map(([, name = "", value = ""]) => [name, value]),

@@ -1,5 +1,5 @@
-// The Dockerfile as instructions, and the image that it describes as a folder: there is no container engine in a test,
-// so its COPY and RUN lines are carried out here.
+// Reads the Dockerfile as instructions, and builds the image that it describes as a folder. Tests have no container
+// engine, so this file executes the COPY and RUN lines itself.
 import { execFileSync } from "node:child_process";
 import { cpSync, globSync, mkdirSync, mkdtempSync, readFileSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -9,11 +9,11 @@ export const root = join(import.meta.dirname, "../..");
 
 export interface Instruction {
   readonly name: string;
-  /** What follows, continuation lines joined. */
+  /** Text behind the instruction's name, with continuation lines joined. */
   readonly text: string;
 }
 
-/** Comments left out. */
+/** @returns the instructions without comments */
 export function readDockerfile(): Instruction[] {
   const lines = readFileSync(join(root, "Dockerfile"), "utf8")
     .replace(/^#.*\n/gm, "")
@@ -27,7 +27,7 @@ export function readDockerfile(): Instruction[] {
     });
 }
 
-/** The instructions of each stage; each begins with its FROM. */
+/** @returns the instructions of each stage; each stage begins with its FROM */
 export function stagesOf(instructions: readonly Instruction[]): Instruction[][] {
   const stages: Instruction[][] = [];
   for (const instruction of instructions) {
@@ -50,13 +50,13 @@ export function parseCopy(text: string): Copy {
   return { from, sources: paths.slice(0, -1), target: paths.at(-1) ?? "" };
 }
 
-/** @returns how the image starts the sidecar, once what is in its /app is in this folder */
+/** @returns the command that starts the sidecar, once the content of the image's /app is in this folder */
 export function entrypointIn(folder: string): string[] {
   const { text = "[]" } = readDockerfile().findLast(({ name }) => name === "ENTRYPOINT") ?? {};
   return (JSON.parse(text) as string[]).map((word) => word.replace(/^\/app\//, `${folder}/`));
 }
 
-/** Whether .dockerignore lets a path of the repository into the build: the last line that matches decides. */
+/** Whether .dockerignore lets this path of the repository into the build: the last matching line decides. */
 export function isSentToBuild(path: string): boolean {
   const lines = readFileSync(join(root, ".dockerignore"), "utf8").split("\n");
   let sent = true;
@@ -69,7 +69,7 @@ export function isSentToBuild(path: string): boolean {
 
 function copyInto(folder: string, { sources, target }: Copy, locate: (source: string) => string): void {
   for (const source of sources) {
-    // A folder's contents are copied, a file under its name.
+    // COPY copies the content of a folder, but a file under its own name.
     const isFolder = source.endsWith("/") || globSync(`${locate(source)}/*`).length > 0;
     const to = isFolder ? join(folder, target) : join(folder, target, basename(source));
     mkdirSync(dirname(to), { recursive: true });
@@ -77,7 +77,7 @@ function copyInto(folder: string, { sources, target }: Copy, locate: (source: st
   }
 }
 
-/** @returns a folder that holds what the image's /app holds; the caller removes it */
+/** @returns a folder with the content of the image's /app; the caller removes it */
 export function buildImage(): string {
   const [build = [], final = []] = stagesOf(readDockerfile());
   const top = mkdtempSync(join(tmpdir(), "outrigger-image-"));
@@ -86,7 +86,7 @@ export function buildImage(): string {
   for (const { name, text } of build) {
     if (name === "COPY") copyInto(workplace, parseCopy(text), (source) => join(root, source));
     if (name !== "RUN") continue;
-    // What npm would bring is there already.
+    // Stands in for `npm ci`: the packages are installed already.
     if (/^npm ci\b/.test(text)) symlinkSync(join(root, "node_modules"), join(workplace, "node_modules"));
     else
       execFileSync("sh", ["-ec", text], {

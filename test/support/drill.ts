@@ -1,10 +1,10 @@
-// Drills as an operator has them: by the command, ended early.
+// Runs drills as an operator does: by the command, ended early.
 import assert from "node:assert/strict";
 import { drillStatus, type DrilledRoute, type DrillReport } from "../../src/drills/status.ts";
 import { outrigger } from "./process.ts";
 import { eventually } from "./redis.ts";
 
-/** @returns what the command printed; the drill has ended, also when what is done meanwhile fails */
+/** @returns the output of the command; the drill has ended, even if the work done meanwhile fails */
 export async function drilled(
   { adminUrl }: { readonly adminUrl: string },
   fault: string,

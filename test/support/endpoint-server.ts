@@ -1,11 +1,11 @@
-// An HTTP server that answers as the test says and counts what it is asked.
+// An HTTP server that answers as the test says and counts its requests.
 import { once } from "node:events";
 import http from "node:http";
 import type { AddressInfo } from "node:net";
 
 export class EndpointServer {
   asked = 0;
-  /** Open now. */
+  /** Number of open connections. */
   connections = 0;
   readonly #server: http.Server;
 

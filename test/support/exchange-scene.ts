@@ -1,4 +1,4 @@
-// The real exchange over a stream, a transport and hooks that a test moves step by step.
+// Runs the real exchange over a stream, a transport and hooks that a test moves step by step.
 import { PassThrough } from "node:stream";
 import { ClientLimits } from "../../src/client/client-limits.ts";
 import type { CarriedExchange, ProxyContext } from "../../src/exchange/context.ts";
@@ -24,7 +24,7 @@ import { MemoryStream } from "./stream/memory.ts";
 import { type ClientRequest, clientRequest } from "./stream/scene.ts";
 import { MemoryTransport } from "./transport/memory.ts";
 
-/** A hook that has not settled. */
+/** A hook call whose promise has not settled. */
 export interface Pending {
   readonly hook: "onRequest" | "onResponse" | "onError";
   readonly response: ExchangeResponse | undefined;
@@ -36,9 +36,9 @@ export interface Case {
   readonly request: Partial<ClientRequest>;
   /** Which hooks return a promise. */
   readonly late: readonly Pending["hook"][];
-  /** Whether bodies are taken in before the service is asked. */
+  /** Whether bodies are buffered before the service is asked. */
   readonly buffers: boolean;
-  /** Whether nobody can be asked. */
+  /** Whether the transport refuses every call. */
   readonly refuses: boolean;
 }
 
@@ -56,7 +56,7 @@ export class ExchangeScene {
   readonly clients: ClientLimits;
   readonly pending: Pending[] = [];
   readonly outcomes: Outcome[] = [];
-  /** Errors of our own, and hooks that were called when they should not be; has to stay empty. */
+  /** Internal errors, and hooks that were called when they should not be; has to stay empty. */
   readonly problems: string[] = [];
   draining = false;
   began = 0;
@@ -120,13 +120,13 @@ export class ExchangeScene {
   }
 }
 
-/** What all scenes share: policies are compiled once. */
+/** Shared by all scenes: policies are compiled only once. */
 export interface House {
   current: ExchangeScene | undefined;
   readonly transport: MemoryTransport;
   readonly streaming: RoutedPolicy;
   readonly buffering: RoutedPolicy;
-  /** Resolves when no exchange holds a policy any more; rejects after a while. */
+  /** Resolves when no exchange holds a policy; rejects after a time limit. */
   closed(): Promise<void>;
 }
 

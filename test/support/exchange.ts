@@ -1,2 +1,2 @@
-// Exchanges for tests of our own, as the test kit of plugins makes them.
+// Exchanges for this project's tests, made by the test kit of plugins.
 export * from "../../src/testing/exchange.ts";

@@ -1,4 +1,4 @@
-// Extensions for tests: what a policy's entry and a package come to once both are read.
+// Makes extensions for tests, as they are once a policy's entry and its package have been read.
 import { hash } from "node:crypto";
 import type { z } from "zod";
 import { type Extension, extensionEntry } from "../../src/extensions/entry.ts";
@@ -12,7 +12,7 @@ export interface BundleOptions {
   readonly entry?: Partial<z.input<typeof extensionEntry>>;
 }
 
-/** An extension of JavaScript, without a source of its own. */
+/** A JavaScript extension without a source. */
 export function bundleExtension({ code, name = "geo", ...options }: BundleOptions): Extension {
   const facts = { name, version: "1.0.0", ...options.manifest };
   const bytes = Buffer.from(`//outrigger-manifest ${JSON.stringify(facts)}\n${code}`);
@@ -25,7 +25,7 @@ export function bundleExtension({ code, name = "geo", ...options }: BundleOption
   };
 }
 
-/** A bundle's text whose plugin has these members beside what its manifest says, as JavaScript. */
+/** Text of a bundle whose plugin has these members (JavaScript) besides the facts of its manifest. */
 export function pluginCode(members: string, facts: Readonly<Record<string, unknown>> = {}): string {
   const all = {
     name: "geo",

@@ -1,7 +1,7 @@
-// Loaded into the process of every test file: ends it, and says what it waited for, when it takes longer than
-// `FILE_LIMIT_MS`. node --test has a time limit for tests, but none for a file whose sockets stay open.
+// Preloaded into the process of every test file: ends the process after `FILE_LIMIT_MS` and reports what it was waiting
+// for. node --test has a time limit for tests, but none for a file whose sockets stay open.
 const limitMs = Number(process.env["FILE_LIMIT_MS"]);
-// Not for what a test starts in its turn.
+// Processes that a test starts must not inherit the limit.
 delete process.env["FILE_LIMIT_MS"];
 
 function end(): never {

@@ -1,4 +1,5 @@
-// The ways in which clients reach a sidecar: plain TCP, TLS, a unix socket. What holds on one must hold on all.
+// The ways in which clients reach a sidecar: plain TCP, TLS, a unix socket. A behaviour tested on one must hold on all
+// of them.
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import net from "node:net";
 import { tmpdir } from "node:os";
@@ -9,11 +10,11 @@ import { rawClient, type RawClient } from "./raw-http.ts";
 
 export interface Front {
   readonly name: string;
-  /** Settings that make a sidecar listen that way. */
+  /** Settings that make a sidecar listen in this way. */
   readonly env: Readonly<Record<string, string>>;
-  /** @param port of the sidecar, where it has one */
+  /** @param port of the sidecar, if it listens on a port */
   connect(port: number): Promise<RawClient>;
-  /** Removes what was made for it. */
+  /** Removes the files of this front. */
   close(): void;
 }
 
@@ -41,7 +42,7 @@ export function makeFront(name: (typeof frontNames)[number]): Front {
   return { name, env, connect, close };
 }
 
-/** Resolves once the event has come; rejects when the connection fails before. */
+/** Resolves once the event has come; rejects if the connection fails before. */
 export async function connected(socket: net.Socket, event: string): Promise<RawClient> {
   await new Promise<void>((resolve, reject) => socket.once(event, resolve).once("error", reject));
   return rawClient(socket);

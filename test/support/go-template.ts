@@ -1,5 +1,5 @@
-// The part of Go's templates, and of Helm's functions, that our chart uses, for where Helm itself cannot be had. What it does
-// not know is an error, never passed over: a chart that it renders uses nothing else.
+// Implements the part of Go's templates and of Helm's functions that this project's chart uses, for machines without
+// Helm. Everything it does not know is an error, never ignored: so a chart that it renders uses nothing else.
 import { stringify } from "yaml";
 
 type Value = unknown;
@@ -26,7 +26,7 @@ interface Scope {
   readonly variables: Map<string, Value>;
 }
 
-/** Texts and actions in turn, white space trimmed as `{{-` and `-}}` ask for. */
+/** Splits a template into texts and actions, in order, and trims white space as `{{-` and `-}}` demand. */
 function split(source: string): { readonly text: string; readonly action: string | undefined }[] {
   const parts: { text: string; action: string | undefined }[] = [];
   let at = 0;
@@ -163,18 +163,18 @@ const functions: Readonly<Record<string, Function>> = {
   toYaml: (value) => stringify(value, { lineWidth: 0 }).trimEnd(),
 };
 
-/** Templates of a chart, by the names that they define. */
+/** Templates of a chart, by the names that they are defined under. */
 export class Templates {
   readonly #defined = new Map<string, readonly Node[]>();
   readonly #files: readonly (readonly Node[])[];
 
-  /** @throws for what is no template, or more than this knows */
+  /** @throws Error for text that is no template, or that uses unsupported features */
   constructor(sources: readonly string[]) {
     this.#files = sources.map(parse);
     for (const node of this.#files.flat()) if (node.is === "define") this.#defined.set(node.name, node.body);
   }
 
-  /** All files, one after another. */
+  /** Renders all files, in order. */
   render(dot: Value): string[] {
     return this.#files.map((nodes) => this.#render(nodes, { dot, variables: new Map([["$", dot]]) }));
   }

@@ -1,13 +1,13 @@
-// Clients that never pause, up to the end of a sidecar.
+// Clients that send requests without a pause until a sidecar ends.
 import http from "node:http";
 
 export interface Hammered {
   readonly answered: number;
-  /** Codes of what was broken off. */
+  /** Error codes of broken requests. */
   readonly failures: readonly string[];
 }
 
-/** Asks one after the other until nobody listens. */
+/** Sends one request after the other until the connection is refused. */
 async function askOn(url: string, agent: http.Agent): Promise<Hammered> {
   const failures: string[] = [];
   let answered = 0;
@@ -23,7 +23,7 @@ async function askOn(url: string, agent: http.Agent): Promise<Hammered> {
   }
 }
 
-/** @param clients that keep their connections, and that make one a request */
+/** @param clients number of clients that keep their connections, and of clients that open one for each request */
 export async function hammer(url: string, clients: { kept: number; anew: number }): Promise<Hammered> {
   const kept = new http.Agent({ keepAlive: true });
   const anew = new http.Agent({ keepAlive: false });

@@ -1,5 +1,6 @@
-// `fetch` over HTTP/2 for whoever speaks that in clear by prior knowledge, as sidecars do to their clients; anybody else is
-// asked by the usual one. Redirects are not followed. For tests of behaviour, which must not depend on the version of HTTP.
+// `fetch` over HTTP/2 to servers that speak it in clear text by prior knowledge, as sidecars do to their clients; for
+// other servers the built-in `fetch` is used. Redirects are not followed. For tests of behaviour that must not depend
+// on the HTTP version.
 import { once } from "node:events";
 import http2 from "node:http2";
 import { Readable } from "node:stream";
@@ -9,10 +10,10 @@ const sessions = new Map<string, Promise<http2.ClientHttp2Session | undefined>>(
 const bodiless = new Set([204, 205, 304]);
 const halfDuplex = { duplex: "half" } as const;
 
-/** How often it was HTTP/2. */
+/** Number of requests that went over HTTP/2. */
 export const asked = { overHttp2: 0 };
 
-/** @returns undefined when nobody speaks HTTP/2 there */
+/** @returns undefined if the server does not speak HTTP/2 */
 function sessionOf(origin: string): Promise<http2.ClientHttp2Session | undefined> {
   const known = sessions.get(origin);
   if (known !== undefined) return known;
@@ -48,7 +49,7 @@ export async function fetchOverHttp2(input: string | URL | Request, init?: Reque
   const url = new URL(request.url);
   const session = url.protocol === "http:" ? await sessionOf(url.origin) : undefined;
   if (session === undefined || session.closed || session.destroyed) return await usual(input, init);
-  // As the usual one does for a body that is in memory.
+  // The built-in fetch also sends Content-Length for a body in memory.
   const isSized = request.body !== null && !(init?.body instanceof ReadableStream);
   const body = isSized ? Buffer.from(await request.arrayBuffer()) : request.body;
   return await ask(session, request, url, body);
@@ -79,7 +80,7 @@ async function ask(
     Readable.fromWeb(body as never)
       .on("error", () => {})
       .pipe(stream);
-  // A session that ends tells its streams by their close alone.
+  // Streams learn only by their close that the session has ended.
   const lost = new Promise<never>((_resolve, reject) => {
     stream.once("error", reject).once("close", () => reject(new TypeError("the stream was closed")));
   });

@@ -1,4 +1,5 @@
-// A client of HTTP/2 that sends frames as they are told (RFC 9113 section 4), for what no library would send.
+// An HTTP/2 client that sends exactly the given frames (RFC 9113 section 4), including those that no library would
+// send.
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 
@@ -35,7 +36,10 @@ export function frame(type: number, flag: number, stream: number, payload: Buffe
   return Buffer.concat([head, payload]);
 }
 
-/** A field section (RFC 7541): literals without indexing and Huffman. @param flat name, value, … */
+/**
+ * Encodes a field section (RFC 7541) as literals, without indexing and Huffman coding.
+ * @param flat name, value, …
+ */
 export function block(flat: readonly string[]): Buffer {
   const parts: Buffer[] = [];
   for (let i = 0; i < flat.length; i += 2) {
@@ -75,7 +79,7 @@ export class FrameClient implements AsyncDisposable {
     });
   }
 
-  /** @param settings of the client: id, value pairs */
+  /** @param settings the client's settings: id, value pairs */
   static async open(port: number, settings: Buffer = Buffer.alloc(0)): Promise<FrameClient> {
     const socket = connect(port, "127.0.0.1");
     await once(socket, "connect");
@@ -92,7 +96,7 @@ export class FrameClient implements AsyncDisposable {
     this.send(frame(frameTypes.headers, flags.endStream | flags.endHeaders, stream, block(head)));
   }
 
-  /** Resolves with the first frame, come or to come, that is looked for; undefined = the connection ended before. */
+  /** Resolves with the first matching frame, received already or later; undefined = the connection ended before. */
   async frame(matches: (frame: Frame) => boolean): Promise<Frame | undefined> {
     for (;;) {
       const found = this.frames.find(matches);
@@ -101,7 +105,7 @@ export class FrameClient implements AsyncDisposable {
     }
   }
 
-  /** Resolves when the connection is over. */
+  /** Resolves when the connection has closed. */
   async end(): Promise<void> {
     while (!this.closed) await new Promise<void>((resolve) => this.#watchers.push(resolve));
   }

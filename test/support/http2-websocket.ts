@@ -1,4 +1,4 @@
-// A WebSocket over a stream of HTTP/2 (RFC 8441): a client that sends text and hears what comes back.
+// A WebSocket client over an HTTP/2 stream (RFC 8441): it sends text and records what it receives.
 import { once } from "node:events";
 import type http2 from "node:http2";
 import { eventually } from "./redis.ts";
@@ -17,10 +17,10 @@ export class Http2WebSocket {
   readonly stream: http2.ClientHttp2Stream;
   readonly headers: http2.IncomingHttpHeaders;
   readonly texts: string[] = [];
-  /** Of the other side's close frame. */
+  /** Code of the other side's close frame. */
   closeCode: number | undefined = undefined;
   ended = false;
-  /** Whatever came in place of frames. */
+  /** Body of an answer that came instead of frames. */
   body = "";
   #held = Buffer.alloc(0);
 

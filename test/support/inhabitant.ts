@@ -1,4 +1,4 @@
-// A process in a network of its own (network.ts): serves, and runs commands, as it is told by messages.
+// A process in a network namespace of its own (network.ts): runs servers and commands as messages tell it to.
 import { createServer, type RequestListener } from "node:http";
 import { createServer as createTlsServer } from "node:https";
 import { createSocket } from "node:dgram";
@@ -9,7 +9,7 @@ import { outrigger } from "./process.ts";
 export type Task =
   | { readonly outrigger: readonly string[]; readonly env: Readonly<Record<string, string>> }
   | {
-      /** Answers with who came, by what the sidecar adds: "direct" without. */
+      /** Serves answers that name the client by the field that the sidecar adds; without that field, "direct". */
       readonly serve: { readonly host: string; readonly port: number };
       readonly tls?: { readonly cert: string; readonly key: string };
     }

@@ -1,4 +1,4 @@
-// RFC 6902, as far as a webhook's answer needs it: add, remove, replace, test.
+// Applies a JSON Patch (RFC 6902) with the operations that a webhook's answer needs: add, remove, replace, test.
 
 interface Operation {
   readonly op: string;
@@ -6,7 +6,10 @@ interface Operation {
   readonly value?: unknown;
 }
 
-/** @returns the document with the patch applied. @throws Error as the API server would refuse it */
+/**
+ * @returns the patched document
+ * @throws Error where the API server would refuse the patch
+ */
 export function applyPatch(document: unknown, patch: readonly Operation[]): unknown {
   const result = structuredClone(document);
   for (const each of patch) applyOne(result, each);

@@ -1,4 +1,4 @@
-// Objects of Kubernetes against its published schemas: kubernetes-models has them as types and as JSON Schemas.
+// Checks Kubernetes objects against the published schemas: kubernetes-models has them as types and as JSON Schemas.
 import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -6,9 +6,9 @@ import { join } from "node:path";
 import { root } from "./dockerfile.ts";
 
 export interface Typed {
-  /** As the module names it: `Deployment`. */
+  /** Name of the kind in the module: `Deployment`. */
   readonly kind: string;
-  /** The module of kubernetes-models: `apps/v1`. */
+  /** Module of kubernetes-models: `apps/v1`. */
   readonly from: string;
   readonly object: object;
 }

@@ -1,6 +1,6 @@
-// A policy of many routes, as large fleets have them: `largePolicy(9_000, "one")`.
+// Makes a policy of many routes, as large fleets have: `largePolicy(9_000, "one")`.
 
-/** @param mark what its answers carry as X-Mark */
+/** @param mark value of X-Mark on every answer */
 export function largePolicy(routes: number, mark: string): Record<string, unknown> {
   return {
     apiVersion: "outrigger/v1",

@@ -1,14 +1,15 @@
-// Who may import what: each room of the code with all that it imports from others, types and `import()` counted. What is
-// not in the table is refused, and so is a circle. `node test/support/layers.ts` is part of `npm run lint`.
+// Checks who may import what: the table lists each room of the code with everything that it may import from others,
+// including types and `import()`. Imports outside of the table are refused, and so are cycles. `node
+// test/support/layers.ts` is part of `npm run lint`.
 import { globSync, readFileSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
 import { parseSync } from "rolldown/utils";
 import packageJson from "../../package.json" with { type: "json" };
 
 export interface Room {
-  /** Its files: those whose path begins so; the longest beginning counts. `*` is the name of one folder. */
+  /** Files whose path begins with this; the longest matching prefix counts. `*` is the name of one folder. */
   readonly files: string;
-  /** Folders (ending in `/`) and files. */
+  /** Permitted imports: folders (ending in `/`) and files. */
   readonly imports: readonly string[];
   readonly packages: readonly string[];
 }
@@ -19,14 +20,14 @@ const room = (files: string, imports: readonly string[] = [], packages: readonly
   packages,
 });
 
-/** From the bottom up. Only `src/app/registry.ts` knows the plugins. */
+/** All rooms, from the bottom up. Only `src/app/registry.ts` knows the plugins. */
 export const rooms: readonly Room[] = [
   room("src/version.ts", ["package.json"]),
   room("src/language/", [], ["ipaddr.js", "lru-cache", "zod"]),
   room("src/v8/"),
   room("src/plugin-api/", ["src/language/"], ["lru-cache", "zod"]),
   room("src/files/", ["src/plugin-api/"]),
-  // Certificates, whoever shows them.
+  // Certificates of clients and servers.
   room("src/tls/", ["src/language/spiffe-id.ts", "src/plugin-api/telemetry.ts"]),
   room("src/telemetry/", ["src/plugin-api/telemetry.ts"], ["pino", "prom-client", "zod"]),
   room(
@@ -39,7 +40,7 @@ export const rooms: readonly Room[] = [
     ["src/language/", "src/plugin-api/", "src/redis/address.ts", "src/redis/seals.ts", "src/tls/"],
     ["convict", "ipaddr.js"],
   ),
-  // Plugins that are not built in: manifests, packages, where these come from.
+  // Plugins that are not built in: manifests, packages, sources of packages.
   room(
     "src/extensions/",
     [
@@ -69,7 +70,7 @@ export const rooms: readonly Room[] = [
     ],
     ["jose", "yaml", "zod"],
   ),
-  // What takes a plugin out of the chains, whatever the policy is.
+  // Kill switches: they take a plugin out of the chains, whatever the policy is.
   room(
     "src/kill-switch/",
     [
@@ -81,9 +82,9 @@ export const rooms: readonly Room[] = [
     ],
     ["zod"],
   ),
-  // What a candidate that decides beside the policy in force would have done otherwise.
+  // Report of what a shadow candidate would have decided differently from the policy in force.
   room("src/shadow/report.ts", [], ["zod"]),
-  // A candidate that some sidecars or callers have before all do: its order, its figures, what becomes of it.
+  // A canary: some sidecars or callers get the candidate before all others. Its order, its figures, its outcome.
   room(
     "src/canary/",
     [
@@ -98,11 +99,11 @@ export const rooms: readonly Room[] = [
     ],
     ["lru-cache", "zod"],
   ),
-  // A service's port, taken by its sidecar; and who comes past it.
+  // Interception: the sidecar takes over the service's port, and finds out who bypasses it.
   room("src/intercept/", ["src/config/", "src/language/address-text.ts"], ["ipaddr.js"]),
-  // What a sidecar tells the fleet.
+  // Reports of a sidecar to the fleet.
   room("src/fleet/", ["src/extensions/manifest.ts", "src/plugin-api/store.ts", "src/policy/"]),
-  // What operators do with policies and the fleet, from a command or a console; no proxy.
+  // Operations on policies and the fleet, from a command or a console; no proxy.
   room(
     "src/plane/",
     [
@@ -119,7 +120,7 @@ export const rooms: readonly Room[] = [
     ],
     ["jose", "semver", "yaml", "zod"],
   ),
-  // Makes packages of an author's code.
+  // Builds packages from an author's code.
   room(
     "src/plane/pack/",
     [
@@ -143,7 +144,7 @@ export const rooms: readonly Room[] = [
     ],
     ["zod"],
   ),
-  // What a plugin works with: HTTP, cache, database, each within bounds.
+  // The services that a plugin uses: HTTP, cache, database, each with limits.
   room(
     "src/runtime/services/",
     [
@@ -170,21 +171,20 @@ export const rooms: readonly Room[] = [
     ],
     ["isolated-vm"],
   ),
-  // Traces of exchanges, and the way of their spans to a collector.
-  // How anything goes to a collector.
+  // Transport of all telemetry to a collector; then traces of exchanges, and the export of their spans.
   room("src/telemetry/otlp/", ["src/plugin-api/telemetry.ts", "src/telemetry/metric-families.ts"]),
   room("src/telemetry/trace/", ["src/plugin-api/", "src/runtime/live-trace.ts", "src/telemetry/otlp/"]),
-  // The last requests, for whoever asks why they went so.
+  // The latest requests, kept so that operators can ask what happened to them.
   room(
     "src/telemetry/requests/",
     ["src/language/", "src/plugin-api/", "src/runtime/hook-measures.ts", "src/runtime/live-record.ts"],
     ["zod"],
   ),
-  // Records of decisions about access: their chain, where it is kept, who reads it.
+  // Records of decisions about access: their hash chain, their storage, their readers.
   room("src/audit/", ["src/files/", "src/plugin-api/", "src/runtime/live-audit.ts", "src/telemetry/otlp/"]),
-  // What is known of clients, and what they may cost.
+  // Clients: their addresses, and limits on what each may use.
   room("src/client/", ["src/language/", "src/plugin-api/", "src/v8/"], ["ipaddr.js"]),
-  // Wire formats, both directions: pure, but for memory that is read into.
+  // Wire formats, in both directions: without state, except for memory that is read into.
   room("src/http1/", ["src/language/", "src/plugin-api/", "src/v8/"]),
   room("src/http2/", ["src/http1/", "src/plugin-api/"]),
   room("src/upstream/", ["src/http1/", "src/http2/", "src/language/", "src/plugin-api/"]),
@@ -229,7 +229,7 @@ export const rooms: readonly Room[] = [
     ],
     ["http-proxy-3"],
   ),
-  // A policy's own tests, on what a request goes through, between a client and a service that are not there.
+  // A policy's own tests, run through the real path of a request, with simulated client and service.
   room("src/policy-tests/", [
     "src/client/",
     "src/config/formats.ts",
@@ -245,7 +245,7 @@ export const rooms: readonly Room[] = [
     "src/upstream/transport.ts",
     "src/v8/",
   ]),
-  // Requests of the past, on the same.
+  // Replay of recorded requests, with the same simulation.
   room("src/policy-replay/", [
     "src/exchange/",
     "src/http1/",
@@ -258,7 +258,7 @@ export const rooms: readonly Room[] = [
     "src/upstream/transport.ts",
     "src/v8/",
   ]),
-  // Requests that are over, through a candidate that decides beside the policy in force, on the same.
+  // Ended requests run through a shadow candidate, with the same simulation.
   room("src/shadow/", [
     "src/client/",
     "src/exchange/",
@@ -274,7 +274,7 @@ export const rooms: readonly Room[] = [
     "src/shadow/report.ts",
     "src/upstream/transport.ts",
   ]),
-  // Operations of a service, on the same.
+  // Checks which operations of a service a policy covers, with the same simulation.
   room("src/policy-coverage/", [
     "src/language/",
     "src/plugin-api/",
@@ -283,7 +283,7 @@ export const rooms: readonly Room[] = [
     "src/policy/",
     "src/v8/",
   ]),
-  // The API server of a cluster.
+  // Client of a cluster's API server.
   room("src/kubernetes/", ["src/plugin-api/error-text.ts", "src/tls/read-files.ts"], ["zod"]),
   room("src/admin/", [
     "src/client/gone.ts",
@@ -301,13 +301,13 @@ export const rooms: readonly Room[] = [
   room("plugins/auth/basic/bcrypt-program.ts", ["plugins/auth/basic/bcrypt-thread.ts"], ["bcryptjs"]),
   room("plugins/index.ts", ["plugins/", "src/plugin-api/contract.ts"]),
   room("src/app/registry.ts", ["plugins/index.ts", "src/plugin-api/contract.ts"]),
-  // What a sidecar behaves as if had failed, and how.
+  // Drills: failures that a sidecar simulates.
   room(
     "src/drills/",
     ["src/plugin-api/", "src/runtime/live-record.ts", "src/upstream/transport.ts"],
     ["zod"],
   ),
-  // Several processes, one port: what a primary and its workers say to each other.
+  // Several processes on one port: messages between a primary and its workers.
   room(
     "src/workers/",
     [
@@ -325,7 +325,7 @@ export const rooms: readonly Room[] = [
     ],
     ["zod"],
   ),
-  // Adds sidecars to pods of Kubernetes: the admission webhook, by itself a program.
+  // Adds sidecars to Kubernetes pods: the admission webhook, a program of its own.
   room(
     "src/injector/",
     [
@@ -341,12 +341,12 @@ export const rooms: readonly Room[] = [
     ],
     ["zod"],
   ),
-  // The assembly: what exists in a process, and in which order.
+  // The assembly: the objects of a process, and the order in which they start.
   room("src/app/", [
     "src/audit/",
     "src/canary/",
     "src/client/client-address.ts",
-    // Whichever sidecar sees first that a canary passed writes it down.
+    // The sidecar that first sees that a canary passed records it.
     "src/plane/canary.ts",
     "src/plane/history.ts",
     "src/plane/relay/",
@@ -417,7 +417,7 @@ export const rooms: readonly Room[] = [
     ],
     ["commander", "yaml"],
   ),
-  // Policies that are declared outside of Redis: where they come from, what becomes of them.
+  // Policies that are declared outside of Redis: their sources and their outcome.
   room(
     "src/sync/",
     [
@@ -436,7 +436,7 @@ export const rooms: readonly Room[] = [
     ["zod"],
   ),
   room("src/main.ts", ["src/cli/"]),
-  // The test kit of plugins: nothing that serves imports it.
+  // The test kit of plugins: no serving code imports it.
   room(
     "src/testing/",
     [
@@ -451,9 +451,9 @@ export const rooms: readonly Room[] = [
     ],
     ["zod"],
   ),
-  // For authors of plugins: makes one, tries it, measures it.
+  // Tools for plugin authors: create, try and measure a plugin.
   room("src/kit/", ["package.json", "src/extensions/manifest.ts", "src/version.ts"]),
-  // The process that runs an author's code: started by its path.
+  // The process that runs an author's code: it is started by its path.
   room(
     "src/kit/process/",
     [
@@ -482,7 +482,7 @@ export const rooms: readonly Room[] = [
 
 const root = join(import.meta.dirname, "../..");
 
-/** Files of ours by the names that the package gives them. */
+/** This package's files, by their names in its `exports`. */
 const surface = new Map(
   Object.entries(packageJson.exports).map(([name, file]) => [
     normalize(join(packageJson.name, name)),
@@ -490,13 +490,16 @@ const surface = new Map(
   ]),
 );
 
-/** All files that the table is about, with their text. */
+/** @returns all files that the table covers, with their text */
 export function sourceFiles(): Map<string, string> {
   const paths = globSync("{src,plugins,deploy}/**/*.ts", { cwd: root });
   return new Map(paths.map((path) => [path, readFileSync(join(root, path), "utf8")]));
 }
 
-/** What a file imports: paths from the root, names of packages, `?` for what is computed; nothing of Node's own. */
+/**
+ * Finds a file's imports: paths from the root, names of packages, `?` for a computed specifier; without Node's own
+ * modules.
+ */
 export function importsOf(path: string, text: string): string[] {
   const found: string[] = [];
   const visit = (node: unknown): void => {
@@ -515,18 +518,18 @@ export function importsOf(path: string, text: string): string[] {
     .map((name) => surface.get(name) ?? (name.startsWith(".") ? normalize(join(dirname(path), name)) : name));
 }
 
-/** The room of a file; undefined = the table does not know it. */
+/** @returns the room of a file; undefined = the table does not know it */
 export function roomOf(path: string): Room | undefined {
   const fitting = rooms.filter(({ files }) => beginning(files).test(path));
   return fitting.toSorted((a, b) => b.files.length - a.files.length)[0];
 }
 
-/** What all files of its own begin with: of a room `x/*` + `/` each folder is one. */
+/** The common prefix of a room's files. In a room `x/*` + `/` each folder is a room of its own. */
 function beginning(files: string): RegExp {
   return new RegExp(`^${RegExp.escape(files).replaceAll(String.raw`\*`, "[^/]+")}`);
 }
 
-/** @returns what is wrong with that import; undefined = it may be */
+/** @returns what is wrong with the import; undefined = it is allowed */
 export function violation(path: string, imported: string): string | undefined {
   const from = roomOf(path);
   if (from === undefined) return `${path} is in no room of test/support/layers.ts`;
@@ -542,14 +545,14 @@ export function violation(path: string, imported: string): string | undefined {
   return allowance(from, imported) === undefined ? `${path} may not import ${imported}` : undefined;
 }
 
-/** The entry of the table that lets a room import that. */
+/** Finds the entry of the table that allows this room to import the file or package. */
 export function allowance(from: Room, imported: string): string | undefined {
   return from.imports.find((entry) =>
     entry.endsWith("/") ? imported.startsWith(entry) : imported === entry,
   );
 }
 
-/** @returns one line for each import that may not be, and for a circle */
+/** @returns one line for each forbidden import, and for each cycle */
 export function layerProblems(files: ReadonlyMap<string, string>): string[] {
   const graph = new Map([...files].map(([path, text]) => [path, importsOf(path, text)]));
   const problems: string[] = [];

@@ -1,4 +1,4 @@
-// A TCP link to a server, which a test cuts and restores.
+// A TCP link to a server, which a test can cut and restore.
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 

@@ -1,8 +1,9 @@
-// What reads clients' requests in the sidecars of this run of tests: `OUTRIGGER_LISTENER=node node --test FILE`.
+// Selects which listener reads clients' requests in the sidecars of this test run: `OUTRIGGER_LISTENER=node node --test
+// FILE`.
 const name = process.env["OUTRIGGER_LISTENER"];
 
 export const listenerSettings: Readonly<Record<string, string>> =
   name === undefined ? {} : { OUTRIGGER_LISTENER: name };
 
-/** Requests behind one in flight are bytes then, which nobody looks at before their turn. */
+/** Whether pipelined requests stay unread bytes until the request before them is done. */
 export const readsInTurn = name !== "node";

@@ -1,32 +1,33 @@
-// A proxy in front of a real Redis that lies as it is told to: by command it answers itself, delays, swallows, breaks off
-// half-way or closes; it may keep change messages back, and add latency to everything. RESP2 only.
+// A proxy in front of a real Redis that gives false answers on demand: for chosen commands it answers itself, delays,
+// drops or truncates the answer, or closes the connection. It can also withhold change messages, and add latency to
+// everything. RESP2 only.
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 
-/** What happens to a command; the first rule that takes it counts. */
+/** What happens to a command; the first matching rule counts. */
 export interface Lie {
   /** Upper case, with the subcommand where there is one: `SUBSCRIBE`, `CLIENT TRACKING`; `*` = any. */
   readonly command: string;
-  /** Sent in place of Redis' answer, which never sees the command: raw RESP, e.g. `*0\r\n`. */
+  /** Raw RESP that is sent instead of Redis' answer, e.g. `*0\r\n`; Redis never sees the command. */
   readonly reply?: string;
-  /** Redis' answer comes that much later. */
+  /** Delays Redis' answer. */
   readonly delayMs?: number;
-  /** Redis' answer never comes. */
+  /** Drops Redis' answer. */
   readonly drop?: boolean;
-  /** Only so many bytes of Redis' answer come, then the connection ends. */
+  /** Passes only so many bytes of Redis' answer, then ends the connection. */
   readonly truncateAt?: number;
-  /** The connection is reset at the command. */
+  /** Resets the connection when the command arrives. */
   readonly close?: boolean;
-  /** How often; then it is true again. Default: for ever. */
+  /** How many times the rule applies. Default: always. */
   times?: number;
 }
 
 export interface LyingRedis {
   readonly url: string;
   readonly port: number;
-  /** Changed at any time. */
+  /** The rules; tests may change them at any time. */
   lies: Lie[];
-  /** Pub/sub and invalidation messages are swallowed. */
+  /** Whether pub/sub and invalidation messages are dropped. */
   muted: boolean;
   /** Commands seen so far, as rules name them. */
   readonly seen: string[];
@@ -68,11 +69,11 @@ export async function startLyingRedis(redisPort: number, lies: Lie[] = []): Prom
   });
 }
 
-/** One client's connection: keeps answers in the order of the commands, whoever gives them. */
+/** One client's connection. Keeps answers in the order of the commands, whether they come from Redis or from here. */
 class Link {
   readonly #client: Socket;
   readonly #state: Pick<LyingRedis, "lies" | "muted" | "seen">;
-  /** What becomes of the answers still to come, in order. */
+  /** Rules for the answers still to come, in order. */
   readonly #expected: (Lie | undefined)[] = [];
   #sent: Promise<void> = Promise.resolve();
 
@@ -83,7 +84,7 @@ class Link {
       const words = wordsOf(frame);
       const lie = this.#lieFor(words);
       if (lie?.close === true) client.resetAndDestroy();
-      // One answer a channel.
+      // Redis sends one answer for each channel.
       const answers = /^P?(?:UN)?SUBSCRIBE$/u.test(words[0] ?? "") ? Math.max(1, words.length - 1) : 1;
       for (let i = 0; i < (lie?.reply === undefined ? answers : 1); i++) this.#expected.push(lie);
       if (lie?.reply === undefined) redis.write(frame);
@@ -112,7 +113,7 @@ class Link {
     return lie;
   }
 
-  /** Answers that are ours alone, as soon as it is their turn. */
+  /** Sends the proxy's own answers as soon as it is their turn. */
   #lieNow(): void {
     for (let lie = this.#expected[0]; lie?.reply !== undefined; lie = this.#expected[0]) {
       this.#expected.shift();
@@ -156,7 +157,7 @@ class Frames {
   }
 }
 
-/** @returns where the value that begins at `at` ends; undefined = not here yet */
+/** @returns the end of the value that begins at `at`; undefined = not yet received in full */
 function endOf(bytes: Buffer, at: number): number | undefined {
   const lineEnd = bytes.indexOf("\r\n", at);
   if (lineEnd === -1) return undefined;

@@ -1,4 +1,4 @@
-// A clock that a test moves by hand, with the timers that run by it.
+// A clock that a test moves by hand, with the timers that depend on it.
 
 export class ManualTime {
   #now = 0;
@@ -14,12 +14,12 @@ export class ManualTime {
     return () => void this.#timers.delete(timer);
   }
 
-  /** How many timers run. */
+  /** Number of pending timers. */
   get pending(): number {
     return this.#timers.size;
   }
 
-  /** Lets time pass, and runs what is due, in order. */
+  /** Moves the clock, and runs due timers in order. */
   pass(ms: number): void {
     const end = this.#now + ms;
     for (;;) {

@@ -1,9 +1,9 @@
-// What options mean by their names, held against the schemas they have: whoever adds an option `cachePath`, `waitMs` or
-// `trustedCidrs` takes the schema of src/language for it, and makes no grammar of its own.
+// Checks that an option's schema fits the meaning of its name: an option called `cachePath`, `waitMs` or `trustedCidrs`
+// has to use the schema of src/language for it, and not a grammar of its own.
 import type { z } from "zod";
 import { meaningOf, type Meaning } from "../../src/language/terms.ts";
 
-/** A text or number of a schema, with where it stands: `rules[].path`, `jwt.claims{}`. */
+/** A string or number within a schema, and where it is: `rules[].path`, `jwt.claims{}`. */
 interface Leaf {
   /** The option's own name. */
   readonly name: string;
@@ -27,7 +27,7 @@ function expected(name: string): Meaning | undefined {
   return byName.find(([pattern]) => pattern.test(name))?.[1];
 }
 
-/** As much of zod's definitions as has schemas within. */
+/** The parts of zod's definitions that contain further schemas. */
 interface Within {
   readonly type: string;
   readonly shape?: Readonly<Record<string, z.core.$ZodType>>;
@@ -48,7 +48,7 @@ function leavesOf(schema: z.core.$ZodType, name: string, place: string): Leaf[] 
   for (const inner of [def.innerType, def.in, ...(def.options ?? [])])
     if (inner !== undefined) within.push(...leavesOf(inner, name, place));
   if (def.element !== undefined) within.push(...leavesOf(def.element, name, `${place}[]`));
-  // A record's name says what its keys are (`claims`, `addHeaders`), and its values where these are numbers.
+  // A record's name describes its keys (`claims`, `addHeaders`), and its values if these are numbers.
   if (def.keyType !== undefined) within.push(...leavesOf(def.keyType, name, `${place}{}`));
   if (def.valueType !== undefined) {
     const counts = def.valueType._zod.def.type === "number";
@@ -57,7 +57,10 @@ function leavesOf(schema: z.core.$ZodType, name: string, place: string): Leaf[] 
   return within;
 }
 
-/** Places that mean by their name what their schema does not say. @param otherwise places that mean something else, each with what */
+/**
+ * Finds places whose schema does not fit their name.
+ * @param otherwise places whose name means something else, each with that meaning
+ */
 export function strangers(schema: z.core.$ZodType, otherwise: Readonly<Record<string, string>>): string[] {
   return leavesOf(schema, "", "")
     .filter(({ name, place, schema }) => {
@@ -67,7 +70,7 @@ export function strangers(schema: z.core.$ZodType, otherwise: Readonly<Record<st
     .map(({ name, place }) => `${place}: a ${expected(name)} by its name`);
 }
 
-/** All places of those meanings. */
+/** Finds all places whose schema has one of those meanings. */
 export function placesOf(schema: z.core.$ZodType): { readonly place: string; readonly meaning: Meaning }[] {
   return leavesOf(schema, "", "").flatMap(({ place, schema }) => {
     const meaning = meaningOf(schema);

@@ -1,5 +1,5 @@
-// Networks of a test's own: two namespaces with a cable between them, and a process in each that does what it is told there.
-// Nothing of it touches this machine's network.
+// Makes networks for a test: two network namespaces with a cable between them, and in each a process that does what it
+// is told. This machine's own network is not touched.
 import { type ChildProcess, execFile, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { promisify } from "node:util";
@@ -38,7 +38,7 @@ export class Network {
     }
   }
 
-  /** Program and arguments that run another program there. */
+  /** @returns program and arguments that run another program in that place */
   command(place: Place, ...args: readonly string[]): [program: string, args: string[]] {
     return ["ip", ["netns", "exec", this.#names[place], ...args]];
   }
@@ -47,7 +47,7 @@ export class Network {
     return (await run(...this.command(place, ...args), { timeout: 10_000 })).stdout;
   }
 
-  /** @returns what curl says and how it ended: 7 = refused, 28 = no answer in time */
+  /** @returns curl's output and exit code: 7 = refused, 28 = no answer in time */
   async curl(place: Place, args: readonly string[], before: readonly string[] = []): Promise<Curled> {
     const [program, all] = this.command(place, ...before, "curl", "-sg", "-m", "3", ...args);
     try {
@@ -57,7 +57,7 @@ export class Network {
     }
   }
 
-  /** Has a process there do it. */
+  /** Makes the process in that place do the task. */
   async do(place: Place, task: Task): Promise<unknown> {
     let child = this.#inhabitants.get(place);
     if (child === undefined) {
@@ -77,7 +77,7 @@ export class Network {
     }
   }
 
-  /** `outrigger <args>` there. */
+  /** Runs `outrigger <args>` in that place. */
   async outrigger(place: Place, args: readonly string[], env: Readonly<Record<string, string>> = {}) {
     return (await this.do(place, { outrigger: args, env })) as Finished;
   }
@@ -88,7 +88,7 @@ export class Network {
   }
 }
 
-/** @returns why networks with NAT cannot be made here; false = they can */
+/** @returns why networks with NAT cannot be made on this machine; false = they can */
 export function whyNoNetwork(): string | false {
   const name = `outrigger-${process.pid}-try`;
   const chain = "add chain inet try nat { type nat hook prerouting priority -100; }";

@@ -1,17 +1,18 @@
-// Other versions of Node than the one that runs the tests, from the npm registry: the package that npm gets is tried on them.
+// Fetches other versions of Node than the one that runs the tests, from the npm registry: the published npm package is
+// tested on them.
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { arch, platform } from "node:process";
 import { join } from "node:path";
 
 const folder = join(import.meta.dirname, "../../node_modules/.cache/nodes");
-/** The last of the lines that the package is for, besides the one that is pinned. */
+/** The latest versions of the release lines that the package supports, besides the pinned one. */
 const versions = ["22.23.3", "24.21.0"];
 const packageName = `${platform === "darwin" && arch === "arm64" ? "node-bin" : "node"}-${platform}-${arch}`;
 
 export interface Node {
   readonly version: string;
-  /** Undefined = it could not be had. */
+  /** Undefined = it could not be fetched. */
   readonly path: string | undefined;
 }
 
@@ -19,7 +20,7 @@ function pathOf(version: string): string {
   return join(folder, version, "node_modules", packageName, "bin/node");
 }
 
-/** The one that runs this, and the others. */
+/** @returns the running version, and the others */
 export function nodes(): Node[] {
   const others = versions.map((version) => ({
     version,
@@ -28,7 +29,7 @@ export function nodes(): Node[] {
   return [{ version: process.versions.node, path: process.execPath }, ...others];
 }
 
-/** Fetches those that are not there. Says so where one cannot be had: its tests are skipped then. */
+/** Fetches missing versions. Reports a version that cannot be fetched: its tests are then skipped. */
 export function provideNodes(): void {
   for (const { version } of nodes().filter(({ path }) => path === undefined)) {
     const place = join(folder, version);

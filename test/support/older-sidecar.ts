@@ -1,12 +1,12 @@
-// A sidecar of the version before, as far as others see it in Redis: what it wrote there is recorded from that version's
-// code (of 28 Nov 2026, before heartbeats said since when something is in force), word for word, and so is how it counted.
+// A sidecar of the previous version, as other sidecars see it in Redis. Its writes and its way of counting are recorded
+// word for word from that version's code (of 28 Nov 2026, before heartbeats said since when a policy is in force).
 import { createHash } from "node:crypto";
 import { setTimeout as wait } from "node:timers/promises";
 import type { RedisServer } from "./redis.ts";
 
 const expiryMs = 15_000;
 
-/** Recorded. It knows nothing of those that fell silent, and counts whoever is in the set. */
+/** Recorded script. It does not know silent sidecars, and counts all members of the set. */
 const count = `
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -25,9 +25,9 @@ export class OlderSidecar {
   #revision = 0;
   #stopped = false;
   #work: Promise<void> = Promise.resolve();
-  /** Live sidecars, as it counts them. */
+  /** Number of live sidecars by this sidecar's own count. */
   size = 1;
-  /** It has nothing in force any more that comes from now on, and says so. */
+  /** While set, it refuses every new policy, and reports that. */
   refuses = false;
   #lastError: { readonly at: string; readonly count: number; readonly first: string } | null = null;
 
@@ -73,7 +73,7 @@ export class OlderSidecar {
     this.size = Number(await this.#cli.eval(count, 1, members, this.#instance, expiryMs));
   }
 
-  /** Recorded: names and order. */
+  /** Recorded: the names of the members and their order. */
   #heartbeat(now: string): Readonly<Record<string, unknown>> {
     const { shared, since = null } = this.#inForce ?? {};
     return {
@@ -98,7 +98,10 @@ interface OlderChange {
   readonly author: string;
 }
 
-/** Sets the policy with its history as that version's script did. @param further fields beside, or in place of, those it wrote */
+/**
+ * Sets the policy with its history as that version's script did.
+ * @param further fields besides those it wrote, or in their place
+ */
 export async function writeByOlder(
   cli: RedisServer["cli"],
   { revision, document, author }: OlderChange,
@@ -129,7 +132,7 @@ export async function writeByOlder(
     .exec();
 }
 
-/** What that version's commands made of a history; throws where they would have. */
+/** Reads the history as that version's commands did. @throws Error where they would have failed */
 export async function readByOlder(
   cli: RedisServer["cli"],
 ): Promise<{ readonly entries: readonly string[]; readonly head: object }> {

@@ -1,4 +1,5 @@
-// Log records as a collector gets them: decoded by protobufjs from the public definition, not by code of ours.
+// Decodes log records as a collector gets them. protobufjs decodes from the public definition, so that the project's
+// own code is not tested against itself.
 import protobuf from "protobufjs";
 
 // opentelemetry/proto/{collector/logs,logs,resource,common}/v1, as far as records with a text have it.
@@ -45,7 +46,7 @@ export interface ReceivedLog {
   readonly event: string;
   readonly severity: number;
   readonly nanos: bigint;
-  /** In hex. */
+  /** Trace id in hex. */
   readonly traceId: string;
   readonly attributes: Readonly<Record<string, unknown>>;
   readonly resource: Readonly<Record<string, unknown>>;

@@ -1,4 +1,5 @@
-// Metrics as a collector gets them: decoded by protobufjs from the public definition, not by code of ours.
+// Decodes metrics as a collector gets them. protobufjs decodes from the public definition, so that the project's own
+// code is not tested against itself.
 import protobuf from "protobufjs";
 
 // opentelemetry/proto/{collector/metrics,metrics,resource,common}/v1, as far as sums, gauges and histograms have it.
@@ -73,12 +74,12 @@ export interface ReceivedPoint {
   readonly resource: Readonly<Record<string, unknown>>;
   readonly startNanos: bigint;
   readonly nanos: bigint;
-  /** Of a histogram: how many. */
+  /** The value; for a histogram, the count. */
   readonly value: number;
   readonly sum: number | undefined;
   readonly buckets: readonly number[];
   readonly bounds: readonly number[];
-  /** Ids in hex. */
+  /** Trace ids in hex. */
   readonly traces: readonly string[];
 }
 

@@ -1,9 +1,9 @@
-// Values that occur nowhere else, for each part of a request that may be a person's: where they are found again is what a
-// place holds of persons.
+// Unique values for each part of a request that may be personal data: wherever a test finds them again, that place
+// holds personal data.
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 
-/** What is sent, by the table's columns. */
+/** The values sent, by column of the table. */
 const planted: Readonly<Record<string, string>> = {
   user: "planted-user-5d1c",
   claim: "planted-mail-77e0@example.test",
@@ -25,8 +25,8 @@ export const sent = (column: string): string => planted[column] as string;
 export const sha256 = (text: string) => createHash("sha256").update(text);
 
 /**
- * What tells somebody who guesses the value that it was this one: a digest without a key, as our keys have them.
- * @param issuer who vouches for the value in tokens
+ * Digests that confirm a guessed value: without a key, in the forms that this project's keys use.
+ * @param issuer the issuer that vouches for the value in tokens
  */
 function digestsOf(value: string, issuer: string): string[] {
   const forms = [value, `${issuer}\n${value}`, JSON.stringify([value])];
@@ -38,7 +38,7 @@ export function shownIn(text: string, value: string, issuer: string): string {
   return digestsOf(value, issuer).some((digest) => text.includes(digest)) ? "digest" : "";
 }
 
-/** By place, its cells in the order of the columns. */
+/** Cells by place, in the order of the columns. */
 export function tableOf(guide: string): Map<string, string[]> {
   const [, table = ""] = /\n(\| place [^]*?\n)\n/.exec(guide) ?? [];
   const rows = table.split("\n").filter((line) => line.startsWith("| ") && !line.startsWith("| ---"));

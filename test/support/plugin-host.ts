@@ -1,4 +1,4 @@
-// What sets plugins up, without a sidecar around it.
+// Sets plugins up without a sidecar around them.
 import { PassThrough } from "node:stream";
 import type { Logger, PluginDefinition } from "../../src/plugin-api/contract.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
@@ -31,7 +31,7 @@ export function hostWith(
   });
 }
 
-/** A route with these plugins, and nothing else that is special. */
+/** Options of a route with these plugins, all else by default. */
 export function routeSpec(
   path: string,
   plugins: readonly string[],

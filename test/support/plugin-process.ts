@@ -1,15 +1,16 @@
-// The program of plugins' processes as the image has it, one file: from source each of them starts four times as long.
+// Bundles the program of plugin processes into one file, as the image has it: from source, each process takes four
+// times as long to start.
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { chmodSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { rolldown } from "rolldown";
 
-/** @returns its path; removed at the end of this process */
+/** @returns the bundle's path; it is removed when this process ends */
 export async function bundledPluginProcess(): Promise<string> {
   const folder = mkdtempSync(join(tmpdir(), "outrigger-test-program-"));
   process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
-  // The process of a plugin is another user where this one is root.
+  // Where this process runs as root, the process of a plugin runs as another user, who has to read the folder.
   chmodSync(folder, 0o755);
   const input = join(import.meta.dirname, "../../src/runtime/process/child/program.ts");
   const bundle = await rolldown({ input, platform: "node" });

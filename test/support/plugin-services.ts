@@ -1,4 +1,4 @@
-// The services of a plugin that no test here is about, for those that set a plugin up by hand.
+// Plugin services that no test checks, for tests that set a plugin up by hand.
 import type { Clock, Metrics, Services } from "../../src/plugin-api/contract.ts";
 import { TwoTierCache } from "../../src/runtime/services/cache/cache.ts";
 import { PostgresDatabase } from "../../src/runtime/services/database/database.ts";

@@ -1,8 +1,8 @@
-// Plugins for tests of the pipeline: each does what the test hands it.
+// Plugins for tests of the pipeline: each runs the functions that the test gives it.
 import { z } from "zod";
 import { definePlugin, type Hooks, type PluginDefinition } from "../../src/plugin-api/contract.ts";
 
-/** A security plugin that lets everybody in. */
+/** A security plugin that admits every request. */
 export const guardPlugin = definePlugin({
   name: "guard",
   version: "1.0.0",

@@ -1,5 +1,6 @@
-// Real PostgreSQL servers for the tests: loopback only, a free port, a temporary folder, nothing synced to the disk;
-// whatever is still running when the test process ends is killed. The server refuses to run as root: as nobody then.
+// Starts real PostgreSQL servers for the tests: loopback only, a free port, a temporary folder, no sync to disk.
+// Servers that still run when the test process ends are killed. PostgreSQL refuses to run as root: as root, the tests
+// run it as user nobody.
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import {
@@ -20,20 +21,20 @@ import { freePort } from "./redis.ts";
 
 export interface PostgresServer {
   readonly port: number;
-  /** Folder of its socket. */
+  /** Folder of the server's unix socket. */
   readonly socketFolder: string;
-  /** Certificate that it shows, which is its own authority. */
+  /** The server's certificate, which is also its own authority. */
   readonly certificateFile: string;
-  /** With the password in it. */
+  /** Connection URL, with the password. */
   readonly url: string;
-  /** SIGKILL of all of it; resolves when it is gone. */
+  /** Sends SIGKILL to all its processes; resolves when they are gone. */
   kill(): Promise<void>;
-  /** Again, on the same port, with what it held. */
+  /** Starts the server again, on the same port, with its data. */
   restart(): Promise<void>;
-  /** SIGSTOP of all its processes: sockets stay open, nobody answers. */
+  /** Sends SIGSTOP to all its processes: sockets stay open, but nothing answers. */
   freeze(): void;
   thaw(): void;
-  /** Ends it and removes the folder. */
+  /** Ends the server and removes its folder. */
   close(): Promise<void>;
 }
 
@@ -49,13 +50,13 @@ process.on("exit", () => {
   }
 });
 
-/** To the server and its children, each of which has a group of its own. */
+/** Signals the server and its children, each of which has a process group of its own. */
 function signalGroup(pid: number, signal: NodeJS.Signals): void {
   for (const each of [...childrenOf(pid), pid]) {
     try {
       process.kill(each, signal);
     } catch {
-      // It is gone already.
+      // The process is gone already.
     }
   }
 }
@@ -75,7 +76,7 @@ function parentOf(pid: number): number | undefined {
   }
 }
 
-/** Debian keeps a folder a version, none of them in PATH. */
+/** Debian has one folder for each version, none of them in PATH. */
 function binary(name: string): string {
   const debian = "/usr/lib/postgresql";
   const versions = existsSync(debian)
@@ -129,7 +130,7 @@ export async function startPostgres(): Promise<PostgresServer> {
   };
 }
 
-/** Resolves once it takes connections. */
+/** Resolves once the server accepts connections. */
 async function spawnServer(
   data: string,
   folder: string,

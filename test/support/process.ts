@@ -1,4 +1,4 @@
-// Programs as processes of their own: run to the end, or started and talked to.
+// Runs programs as processes: to their end, or started and talked to.
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import type { Readable } from "node:stream";
@@ -21,7 +21,7 @@ export interface Started {
   readonly end: Promise<Finished>;
 }
 
-/** Of the environment: what a command of a test gets. */
+/** Variables of this process's environment that a test's commands get. */
 export const passedOn: Readonly<Record<string, string>> = Object.fromEntries(
   ["PATH", "NODE_COMPILE_CACHE", "OUTRIGGER_LISTENER"].flatMap((name) => {
     const value = process.env[name];
@@ -29,7 +29,10 @@ export const passedOn: Readonly<Record<string, string>> = Object.fromEntries(
   }),
 );
 
-/** Starts node with these arguments; of this process's environment only PATH, where compiled modules are, and what listens. */
+/**
+ * Starts node with these arguments. Of this process's environment it gets only PATH, the folder of compiled modules,
+ * and the choice of listener.
+ */
 export function startNode(args: readonly string[], env: Readonly<Record<string, string>> = {}): Started {
   const child = spawn(process.execPath, args, {
     stdio: ["ignore", "pipe", "pipe"],
@@ -56,7 +59,7 @@ export function startNode(args: readonly string[], env: Readonly<Record<string, 
   return { child, said, end };
 }
 
-/** Kills it, and waits until it is gone; one that has ended is none to wait for. */
+/** Kills the process, and waits until it is gone; returns at once if it has ended. */
 export async function killed(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
   const gone = once(child, "exit");
@@ -72,7 +75,10 @@ export function outriggerProcess(
   return startNode([mainFile, ...args], env).end;
 }
 
-/** The same in this process, but for `run`: what src/main.ts does, with a terminal of its own. Takes a tenth of the time. */
+/**
+ * The same within this process, for all commands but `run`: does what src/main.ts does, with captured output. Takes a
+ * tenth of the time.
+ */
 export async function outrigger(
   args: readonly string[],
   env: Readonly<Record<string, string>> = {},

@@ -1,12 +1,13 @@
-// What expressions in PromQL ask for, as far as tests compare it with what sidecars have: metrics, labels, values of labels.
+// Extracts the metrics, labels and label values that PromQL expressions ask for, as far as tests compare them with
+// those of sidecars.
 
 export interface Asked {
   readonly metrics: readonly string[];
-  /** Of matchers and of groupings, but for those that the expression itself makes. */
+  /** Labels in matchers and groupings, without labels that the expression itself creates. */
   readonly labels: readonly string[];
-  /** Words that matchers compare labels with. */
+  /** Words that matchers compare with labels. */
   readonly values: readonly string[];
-  /** Labels of what comes out, where it groups. */
+  /** Labels of the result, if the expression groups. */
   readonly grouped: readonly string[];
 }
 

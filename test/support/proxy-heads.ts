@@ -1,9 +1,10 @@
-// Heads of the PROXY protocol, version 2, right ones and others. The checksum is table-driven here, bitwise in the product.
+// Makes heads of the PROXY protocol, version 2, valid ones and invalid ones. The checksum is table-driven here and
+// bitwise in the product, so that each checks the other.
 import { isIPv4 } from "node:net";
 import ipaddr from "ipaddr.js";
 
 export interface HeadParts {
-  /** Of the client. */
+  /** The client's address. */
   readonly from?: string;
   /** Version and command; default: 2, PROXY. */
   readonly command?: number;

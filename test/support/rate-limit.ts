@@ -1,4 +1,4 @@
-// Parts of the rate-limit plugin put together by hand, and a Redis store whose server clock the test sets.
+// Assembles parts of the rate-limit plugin by hand, with a Redis store whose server clock the test sets.
 import type { z } from "zod";
 import { compileLimit, CallerTables, Reservation, type Limit } from "../../plugins/rate-limit/limit.ts";
 import { rateLimitOptions, type LimitOptions } from "../../plugins/rate-limit/options.ts";
@@ -9,7 +9,7 @@ import { createMetrics } from "../../src/telemetry/metrics.ts";
 import { TestClock } from "../../src/testing/clock.ts";
 import { exchangeOf, type ExchangeFacts } from "./exchange.ts";
 
-/** A store on a real Redis; with a clock, the server's TIME answers that clock's time. */
+/** Connects a store to a real Redis; with a clock, the server's TIME returns that clock's time. */
 export async function connectStore(url: string, clock?: Clock): Promise<RedisStore> {
   const store = createStore({
     address: parseRedisAddress(url),
@@ -39,7 +39,7 @@ export async function connectStore(url: string, clock?: Clock): Promise<RedisSto
   return timedStore as RedisStore;
 }
 
-/** A limit of these options, all else by default. */
+/** A limit with these options, all else by default. */
 export function limitOf(
   facts: Partial<z.input<typeof rateLimitOptions>["limits"] extends (infer T)[] | undefined ? T : never> &
     object,

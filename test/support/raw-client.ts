@@ -2,7 +2,10 @@
 import { connect } from "node:net";
 import { RawPeer } from "./raw-peer.ts";
 
-/** @param where port of 127.0.0.1, or path of a unix socket @returns once connected; rejects when refused */
+/**
+ * @param where port of 127.0.0.1, or path of a unix socket
+ * @returns the connected client; rejects if the connection is refused
+ */
 export async function connectRaw(where: number | string): Promise<RawPeer> {
   const options = { allowHalfOpen: true, noDelay: true };
   const socket = connect(

@@ -1,4 +1,4 @@
-// Peers that speak exact bytes: a client that sends what it is told, and a service that does the same.
+// Peers that speak exact bytes: a client that sends the given bytes, and a service that does the same.
 import net from "node:net";
 import type { AddressInfo } from "node:net";
 
@@ -16,11 +16,11 @@ export interface RawClient {
   send(bytes: string | Buffer): void;
   /** Everything received so far, latin1. */
   received(): string;
-  /** Resolves once what was received satisfies the test; rejects when the connection ends before. */
+  /** Resolves once the received text satisfies `matches`; rejects if the connection ends before. */
   until(matches: (received: string) => boolean): Promise<string>;
-  /** The next complete answer (Content-Length, chunked, or until the close), taken off what was received. */
+  /** Takes the next complete answer (Content-Length, chunked, or until the close) off the received text. */
   answer(): Promise<RawAnswer>;
-  /** Resolves when the connection is over. `reset` tells an RST from a FIN. */
+  /** Resolves when the connection has closed. `reset` tells an RST from a FIN. */
   closed: Promise<{ reset: boolean; rest: string }>;
   end(): void;
 }
@@ -131,7 +131,7 @@ export interface RawService {
   readonly url: string;
   /** Connections so far, in order. */
   readonly connections: RawClient[];
-  /** Resolves with the next connection that nobody has taken yet. */
+  /** Resolves with the next connection that was not yet returned. */
   next(): Promise<RawClient>;
   close(): void;
 }

@@ -1,9 +1,9 @@
-// One end of a TCP connection under a test's control: sends exactly the bytes it is told to, and waits for what comes.
+// One end of a TCP connection under a test's control: sends exactly the given bytes, and waits for the received ones.
 import type { Socket } from "node:net";
 
 export class RawPeer {
   readonly socket: Socket;
-  /** Resolves when the connection is closed, by whomever. */
+  /** Resolves when the connection is closed, by either side. */
   readonly closed: Promise<void>;
   /** Resolves when the other side has ended its half (FIN), or the connection is closed. */
   readonly ended: Promise<void>;
@@ -27,11 +27,11 @@ export class RawPeer {
       this.#received += bytes.toString("latin1");
       this.#wakeAll();
     });
-    // What a reset does shows in `closed` and in the waits.
+    // A reset shows in `closed` and in pending waits.
     socket.on("error", () => {});
   }
 
-  /** What has come and was not taken yet, one character a byte. */
+  /** Received text that was not taken yet, one character a byte. */
   get received(): string {
     return this.#received;
   }
@@ -56,7 +56,7 @@ export class RawPeer {
     return this.#take(count);
   }
 
-  /** Takes all that comes until the other side ends. */
+  /** Takes everything until the other side ends. */
   async rest(): Promise<string> {
     await this.ended;
     return this.#take(this.#received.length);
@@ -68,7 +68,7 @@ export class RawPeer {
     else this.socket.write(data);
   }
 
-  /** Sends the bytes in as many writes as there are, each in a turn of the event loop of its own. */
+  /** Sends every byte in a write of its own, each in its own turn of the event loop. */
   async dribble(text: string): Promise<void> {
     for (const char of text) {
       this.send(char);
@@ -82,7 +82,7 @@ export class RawPeer {
     else this.socket.end(data, "latin1");
   }
 
-  /** Breaks the connection (RST). */
+  /** Resets the connection (RST). */
   reset(): void {
     this.socket.resetAndDestroy();
   }

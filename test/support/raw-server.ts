@@ -1,4 +1,4 @@
-// A scripted TCP server: for every connection the script is called with a RawPeer and the connection's number.
+// A scripted TCP server: for every connection it calls the script with a RawPeer and the connection's number.
 import { createServer, type AddressInfo, type Server, type Socket } from "node:net";
 import { createServer as createTlsServer, type TlsOptions } from "node:tls";
 import { RawPeer } from "./raw-peer.ts";
@@ -14,7 +14,7 @@ export interface RawServer extends AsyncDisposable {
   readonly open: number;
   /** Resolves with the connection of that number (from 0) once it is made. */
   peer(index: number): Promise<RawPeer>;
-  /** Destroys what is open and stops. */
+  /** Destroys open connections and stops the server. */
   close(): Promise<void>;
 }
 
@@ -26,7 +26,7 @@ export interface Place {
   readonly tls?: TlsOptions;
 }
 
-/** A script that waits for more than the other side sends simply ends with the connection. */
+/** A script that waits for more bytes than the other side sends ends with the connection, without an error. */
 export async function startRawServer(script: Script, place: Place = {}): Promise<RawServer> {
   const peers: RawPeer[] = [];
   const open = new Set<RawPeer>();
@@ -44,7 +44,7 @@ export async function startRawServer(script: Script, place: Place = {}): Promise
     place.tls === undefined
       ? createServer(options, accept)
       : createTlsServer({ ...options, ...place.tls }, accept).on("tlsClientError", () => {});
-  // Below TLS, also those whose handshake never ends.
+  // Sockets below TLS, including those whose handshake never ends.
   const sockets = new Set<Socket>();
   server.on("connection", (socket: Socket) => {
     sockets.add(socket);

@@ -1,5 +1,5 @@
-// The example plugin of plugins/README.md and its test, as they stand there, in a folder of their own inside the checkout:
-// only there does `outrigger/plugin` name the package's own files.
+// Copies the example plugin of plugins/README.md and its test, word for word, into a folder inside the checkout: only
+// there does `outrigger/plugin` resolve to the package's own files.
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -8,7 +8,7 @@ import type { PluginDefinition } from "../../src/plugin-api/contract.ts";
 const root = join(import.meta.dirname, "../..");
 
 export interface ReadmeExample extends Disposable {
-  /** Holds `plugins/maintenance/index.ts` and `test/plugins/maintenance/index.test.ts`, as a checkout would. */
+  /** Folder with `plugins/maintenance/index.ts` and `test/plugins/maintenance/index.test.ts`, as in a checkout. */
   readonly folder: string;
   load(): Promise<PluginDefinition>;
 }

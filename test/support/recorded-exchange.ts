@@ -1,5 +1,5 @@
-// One exchange over an UpstreamTransport with everything it called back, held to the interface's own promises: nothing
-// after the end, nothing after `abort`, no data while paused.
+// Records one exchange over an UpstreamTransport with all its callbacks, and checks the promises of the interface: no
+// call after the end, no call after `abort`, no data while paused.
 import type { GatewayError } from "../../src/plugin-api/errors.ts";
 import type {
   UpstreamCall,
@@ -19,11 +19,11 @@ export interface Result {
   readonly error: GatewayError | undefined;
 }
 
-/** What to do besides recording. */
+/** Reactions of the test to callbacks, besides recording. */
 export interface Reactions {
   onHead?(exchange: RecordedExchange): void;
   onInterim?(status: number, exchange: RecordedExchange): void;
-  /** @returns what `onData` says: false pauses */
+  /** @returns the return value of `onData`: false pauses */
   onData?(chunk: Buffer, exchange: RecordedExchange): boolean;
 }
 
@@ -31,11 +31,11 @@ export class RecordedExchange implements UpstreamHandler {
   readonly call: UpstreamCall;
   /** Resolves at `onEnd` or `onFail`. */
   readonly result: Promise<Result>;
-  /** Resolves at the final head. */
+  /** Resolves when the final head has come. */
   readonly headed: Promise<void>;
-  /** What was called, in order, e.g. `interim head data data end`; runs of data count once. */
+  /** Callbacks in order, e.g. `interim head data data end`; runs of data count once. */
   readonly calls: string[] = [];
-  /** What the transport did that the interface rules out; has to stay empty. */
+  /** Calls of the transport that the interface forbids; has to stay empty. */
   readonly broken: string[] = [];
   bodyBytes = 0;
 
@@ -69,7 +69,7 @@ export class RecordedExchange implements UpstreamHandler {
     );
   }
 
-  /** Writes a streamed body, waiting where it is told to, and ends it. */
+  /** Writes a streamed body, waits whenever `write` demands it, and ends the body. */
   async stream(chunks: Iterable<Buffer | string>, trailers?: readonly string[]): Promise<void> {
     for (const chunk of chunks) {
       if (!this.call.write(typeof chunk === "string" ? Buffer.from(chunk, "latin1") : chunk)) {

@@ -1,16 +1,16 @@
-// What Redis is asked for by everybody, by its command MONITOR. On a socket of its own: ioredis takes commands that come
-// in the same read as MONITOR's answer for answers that nobody waits for, and fails.
+// Shows the commands of all clients of a Redis, through its command MONITOR. It uses a socket of its own: if commands
+// come in the same read as the answer to MONITOR, ioredis takes them for unexpected answers, and fails.
 import { once } from "node:events";
 import { connect } from "node:net";
 import { createInterface } from "node:readline";
 
 export interface RedisMonitor {
-  /** The commands so far, with what they were given. */
+  /** The commands so far, with their arguments. */
   readonly commands: readonly string[];
   close(): void;
 }
 
-/** @returns once every command from now on is seen */
+/** Resolves once every command from now on is seen. */
 export async function monitorRedis(url: string): Promise<RedisMonitor> {
   const { hostname, port } = new URL(url);
   const socket = connect(Number(port), hostname).on("error", () => {});

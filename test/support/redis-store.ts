@@ -1,17 +1,18 @@
-// Real servers and stores on them, closed after each test of the file: `const { server, open } = storesOf("name")`.
+// Starts real servers with stores on them, closed after each test of the file: `const { server, open } =
+// storesOf("name")`.
 import { afterEach } from "node:test";
 import { parseRedisAddress } from "../../src/redis/address.ts";
 import { createStore, type RedisStore, type StoreOptions } from "../../src/redis/store.ts";
 import { type RedisServer, startRedis } from "./redis.ts";
 
 export interface Stores {
-  /** Closed after the test, the last one first. */
+  /** Functions called after the test, the last one first. */
   readonly closing: (() => Promise<void> | void)[];
   readonly server: (args?: readonly string[]) => Promise<RedisServer>;
   readonly open: (url: string, options?: Partial<StoreOptions>) => RedisStore;
 }
 
-/** @param connectionName as Redis has it in its list of clients */
+/** @param connectionName name in Redis' list of clients */
 export function storesOf(connectionName: string): Stores {
   const closing: (() => Promise<void> | void)[] = [];
   afterEach(async () => {

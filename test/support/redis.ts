@@ -1,5 +1,5 @@
-// Real Redis servers for the tests: standalone, a three-master Cluster, a Sentinel group. Loopback only, free ports,
-// temporary folders, nothing kept on disk; whatever is still running when the test process ends is killed.
+// Starts real Redis servers for the tests: standalone, a three-master Cluster, a Sentinel group. Loopback only, free
+// ports, temporary folders, nothing kept on disk. Servers that still run when the test process ends are killed.
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { accessSync, constants, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -18,9 +18,9 @@ export interface RedisServer {
   kill(): Promise<void>;
   /** Orderly shutdown; resolves when the process is gone. */
   stop(): Promise<void>;
-  /** Empty again on the same port (Cluster and Sentinel nodes keep their identity). */
+  /** Starts the server again, empty, on the same port (Cluster and Sentinel nodes keep their identity). */
   restart(): Promise<void>;
-  /** SIGSTOP: the sockets stay open, nobody answers. */
+  /** SIGSTOP: the sockets stay open, but nothing answers. */
   freeze(): void;
   thaw(): void;
   /** Ends client and server and removes the folder. */
@@ -38,7 +38,7 @@ process.on("exit", reap);
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
   process.once(signal, () => {
     reap();
-    // Without another listener the signal does what it would have done without this file.
+    // If nothing else listens for the signal, it has its default effect, as it would without this file.
     if (process.listenerCount(signal) === 0) process.kill(process.pid, signal);
   });
 }
@@ -69,7 +69,7 @@ export function findRedisServer(): string {
   return found;
 }
 
-/** A free port below the ephemeral range: nobody's outgoing connection takes it while its server is down. */
+/** Finds a free port below the ephemeral range: no outgoing connection takes it while its server is down. */
 export async function freePort(): Promise<number> {
   for (let attempt = 0; attempt < 100; attempt++) {
     const port = 10_000 + Math.floor(Math.random() * 20_000);
@@ -86,7 +86,7 @@ export async function freePort(): Promise<number> {
   throw new Error("no free port found in 100 attempts");
 }
 
-/** Asks until the answer is yes; for states that a server tells of in no other way. */
+/** Polls until the answer is true; for states that a server reports in no other way. */
 export async function eventually(
   what: string,
   ask: () => Promise<boolean> | boolean,
@@ -100,7 +100,7 @@ export async function eventually(
   }
 }
 
-/** Starts the binary and resolves once it says that it is ready; its output goes into the error if it never is. */
+/** Starts the binary and resolves once it reports that it is ready. If it never is, its output goes into the error. */
 async function spawnServer(args: readonly string[]): Promise<ChildProcess> {
   const child = spawn(findRedisServer(), args, { stdio: ["ignore", "pipe", "pipe"] });
   live.add(child);
@@ -139,13 +139,13 @@ async function end(child: ChildProcess, signal: "SIGKILL" | "SIGTERM"): Promise<
   child.ref();
   const gone = once(child, "exit");
   child.kill(signal);
-  if (signal === "SIGTERM") child.kill("SIGCONT"); // a frozen process would sit on it
+  if (signal === "SIGTERM") child.kill("SIGCONT"); // a frozen process would not handle SIGTERM
   await gone;
 }
 
 function freezeProcess(pid: number): void {
   process.kill(pid, "SIGSTOP");
-  // SIGSTOP takes effect when the process is next scheduled: wait for state T, so that it answers nothing any more.
+  // SIGSTOP takes effect when the process is next scheduled: wait for state T, so that it answers nothing more.
   for (let look = 0; look < 100_000; look++) {
     try {
       if (/\) T/u.test(readFileSync(`/proc/${pid}/stat`, "latin1"))) return;
@@ -236,7 +236,7 @@ export interface RedisCluster {
   /** The masters, in slot order; nodes added later follow. */
   readonly nodes: readonly RedisServer[];
   readonly cli: Cluster;
-  /** Starts a replica of the node, ready to take over when that dies (2-4 s). */
+  /** Starts a replica of the node, ready to take over when the node dies (2-4 s). */
   addReplica(of: RedisServer): Promise<RedisServer>;
   /** Starts one more empty node and makes it a master with the slots of `from` (which must hold no keys in them). */
   moveSlotsToNewNode(from: RedisServer): Promise<RedisServer>;
@@ -319,7 +319,7 @@ export async function startCluster(): Promise<RedisCluster> {
           ([, , [, , id]]) => id === owner,
         );
       const ranges = await owned(from);
-      // The highest epoch: whoever hears two claims believes this one. No keys, so no MIGRATE.
+      // Takes the highest epoch: a node that hears two claims believes the higher one. No keys, so no MIGRATE.
       await added.cli.call("CLUSTER", "BUMPEPOCH");
       for (const node of [added, ...nodes.filter((node) => node !== added)]) {
         const pipeline = node.cli.pipeline();
@@ -327,7 +327,7 @@ export async function startCluster(): Promise<RedisCluster> {
           for (let slot = first; slot <= last; slot++)
             pipeline.call("CLUSTER", "SETSLOT", slot, "NODE", heir);
         }
-        await pipeline.exec(); // a node that heard of it by gossip may have become a replica and refuse
+        await pipeline.exec(); // a node that learned of it by gossip may have become a replica and refuse
       }
       for (const node of nodes) {
         await eventually("every node knows the new owner", async () => (await owned(node)).length === 0);
@@ -351,9 +351,9 @@ export interface RedisSentinel {
   readonly sentinels: readonly RedisServer[];
   /** The node that the first sentinel calls master now. */
   master(): Promise<RedisServer>;
-  /** Makes the replica master in an orderly way (1-3 s). The old master goes on taking writes for about 8 s more. */
+  /** Makes the replica the master in an orderly way (1-3 s). The old master still accepts writes for about 8 s. */
   failover(): Promise<void>;
-  /** Resolves once the sentinels call `node` the master and it is one (after a `kill()` of the other). */
+  /** Resolves once the sentinels report `node` as the master and it is one (after a `kill()` of the other). */
   promoted(node: RedisServer): Promise<void>;
   close(): Promise<void>;
 }

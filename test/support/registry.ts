@@ -1,4 +1,4 @@
-// A small OCI registry over loopback http: manifests, blobs, tags, uploads, the catalog, and a token for whoever asks.
+// A small OCI registry over loopback http: manifests, blobs, tags, uploads, the catalog, and a token service.
 import { createHash } from "node:crypto";
 import { once } from "node:events";
 import http from "node:http";
@@ -8,22 +8,25 @@ export interface Registry {
   /** `127.0.0.1:<port>` */
   readonly host: string;
   readonly port: number;
-  /** By `<repository>:<tag or digest>`. */
+  /** Manifests by `<repository>:<tag or digest>`. */
   readonly manifests: Map<string, Buffer>;
-  /** By digest. */
+  /** Blobs by digest. */
   readonly blobs: Map<string, Buffer>;
   /** Each request's method and path, in order. */
   readonly asked: string[];
-  /** Answers in place of the registry, where it returns true. */
+  /** Called first for every request; if it returns true, it has answered in place of the registry. */
   hook: ((request: http.IncomingMessage, response: http.ServerResponse) => boolean) | undefined;
-  /** Puts an artifact of one layer there. @returns the manifest's digest */
+  /**
+   * Stores an artifact of one layer.
+   * @returns the manifest's digest
+   */
   put(repository: string, tag: string, layer: Buffer, annotations?: Readonly<Record<string, string>>): string;
   close(): Promise<void>;
 }
 
 const sha = (bytes: Buffer): string => `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
 
-/** @param options.token what it asks for, when it asks for one */
+/** @param options.token bearer token that the registry demands; undefined = none */
 export async function startRegistry(options: { token?: string } = {}): Promise<Registry> {
   const manifests = new Map<string, Buffer>();
   const blobs = new Map<string, Buffer>();

@@ -1,4 +1,4 @@
-// Two readings of the same response bytes: by our parser, in any pieces, and by node:http's own (llhttp).
+// Reads the same response bytes twice: with this project's parser, in any pieces, and with node:http's own (llhttp).
 import { request } from "node:http";
 import { duplexPair } from "node:stream";
 import { allowedTrailers } from "../../src/http1/trailers.ts";
@@ -20,7 +20,7 @@ function blank(): Reading {
 }
 
 /**
- * Reads the pieces as they would come over one connection that ends after them.
+ * Reads the pieces as if they came over one connection that ends after them.
  * @param pauseEvery 0 = never, 1 = after each piece of body, 2 = after every second …
  */
 export function readByUs(method: string, pieces: readonly Buffer[], pauseEvery = 0): Reading {

@@ -1,10 +1,10 @@
-// A service of HTTP/1.1, h2c or h2 that dies and comes back on its port.
+// A service of HTTP/1.1, h2c or h2 that dies and comes back on the same port.
 import { once } from "node:events";
 import http from "node:http";
 import http2, { type ServerHttp2Session } from "node:http2";
 import type { AddressInfo, Server } from "node:net";
 
-/** HTTP/2's requests and responses do as those of HTTP/1.1 do. */
+/** Also used for HTTP/2, whose requests and responses have the same interface. */
 export type Handle = http.RequestListener;
 
 export interface ServiceTls {
@@ -21,7 +21,7 @@ export class RestartingService {
   readonly #sessions = new Set<ServerHttp2Session>();
   #server: Server | undefined;
 
-  /** @param tls for h2 */
+  /** @param tls needed for h2 */
   constructor(protocol: "http1" | "h2c" | "h2", handle: Handle, tls?: ServiceTls) {
     this.#protocol = protocol;
     this.#handle = handle;
@@ -48,7 +48,7 @@ export class RestartingService {
     this.#server = server;
   }
 
-  /** As a process dies: whatever runs is broken off. */
+  /** Stops as a dying process does: open requests are broken off. */
   stop(): void {
     if (this.#server instanceof http.Server) this.#server.closeAllConnections();
     for (const session of this.#sessions) session.destroy();

@@ -1,2 +1,2 @@
-// A route for tests of our own, as the test kit of plugins has it.
+// Routes for this project's tests, made by the test kit of plugins.
 export * from "../../src/testing/route.ts";

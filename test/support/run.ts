@@ -1,5 +1,5 @@
-// What `npm test` runs after lint and type check. Sees to it that the programs which tests need are there, then runs
-// every test file, or those whose path holds one of the words given: `npm test -- forward`.
+// `npm test` runs this after lint and type check. It makes sure that the programs that tests need are installed, then
+// runs every test file, or those whose path contains one of the given words: `npm test -- forward`.
 import { execFileSync } from "node:child_process";
 import { accessSync, constants, globSync } from "node:fs";
 import { availableParallelism } from "node:os";
@@ -9,16 +9,16 @@ import { run } from "node:test";
 import { spec } from "node:test/reporters";
 
 interface Program {
-  /** The variable that names it for the tests, and for whoever runs them. */
+  /** Environment variable that tells the tests, and users, the program's path. */
   readonly variable?: string;
   readonly names: readonly string[];
-  /** Debian's package. */
+  /** Name of the Debian package. */
   readonly package: string;
-  /** Where it is beside PATH: a glob of folders. */
+  /** Further places besides PATH: a glob of folders. */
   readonly folders?: string;
-  /** A file that is read, and not run. */
+  /** It is a file to read, not a program. */
   readonly isRead?: true;
-  /** Its tests are skipped, with a line that says so, where it cannot be had. */
+  /** Where it cannot be installed, its tests are skipped, with a line that says so. */
   readonly optional?: true;
 }
 
@@ -36,18 +36,18 @@ const programs: readonly Program[] = [
   },
   { names: ["openssl"], package: "openssl" },
   { names: ["curl"], package: "curl" },
-  // A terminal for commands to be looked at on.
+  // Gives commands a terminal.
   { names: ["script"], package: "bsdutils" },
   { names: ["postgres"], package: "postgresql", folders: "/usr/lib/postgresql/*/bin" },
-  // Guests of WebAssembly are compiled from C.
+  // Compiles WebAssembly guests from C.
   { names: ["clang"], package: "clang" },
   { names: ["wasm-ld"], package: "lld" },
   { names: ["promtool"], package: "prometheus" },
   { names: ["h2load"], package: "nghttp2-client", optional: true },
-  // Networks of their own, and what takes a port there.
+  // Network namespaces, and the redirection of ports in them.
   { names: ["ip"], package: "iproute2", folders: "/usr/sbin", optional: true },
   { names: ["nft"], package: "nftables", folders: "/usr/sbin", optional: true },
-  // Programs of eBPF: compiled by clang, too.
+  // eBPF programs, which clang compiles, too.
   { names: ["make"], package: "make", optional: true },
   { names: ["libbpf.h"], package: "libbpf-dev", folders: "/usr/include/bpf", isRead: true, optional: true },
   // Builds the image without a daemon.
@@ -80,7 +80,7 @@ function findProgram({ variable, names, folders: further, isRead }: Program): st
 
 const isMissing = (program: Program): boolean => findProgram(program) === undefined;
 
-/** Tries Debian's packages; says nothing unless apt does. */
+/** Installs Debian packages. @throws Error if apt-get fails */
 function install(packages: readonly string[]): void {
   // Run level 1: a package that brings a service does not start it.
   const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive", RUNLEVEL: "1" };
@@ -95,7 +95,7 @@ function isNamed({ variable }: Program): boolean {
   return variable !== undefined && Boolean(process.env[variable]);
 }
 
-/** @returns what is still missing once everything was tried, as one line; undefined when nothing is */
+/** @returns one line about what is still missing after all attempts; undefined if nothing is */
 function providePrograms(): string | undefined {
   const wanted = programs.filter((program) => isMissing(program) && !isNamed(program));
   let trouble = "";
@@ -126,17 +126,17 @@ function findFiles(words: readonly string[]): string[] {
 }
 
 /**
- * Runs the files, a process each, and prints what failed and node's closing counts.
- * @returns whether all tests of all files passed, and none left a rejection behind
+ * Runs the files, each in a process of its own, and prints failures and node's closing counts.
+ * @returns whether all tests of all files passed, and none left an unhandled rejection
  */
 export async function runFiles(files: readonly string[], limitMs = fileLimitMs): Promise<boolean> {
   process.env["FILE_LIMIT_MS"] = String(limitMs);
-  // Each file and each sidecar is a process that reads the same modules: compiled once, a third of the work is gone.
+  // Each file and each sidecar is a process that loads the same modules: the compile cache saves a third of the work.
   process.env["NODE_COMPILE_CACHE"] ??= join(root, "node_modules/.cache/compiled-tests");
   const events = run({
     files: files.map((file) => join(root, relative(root, file))),
     cwd: root,
-    // Half of their time goes into waiting.
+    // One more than there are cores: the files spend half of their time waiting.
     concurrency: availableParallelism() + 1,
     execArgv: ["--import", join(import.meta.dirname, "file-limit.ts")],
     signal: AbortSignal.timeout(runLimitMs),

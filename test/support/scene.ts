@@ -1,4 +1,4 @@
-// What one attack or one fault needs: real sidecars and a real Redis, started when asked for and gone afterwards.
+// Everything one attack or one fault needs: real sidecars and a real Redis, started on demand and removed afterwards.
 import { type RedisServer, startRedis } from "./redis.ts";
 import { startSidecar, type TestSidecar, type TestSidecarOptions } from "./sidecar.ts";
 
@@ -6,7 +6,7 @@ export class Scene {
   readonly #cleanups: (() => unknown)[] = [];
   #redis: Promise<RedisServer> | undefined;
 
-  /** Runs when the scene is over, last first. */
+  /** Registers a cleanup for the end of the scene; the last one runs first. */
   after(cleanup: () => unknown): void {
     this.#cleanups.push(cleanup);
   }
@@ -17,7 +17,7 @@ export class Scene {
     return sidecar;
   }
 
-  /** One server a scene, empty when first asked for. */
+  /** Starts the scene's one server on the first call, empty. */
   redis(): Promise<RedisServer> {
     this.#redis ??= startRedis().then((server) => {
       this.after(() => server.close());
@@ -31,7 +31,9 @@ export class Scene {
   }
 }
 
-/** Ends a scene whatever its work came to. Rejects as the work does, or when it takes longer than the limit. */
+/**
+ * Runs the work in a scene, and always ends the scene. Rejects as the work does, or if it takes longer than the limit.
+ */
 export async function inScene<T>(limitMs: number, work: (scene: Scene) => Promise<T>): Promise<T> {
   const scene = new Scene();
   let timer: NodeJS.Timeout | undefined;

@@ -1,5 +1,5 @@
-// A folder of secrets as Kubernetes projects one: `NAME` is a symbolic link to `..data/NAME`, and `..data` one to the
-// folder of the moment, which is swapped whole.
+// A folder of secrets as Kubernetes projects it: `NAME` is a symbolic link to `..data/NAME`, and `..data` is one to the
+// current folder, which is replaced as a whole.
 import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -15,12 +15,12 @@ export class SecretFolder {
     for (const name of Object.keys(held)) symlinkSync(join("..data", name), join(this.#dir, name));
   }
 
-  /** `<NAME>_FILE` for each secret. */
+  /** Variables `<NAME>_FILE` for all secrets. */
   get env(): Record<string, string> {
     return Object.fromEntries(Object.keys(this.#held).map((name) => [`${name}_FILE`, join(this.#dir, name)]));
   }
 
-  /** Swaps the folder for one in which these are other ones. */
+  /** Replaces the folder by one with these secrets changed. */
   write(changed: Readonly<Record<string, string>>): void {
     this.#held = { ...this.#held, ...changed };
     const folder = `..${++this.#moment}`;

@@ -1,5 +1,5 @@
-// Sidecars for tests of our own, as the test kit of plugins starts them; what reads HTTP/1.1 in them is asked of the whole
-// run (see listener.ts).
+// Starts sidecars for this project's tests with the test kit of plugins. Their HTTP/1.1 listener is chosen once for the
+// whole run (see listener.ts).
 import * as kit from "../../src/testing/sidecar.ts";
 import { listenerSettings } from "./listener.ts";
 

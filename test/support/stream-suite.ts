@@ -1,4 +1,4 @@
-// The behavioural suite of ServerStream: what every implementation has to do, whatever its version of HTTP.
+// The behavioural suite of ServerStream: every implementation has to pass it, whatever its HTTP version.
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { ServerStream } from "../../src/exchange/server-stream.ts";
@@ -8,7 +8,7 @@ const sized = (text: string): string[] => ["Content-Length", String(text.length)
 const piece = Buffer.alloc(64 * 1024, "0123456789abcdef");
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
-/** Answers completely, as one that has nothing to wait for. */
+/** Answers completely and at once. */
 function answer(stream: ServerStream, body: string): void {
   stream.respond(200, undefined, sized(body));
   stream.write(Buffer.from(body));

@@ -1,8 +1,9 @@
-// Policies put in force one after the other while clients ask without a pause: what failed, and how long each took.
+// Puts policies in force one after the other while clients send requests without a pause. Reports failures, and how
+// long each change took.
 import { Client } from "./crew.ts";
 
 export interface Swaps {
-  /** Writes the policy of this number, whose answers carry it in the field `x-version`. */
+  /** Writes the policy of this version; its answers carry the version in the field `x-version`. */
   readonly apply: (version: number) => void;
   readonly count: number;
   /** Default: 16. */
@@ -11,15 +12,15 @@ export interface Swaps {
 
 export interface Swapped {
   readonly answered: number;
-  /** Answers that were not 200, or of a version that was not in force meanwhile. */
+  /** Answers that were not 200, or came from a version that was not in force at the time. */
   readonly failed: readonly string[];
-  /** From writing the policy to the first answer by it. */
+  /** Milliseconds from writing the policy to the first answer under it. */
   readonly millis: readonly number[];
 }
 
 const swapLimitMs = 10_000;
 
-/** @param url of a sidecar that serves version 0 */
+/** @param url URL of a sidecar that serves version 0 */
 export async function swapUnderLoad(
   url: string,
   { apply, count, connections = 16 }: Swaps,

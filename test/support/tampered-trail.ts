@@ -1,5 +1,5 @@
-// A trail of 32 records, and what is done to it at random: records removed, changed, moved, repeated, cut off, made up, and
-// all that is behind them written anew.
+// A trail of 32 records, and random tampering: records removed, changed, moved, repeated, cut off or forged, and
+// everything behind them rewritten.
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { Chain } from "../../src/audit/chain.ts";
@@ -31,7 +31,7 @@ export const access = (at: number, path: string): AccessEvent => ({
   person: { userId: "ann", address: "192.0.2.7", path },
 });
 
-/** 32 records, each eighth a head, the last one closing. */
+/** Makes 32 records: every eighth is a head, the last one closes the trail. */
 export function trail(name = "pod-1", signer = key): string[] {
   const chain = Chain.begin(signer, name);
   return Array.from({ length: 32 }, (_, index) => {
@@ -47,7 +47,7 @@ export const place = (texts: readonly string[], file = "audit.jsonl"): TrailLine
   texts.map((text, index) => ({ text, where: `${file}:${index + 1}` }));
 
 export const verifier = new HeadVerifier([key.publicKey]);
-// Ed25519 takes 100 µs: heads that are as they were need not be looked at 10,000 times.
+// A cache: Ed25519 takes 100 µs, and unchanged heads need not be verified 10,000 times.
 const known = new Map<string, boolean | undefined>();
 export const options: VerifyOptions = {
   nowMs: startedAt + 60_000,
@@ -58,10 +58,10 @@ export const options: VerifyOptions = {
   },
 };
 
-/** When a trail that has no end should have had one. */
+/** Verification at a time at which a trail should have ended. */
 export const later = { ...options, nowMs: startedAt + 2 * 3_600_000 };
 
-/** The chain from there on, as somebody without the key can write it: every hash fits, and no signature does. */
+/** Rewrites the chain from that index on, as somebody without the key can: every hash fits, and no signature does. */
 export function rechained(texts: readonly string[], from: number): string[] {
   const out = texts.slice(0, from);
   let prev = from === 0 ? "" : hashOf(texts[from - 1] as string);
@@ -77,7 +77,7 @@ export function rechained(texts: readonly string[], from: number): string[] {
 const index = fc.nat({ max: lines.length - 1 });
 const byte = fc.integer({ min: 0x20, max: 0x7e });
 
-/** What is done to the lines, and the number of the record at which it is done. */
+/** The tampered lines, and the number of the first tampered record. */
 type Tampered = { readonly texts: readonly string[]; readonly at: number };
 
 const tamperings = fc.oneof(
@@ -105,7 +105,7 @@ const tamperings = fc.oneof(
     texts: [...lines.slice(0, at), (lines[at] as string).slice(0, left)],
     at: at + 1,
   })),
-  // Made up, with a hash that fits the one before.
+  // A forged record, with a hash that fits the record before.
   index.map((at): Tampered => {
     const before = lines[at - 1];
     const forged = {
@@ -117,7 +117,7 @@ const tamperings = fc.oneof(
     };
     return { texts: lines.toSpliced(at, 0, JSON.stringify(forged)), at: at + 1 };
   }),
-  // Everything behind it written anew.
+  // Everything behind the record is rewritten.
   index.map((at): Tampered => {
     const changed = (lines[at] as string).replace(/"at":"[^"]*"/, '"at":"2026-03-01T11:00:00.000Z"');
     return { texts: rechained(lines.with(at, changed), at), at: at + 1 };
@@ -131,12 +131,12 @@ const tamperings = fc.oneof(
 const nothing = ({ texts }: Tampered): boolean =>
   texts.length === lines.length && texts.every((text, at) => text === lines[at]);
 
-/** @throws with the tampering that a verifier does not find at its place, or by the next head at the latest */
+/** @throws Error with the tampering that a verifier finds neither at its place nor by the next head */
 export function assertFound(runs: number, seed?: number): void {
   fc.assert(
     fc.property(tamperings, (tampered) => {
       fc.pre(!nothing(tampered));
-      // Nothing is left that could show it: an empty file is no trail, and the command says so.
+      // Nothing is left to verify: an empty file is no trail, and the command says so.
       fc.pre(tampered.texts.length > 0);
       const { findings } = verifyTrail(place(tampered.texts), later);
       const near = findings.some(({ where }) => {

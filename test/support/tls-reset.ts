@@ -1,5 +1,5 @@
-// A TLS client that sends everything behind the last step of its handshake and resets at once: the server then reads a
-// request on a connection where it can write nothing any more, not even what TLS itself has to say.
+// A TLS client that sends everything right behind the last step of its handshake and resets at once: the server then
+// reads a request on a connection to which it cannot write any more, not even TLS records.
 import { once } from "node:events";
 import net from "node:net";
 import tls from "node:tls";

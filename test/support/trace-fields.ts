@@ -1,15 +1,18 @@
-// What a service behind a sidecar is told of traces.
+// Shows the trace fields that a service behind a sidecar receives.
 import { once } from "node:events";
 import type http from "node:http";
 import { connect } from "node:net";
 
-/** A service that answers with the fields it got; `/fail` is 500. */
+/** A service that answers with the fields it received; `/fail` is 500. */
 export const echo: http.RequestListener = (request, response) => {
   response.statusCode = request.url === "/fail" ? 500 : 200;
   response.end(JSON.stringify(request.rawHeaders));
 };
 
-/** Sends these fields as they are. @returns what the service got of traces: name, value pairs, names in lower case */
+/**
+ * Sends these fields as they are.
+ * @returns the trace fields that the service received: name, value pairs, names in lower case
+ */
 export async function seenWith(port: number, ...lines: string[]): Promise<[string, string][]> {
   const socket = connect(port, "127.0.0.1");
   socket.write(["GET / HTTP/1.1", "Host: a.test", "Connection: close", ...lines, "", ""].join("\r\n"));

@@ -1,4 +1,4 @@
-// The behavioural suite of UpstreamTransport: what every implementation has to do, over real sockets.
+// The behavioural suite of UpstreamTransport: every implementation has to pass it, over real sockets.
 import { describe } from "node:test";
 import { describePool } from "./transport/pool.ts";
 import { describeRequests } from "./transport/requests.ts";

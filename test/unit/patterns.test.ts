@@ -1,4 +1,5 @@
-// Every regular expression of ours against long hostile text: one that backtracks quadratically would hold up everybody.
+// Runs every regular expression of the code on long hostile text: one that backtracks quadratically would block the
+// event loop for all.
 import assert from "node:assert/strict";
 import { globSync, readFileSync } from "node:fs";
 import { test } from "node:test";

@@ -1,4 +1,4 @@
-// Where audit records go: two workers, each with a file of its own, and no room for either.
+// Faults of the audit trail's storage: two workers, each with its own file, and no space left for either.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { statSync } from "node:fs";
@@ -11,9 +11,9 @@ import type { Scene } from "../../support/scene.ts";
 import type { Scenario } from "../scenario.ts";
 
 const workers = ["1", "2"];
-/** More than both of them keep in memory. */
+/** More records than both workers keep in memory. */
 const requests = 24_000;
-/** What the records that wait, and the requests at hand, may take. */
+/** Limit on the memory that waiting records and open requests may take. */
 const mostGrownBytes = 128 * 1_048_576;
 const begins = "audit records cannot be written";
 
@@ -21,7 +21,7 @@ interface Fleet {
   readonly crew: TestCrew;
   readonly place: AuditPlace;
   readonly clients: readonly Client[];
-  /** How often the service was asked. */
+  /** Number of requests that reached the service. */
   readonly asked: () => number;
 }
 
@@ -46,7 +46,9 @@ async function fleetOf(scene: Scene, mode: "buffered" | "blocking"): Promise<Fle
   return { crew, place, clients, asked: () => asked };
 }
 
-/** A limit on the size of files stands for the disk: it can be lifted. A few bytes are left, so that a line is torn. */
+/**
+ * Simulates a full disk with a limit on file size, which can be lifted. A few bytes are left, so that a line is torn.
+ */
 function limitFiles({ crew, place }: Fleet, isFull: boolean): void {
   for (const [worker, pid] of crew.pids()) {
     const bytes = statSync(`${place.file}.w${worker}`).size + 40;
@@ -75,14 +77,17 @@ const memory = async ({ crew }: Fleet): Promise<number> =>
 const lost = async ({ crew }: Fleet): Promise<number> =>
   await crew.metric('outrigger_audit_records_total{service="default",result="lost"');
 
-/** Both workers said once that it began, and once that it is over. */
+/** Checks that both workers reported the begin and the end of the fault once each. */
 async function toldOnce({ crew }: Fleet): Promise<void> {
   await crew.until(workers.length, ({ msg }) => msg === "audit records are written again");
   const told = crew.lines().filter(({ msg }) => String(msg).startsWith(begins));
   assert.deepEqual(told.map(({ worker }) => String(worker)).sort(), workers);
 }
 
-/** Ends the fleet. @returns what its files hold, once they are found whole */
+/**
+ * Ends the fleet and verifies its files.
+ * @returns the records in them
+ */
 async function recordsOf({ crew, place }: Fleet): Promise<Record<string, unknown>[]> {
   const { code, stderr } = await crew.stop();
   assert.deepEqual([code, stderr], [0, ""]);

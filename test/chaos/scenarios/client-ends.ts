@@ -1,4 +1,4 @@
-// Clients that end their side of a connection, or the answer's, at an awkward time.
+// Clients that end their side of a connection or of a response at an awkward time.
 import assert from "node:assert/strict";
 import { connectRaw } from "../../support/raw-client.ts";
 import { requestText } from "../../support/raw-http.ts";
@@ -31,7 +31,7 @@ async function largeRefusals(scene: Scene): Promise<string> {
   const piece = Buffer.alloc(256 * 1024);
   const upload = async (): Promise<boolean> => {
     const client = await connectRaw(sidecar.port);
-    // Reads when it has sent everything, as simple clients do.
+    // Reads only after it has sent everything, as simple clients do.
     client.socket.pause();
     client.send(requestText("POST", "/", ["Content-Length: 20000000"]));
     for (let sent = 0; sent < 76 && !client.socket.destroyed; sent += 1) {

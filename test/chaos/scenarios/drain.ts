@@ -1,4 +1,4 @@
-// The end of a sidecar while clients use it.
+// A sidecar ends while clients use it.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import type http from "node:http";
@@ -18,7 +18,7 @@ async function underLoad(scene: Scene): Promise<string> {
   await sidecar.line((line) => line["msg"] === "request");
   await sidecar.stop();
   const { answered, failures } = await hammered;
-  // The one connection that the kernel may hold, unaccepted, when it closes the listening socket.
+  // The kernel may hold one connection that is not accepted yet when the listening socket closes.
   assert.ok(failures.length <= 1, `${failures.length} broken off beside ${answered} answered`);
   return `${answered} answered, ${failures.length} broken off; new connections are refused at the end`;
 }

@@ -1,5 +1,5 @@
-// Requests that are never forwarded: each is answered or its connection closed, the service sees none of them, and a
-// client beside is served meanwhile.
+// Requests that are never forwarded: each is answered or its connection closed, none reaches the service, and another
+// client is served meanwhile.
 import assert from "node:assert/strict";
 import { connectRaw } from "../../support/raw-http.ts";
 import type { Scene } from "../../support/scene.ts";
@@ -8,7 +8,7 @@ import type { Scenario } from "../scenario.ts";
 interface Hostile {
   readonly fault: string;
   readonly bytes: string;
-  /** Status of the answer; `closed` = none, the connection is over. */
+  /** Status of the answer; `closed` = no answer, the connection is closed. */
   readonly expect: number | "closed";
 }
 

@@ -16,7 +16,7 @@ export const scenarios: readonly Scenario[] = [
     fault: "ten changes between 9,000 routes and five, under load (F10)",
     promised: "no request fails, 99 of 100 within 300 ms, memory comes back (at most 1.5 times that before)",
     async run(scene) {
-      // As the image and `npm start` have it on their command line.
+      // The image and `npm start` have this flag on their command line.
       setFlagsFromString("--expose-gc");
       globalThis.gc = runInNewContext("gc") as NodeJS.GCFunction;
       const redis = await scene.redis();

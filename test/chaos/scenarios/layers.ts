@@ -1,4 +1,4 @@
-// Shared policies and services' layers that do not fit each other.
+// Shared policies and services' layers that conflict with each other.
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -28,7 +28,10 @@ async function fleetOf(scene: Scene, count: number): Promise<TestSidecar[]> {
   return sidecars;
 }
 
-/** Asks all in turn for so long. @returns how many were admitted */
+/**
+ * Sends requests to all sidecars in turn for that long.
+ * @returns how many were admitted
+ */
 async function ask(sidecars: readonly TestSidecar[], forMs: number): Promise<number> {
   const endAt = performance.now() + forMs;
   let admitted = 0;
@@ -47,7 +50,7 @@ export const scenarios: readonly Scenario[] = [
     async run(scene) {
       const redis = await scene.redis();
       const sidecars = await fleetOf(scene, 4);
-      // Long enough for each to have heard how many there are.
+      // Long enough for each sidecar to learn how many sidecars there are.
       const before = await ask(sidecars, 7_000);
       await redis.kill();
       const startedAt = performance.now();

@@ -1,4 +1,4 @@
-// Where log lines go.
+// Faults of the destinations of log lines.
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -26,7 +26,7 @@ export const scenarios: readonly Scenario[] = [
         OUTRIGGER_ADMIN: "127.0.0.1:0",
         OUTRIGGER_UPSTREAM: "http://127.0.0.1:9",
       };
-      // A limit on the size of files stands for the disk: it can be lifted.
+      // A limit on file size simulates a full disk: it can be lifted.
       const child = spawn("prlimit", ["--fsize=8192:unlimited", process.execPath, mainFile, "run"], {
         env,
         stdio: ["ignore", fd, "ignore"],

@@ -1,4 +1,4 @@
-// What happens to processes: workers that die and hang, signals, a master that is gone, policies that come in floods.
+// Faults of processes: workers that die and hang, signals, a primary that is gone, floods of policies.
 import assert from "node:assert/strict";
 import type http from "node:http";
 import { Client, lives, startCrew, startService, type TestCrew } from "../../support/crew.ts";
@@ -21,7 +21,7 @@ async function startWorkers(scene: Scene, workers: number): Promise<TestCrew> {
   return crew;
 }
 
-/** Asks on so many connections at once, again and again, until told to stop. */
+/** Sends requests on that many connections, over and over, until it is stopped. */
 function load(crew: TestCrew, connections: number): { stop(): Promise<{ good: number; bad: number }> } {
   const stopping = new AbortController();
   let good = 0;

@@ -1,4 +1,4 @@
-// Redis dies, stalls, comes back empty, and is told nonsense, while requests go on.
+// Redis dies, stalls, comes back empty, and receives nonsense, while requests continue.
 import assert from "node:assert/strict";
 import { keyDigest } from "../../../plugins/auth/api-keys/key-format.ts";
 import { eventually, freePort, type RedisServer } from "../../support/redis.ts";

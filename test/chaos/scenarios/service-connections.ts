@@ -1,4 +1,4 @@
-// Services that take connections and do not do what is expected of them then.
+// Services that accept connections and then do not behave as expected.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import http from "node:http";
@@ -13,7 +13,7 @@ interface Seen {
   readonly retryAfter: string | undefined;
 }
 
-/** Resolves with the answer, problem code and all; status 0 when there is none. */
+/** Resolves with the answer and its problem code; status 0 = no answer. */
 function ask(url: string, method: string, agent: http.Agent): Promise<Seen> {
   return new Promise((resolve) => {
     const body = method === "POST" || method === "PUT" ? "hello" : undefined;
@@ -32,7 +32,7 @@ function ask(url: string, method: string, agent: http.Agent): Promise<Seen> {
   });
 }
 
-/** How many of each there are, as text. */
+/** Counts equal texts. @returns the counts as text */
 function tally(texts: readonly string[]): string {
   const counts = new Map<string, number>();
   for (const text of texts) counts.set(text, (counts.get(text) ?? 0) + 1);

@@ -1,4 +1,4 @@
-// A service that misbehaves in forty ways: what its client gets, and that the next request is served.
+// A service that misbehaves in forty ways: checks what its client gets, and that the next request is served.
 import assert from "node:assert/strict";
 import { connectRaw } from "../../support/raw-http.ts";
 import type { RawPeer } from "../../support/raw-peer.ts";
@@ -12,7 +12,7 @@ interface Misbehaviour {
   readonly fault: string;
   /** What the service does once it has the request's head. */
   readonly does: (peer: RawPeer) => void | Promise<void>;
-  /** Status, and the code of a problem document of ours; or a body that must not look complete. */
+  /** Status, and the code of the sidecar's problem document; or "broken off": the body must not look complete. */
   readonly expect: { readonly status: number; readonly code?: string } | "broken off";
 }
 
@@ -246,9 +246,9 @@ async function meet(scene: Scene, { does, expect }: Misbehaviour): Promise<strin
 interface Seen {
   readonly status: number;
   readonly body: string;
-  /** Everything received. */
+  /** Everything that was received. */
   readonly text: string;
-  /** Whether a client would take the answer for whole. */
+  /** Whether a client would take the answer for complete. */
   readonly complete: boolean;
 }
 

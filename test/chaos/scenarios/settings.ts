@@ -1,4 +1,4 @@
-// Settings and documents as people write them, and surroundings that are not as the settings say.
+// Settings and documents with typical mistakes, and environments that do not match the settings.
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { get } from "node:http";
@@ -33,7 +33,7 @@ async function rotate(scene: Scene): Promise<string> {
   const load = (async () => {
     for (; !over.signal.aborted; asked += 1) assert.equal(await ask(), 200);
   })();
-  load.catch(() => {}); // told below
+  load.catch(() => {}); // reported below
   secrets.write({ REDIS_URL: urlWith("wrong-pass") });
   await sidecar.line(({ msg }) => String(msg).startsWith("Redis: the new REDIS_URL does not work"));
   secrets.write({ REDIS_URL: urlWith("new-pass") });

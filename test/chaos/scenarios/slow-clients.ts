@@ -1,4 +1,4 @@
-// One client with many slow connections, and everybody else.
+// One client with many slow connections, and its effect on all others.
 import assert from "node:assert/strict";
 import http from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -31,7 +31,10 @@ const service: http.RequestListener = (request, response) => {
   });
 };
 
-/** Somebody else's requests, ten a second. @returns the slowest, in ms. Rejects when one is not answered 200 */
+/**
+ * Sends another client's requests, ten a second. Rejects if one is not answered with 200.
+ * @returns the slowest one, in ms
+ */
 async function othersFor(ms: number, port: number): Promise<number> {
   const agent = new http.Agent({ keepAlive: true });
   let slowest = 0;
@@ -89,7 +92,7 @@ async function heldFor(ms: number, scene: Scene, many: Behaviour): Promise<strin
   return `slowest of the others ${Math.round(slowest)} ms; ${left} of 150 slow ones left after ${ms} ms`;
 }
 
-/** Reads at a steady rate, from its own kernel too: what it has not asked for waits with the sender. */
+/** Reads at a steady rate, also from its own kernel: bytes that it has not read stay with the sender. */
 function readAt(client: RawPeer, bytesPerSecond: number): () => number {
   client.socket.pause().removeAllListeners("data");
   let taken = 0;
@@ -173,7 +176,7 @@ export const scenarios: readonly Scenario[] = [
       };
       const env = { OUTRIGGER_CLIENT_STALL_MS: "5000", OUTRIGGER_MIN_BYTES_PER_SECOND: "20000" };
       const { sidecar, clients } = await besides(scene, readNothing, env);
-      // Until the kernel has its fill of 150 answers, all of which this one process reads and writes.
+      // Waits until the kernel's buffers are full with 150 answers, all of which this one process sends and reads.
       await sleep(4_000);
       const slowest = await othersFor(18_000, sidecar.port);
       assert.ok(slowest < 1_000, `somebody else waited ${Math.round(slowest)} ms`);

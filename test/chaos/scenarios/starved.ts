@@ -1,4 +1,4 @@
-// A machine that is too busy, a Redis that pauses: requests that need nothing from Redis do not see it.
+// A machine that is too busy, a Redis that pauses: requests that need nothing from Redis are not affected.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { keyDigest } from "../../../plugins/auth/api-keys/key-format.ts";
@@ -13,7 +13,7 @@ interface Counted {
   readonly states: string[];
 }
 
-/** Requests with a key that Redis has confirmed, while `fault` goes on. */
+/** Sends requests with a key that Redis has confirmed, while `fault` is going on. */
 async function known(scene: Scene, fault: () => Promise<void>): Promise<Counted> {
   const redis = await scene.redis();
   const document = { apiVersion: "outrigger/v1", plugins: ["logging", "auth", "transform"] };
@@ -29,11 +29,11 @@ async function known(scene: Scene, fault: () => Promise<void>): Promise<Counted>
     await response.arrayBuffer();
     return response.status;
   };
-  // policy, apikey:, and the scratch key.
+  // Three prefixes: policy, apikey:, and the scratch key.
   await eventually("changes are told", async () =>
     (await redis.cli.info("stats")).includes("tracking_total_prefixes:3"),
   );
-  // The end of the arming makes every key unconfirmed once more.
+  // Once the watch is armed, every key becomes unconfirmed once more.
   await wait(500);
   await eventually("the key is known", async () => (await ask()) === 200);
   const answers = new Map<number, number>();

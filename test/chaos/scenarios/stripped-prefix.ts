@@ -1,4 +1,4 @@
-// A service that does not know under which prefix its clients know it.
+// A service that does not know the path prefix by which its clients reach it.
 import assert from "node:assert/strict";
 import type { Scene } from "../../support/scene.ts";
 import type { Scenario } from "../scenario.ts";

@@ -1,4 +1,4 @@
-// A Redis that lies about changes, or does not tell of them: policies are enforced all the same.
+// A Redis that gives false change messages or none: policies are enforced all the same.
 import assert from "node:assert/strict";
 import { type Lie, type LyingRedis, startLyingRedis } from "../../support/lying-redis.ts";
 import { eventually, type RedisServer } from "../../support/redis.ts";
@@ -24,7 +24,7 @@ async function setPolicy(redis: RedisServer): Promise<string> {
   return mark;
 }
 
-/** From SET to enforced. */
+/** @returns milliseconds from SET to enforcement */
 async function enforcedAfterMs({ redis, sidecar }: Watching, limitMs = 20_000): Promise<number> {
   const mark = await setPolicy(redis);
   const startedMono = performance.now();
@@ -62,7 +62,7 @@ async function toldBy({ sidecar }: Watching): Promise<Told> {
   return { polledBecause, detail, metric };
 }
 
-/** The promise of a watch that does not hold: a poll each second, and everybody says why. */
+/** Checks the promise for a failed watch: the sidecar polls each second, and reports why. */
 async function polls(all: Watching, why: RegExp): Promise<string> {
   await eventually("it is said", async () => why.test(String((await toldBy(all)).polledBecause)), 5_000);
   const { detail, metric } = await toldBy(all);

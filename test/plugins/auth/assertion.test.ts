@@ -1,4 +1,4 @@
-// The signed identity towards the service: what it says, that it can be checked, and that nobody else can send it.
+// The signed identity towards the service: its content, how the service verifies it, and that no one else can send it.
 import assert from "node:assert/strict";
 import { generateKeyPairSync, type KeyObject } from "node:crypto";
 import { test } from "node:test";

@@ -1,4 +1,5 @@
-// Basic authentication by a file of passwords (RFC 7617): which hashes count, what guessing comes to, and what browsers may do.
+// Basic authentication with a password file (RFC 7617): which hashes are accepted, what limits guessing, and what
+// browsers may do.
 import assert from "node:assert/strict";
 import { argon2Sync, randomBytes } from "node:crypto";
 import { after, before, describe, test } from "node:test";

@@ -1,4 +1,4 @@
-// Client certificates: by TLS to a real sidecar, and as a trusted proxy tells of them.
+// Client certificates: over TLS to a real sidecar, and as a trusted proxy forwards them.
 import assert from "node:assert/strict";
 import { X509Certificate } from "node:crypto";
 import { once } from "node:events";

@@ -1,4 +1,4 @@
-// Signatures that are checked without jose: the same tokens are taken, and the same refused.
+// Signatures that are verified without jose: the same tokens are accepted, and the same refused.
 import assert from "node:assert/strict";
 import { randomBytes, sign } from "node:crypto";
 import { test } from "node:test";

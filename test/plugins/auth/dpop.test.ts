@@ -1,4 +1,5 @@
-// Tokens that are bound to a key (RFC 9449): every check of section 4.3, replays, nonces, and no way around by plain bearers.
+// Tokens that are bound to a key (RFC 9449): every check of section 4.3, replays, nonces, and no bypass by plain bearer
+// tokens.
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, before, describe, test } from "node:test";

@@ -1,4 +1,5 @@
-// Ended sessions without Redis: what workers of one sidecar, and a restarted one, know of each other's.
+// Ended sessions without Redis: the workers of one sidecar learn of each other's, and a restarted sidecar of earlier
+// ones.
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,4 +1,4 @@
-// `outrigger keys`: the operator's day with API keys, against a real Redis and a real sidecar.
+// `outrigger keys`: an operator's work with API keys, against a real Redis and a real sidecar.
 import assert from "node:assert/strict";
 import { after, before, beforeEach, describe, it } from "node:test";
 import { eventually, startRedis, type RedisServer } from "../../support/redis.ts";

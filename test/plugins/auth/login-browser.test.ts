@@ -1,4 +1,4 @@
-// The login as a person sees it: Chromium, a real provider with a page to sign in, a real sidecar.
+// The login as a user sees it: Chromium, a real provider with a sign-in page, a real sidecar.
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, before, beforeEach, test } from "node:test";

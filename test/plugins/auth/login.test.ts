@@ -1,4 +1,4 @@
-// Browser login against a real OpenID provider: the flow, what can go wrong with it, refresh, logout, outage.
+// Browser login against a real OpenID provider: the flow, its errors, refresh, logout, outage.
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, before, test } from "node:test";

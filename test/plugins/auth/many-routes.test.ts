@@ -1,4 +1,4 @@
-// Options at a policy's top, for thousands of routes: what is made of them is made once, or set-up would multiply them.
+// Options at the top of a policy with thousands of routes: derived state is built once, not once per route.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Exclusions, forwarding } from "../../../plugins/auth/rules/exclusions.ts";

@@ -1,4 +1,4 @@
-// What a policy may say to auth, and where it is told what is wrong.
+// The options that a policy may give auth, and the error messages for wrong ones.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { authOptions } from "../../../plugins/auth/options.ts";

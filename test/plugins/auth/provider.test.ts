@@ -1,4 +1,4 @@
-// Token answers as providers really send them.
+// Token responses as real providers send them.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { JwksSource } from "../../../plugins/auth/issuers/jwks.ts";

@@ -1,4 +1,4 @@
-// Whether a caller whose exchange goes on would still be let in, and what looking at that must not do.
+// Rechecks whether the caller of an ongoing exchange would still be admitted, and what a recheck must not do.
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, before, test } from "node:test";

@@ -1,4 +1,4 @@
-// What a sealed session is good for: its own login, its own refresh, and nothing else.
+// A sealed session is valid for its own login and its own refresh only.
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { test } from "node:test";

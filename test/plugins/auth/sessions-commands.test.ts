@@ -1,4 +1,4 @@
-// `outrigger sessions` against a real Redis; that sidecars obey is in test/security/attacks/stored-session.ts.
+// `outrigger sessions` against a real Redis; test/security/attacks/stored-session.ts tests that sidecars obey.
 import assert from "node:assert/strict";
 import { after, before, beforeEach, describe, it } from "node:test";
 import { userMark } from "../../../plugins/auth/sessions/session-marks.ts";

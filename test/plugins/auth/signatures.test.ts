@@ -1,4 +1,5 @@
-// Signed requests (RFC 9421): the RFC's own vectors, what a signature must cover, replays, digests, and oddities refused.
+// Signed requests (RFC 9421): the RFC's own vectors, what a signature must cover, replays, digests, and malformed ones
+// that are refused.
 import assert from "node:assert/strict";
 import { generateKeyPairSync, hash } from "node:crypto";
 import { after, before, describe, test } from "node:test";

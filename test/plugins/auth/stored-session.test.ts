@@ -1,4 +1,4 @@
-// Sessions in Redis when Redis is not there, and what keeps its meaning over a refresh.
+// Sessions in Redis while Redis is not available, and what stays valid over a refresh.
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, before, test } from "node:test";

@@ -1,4 +1,4 @@
-// One entry for the issuers of many tenants.
+// One issuer entry in the options for the issuers of many tenants.
 import assert from "node:assert/strict";
 import { test, type TestContext } from "node:test";
 import { EndpointServer } from "../../support/endpoint-server.ts";

@@ -1,4 +1,4 @@
-// Verdicts on tokens in memory: whose they are, and how long they hold.
+// Cached verdicts on tokens: whose they are, and how long they are valid.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { accepted, refused } from "../../../plugins/auth/auth-result.ts";

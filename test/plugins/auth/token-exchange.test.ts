@@ -1,4 +1,4 @@
-// The token that a service gets in place of its caller's: from a real provider, and from endpoints that misbehave.
+// The token that a service gets instead of its caller's: from a real provider, and from endpoints that misbehave.
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, before, test } from "node:test";

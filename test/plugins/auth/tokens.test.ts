@@ -1,4 +1,4 @@
-// JWTs of a real issuer: what is taken, every attack refused, and what the caches may and may not remember.
+// JWTs of a real issuer: which are accepted, every attack refused, and what the caches may and may not keep.
 import assert from "node:assert/strict";
 import { createHmac, createPublicKey, generateKeyPairSync, hash } from "node:crypto";
 import { after, before, test } from "node:test";

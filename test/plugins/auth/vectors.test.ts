@@ -1,4 +1,5 @@
-// Published vectors: RFC 7515 appendix A (whose tokens RFC 7519 takes up) and RFC 8037 appendix A, taken or refused for the right reason.
+// Published vectors: RFC 7515 appendix A (RFC 7519 uses the same tokens) and RFC 8037 appendix A, accepted or refused
+// for the right reason.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { makeRoute, makeServices, withBearer, type TestServices } from "./harness.ts";

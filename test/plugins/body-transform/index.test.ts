@@ -1,4 +1,4 @@
-// The body-transform plugin: texts before and after, and a running sidecar beside compress and the cache.
+// The body-transform plugin: bodies before and after, and a running sidecar together with compress and the cache.
 import assert from "node:assert/strict";
 import type http from "node:http";
 import { after, before, test } from "node:test";

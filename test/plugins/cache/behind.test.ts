@@ -1,4 +1,5 @@
-// What a policy made of answers is found under that policy alone: here, in Redis, and at sidecars of another one.
+// Answers that a policy has changed are found only under that policy: in this sidecar, in Redis, and in sidecars with
+// another policy.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { outrigger } from "../../support/process.ts";

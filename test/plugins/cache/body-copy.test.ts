@@ -1,4 +1,4 @@
-// The copy of a body: whole or nothing, within one bound for each and one for all.
+// The copy of a body: complete or nothing, within a limit for each and a limit for all.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { announcedBytes, BodyCopy, type CopyBudget } from "../../../plugins/cache/store/body-copy.ts";

@@ -1,4 +1,4 @@
-// `outrigger cache purge` as a user meets it, against sidecars on a real Redis.
+// `outrigger cache purge` as a user runs it, against sidecars on a real Redis.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { startRedis, type RedisServer } from "../../support/redis.ts";

@@ -1,4 +1,4 @@
-// Simultaneous misses of one key are one upstream request, and nobody who waits is ever stuck.
+// Simultaneous misses of one key become one upstream request, and no waiting request gets stuck.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type http from "node:http";

@@ -1,4 +1,4 @@
-// Entries in Redis: what was written comes back, and nothing else does.
+// Entries in Redis: a read returns what was written, and nothing else.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { crc32 } from "node:zlib";

@@ -1,4 +1,4 @@
-// One test a requirement, named by the section it comes from: RFC 9111, 9110, 5861, 8246, 9211, 9213.
+// One test for each requirement, named by its section: RFC 9111, 9110, 5861, 8246, 9211, 9213.
 import assert from "node:assert/strict";
 import type http from "node:http";
 import { test } from "node:test";

@@ -1,4 +1,4 @@
-// For whom an answer is kept when the policy tells callers apart by a claim.
+// Who may get a stored answer if the policy distinguishes callers by a claim.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { createKeyOf } from "../../../plugins/cache/key.ts";

@@ -1,4 +1,4 @@
-// A download that is too large to keep streams through a caching route in flat memory.
+// A download that is too large to store streams through a caching route without growth of memory.
 import assert from "node:assert/strict";
 import http from "node:http";
 import { test } from "node:test";

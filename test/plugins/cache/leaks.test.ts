@@ -1,4 +1,4 @@
-// Whatever becomes of a request, nothing of it is left in the cache's books: no fill, flight, copy or refresh.
+// However a request ends, the cache keeps no trace of it: no fill, flight, copy or refresh.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { CacheState } from "../../../plugins/cache/state.ts";

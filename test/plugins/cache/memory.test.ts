@@ -1,4 +1,4 @@
-// The memory tier: bounded in bytes whatever comes, quick to find what belongs to a URL, and hard to flush.
+// The memory tier: always within its limit in bytes, quick to find the entries of a URL, and hard to flush.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";

@@ -1,5 +1,5 @@
-// The engine against two oracles: the RFC's formulas written down again, and http-cache-semantics, which shares no line
-// with it. Three rules that the library breaks are left out of the comparison, see below.
+// Compares the engine with two oracles: the RFC's formulas written again, and http-cache-semantics, which shares no
+// code with it. Three rules that the library breaks are left out of the comparison, see below.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";

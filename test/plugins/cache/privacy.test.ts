@@ -1,4 +1,4 @@
-// Nobody ever gets somebody else's answer, and nobody can put an answer where others will find it.
+// No caller ever gets another caller's answer, and no one can store an answer where others find it.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";

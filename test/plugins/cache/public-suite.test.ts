@@ -1,4 +1,4 @@
-// The public caching suite as installed must not get worse; README.md explains each test that is missed.
+// The installed version of the public caching suite must not give worse results; README.md explains each failed test.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";

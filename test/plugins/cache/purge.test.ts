@@ -1,4 +1,4 @@
-// Purges: by URL, prefix and tag, by the service and by anyone with Redis, here and in the whole fleet.
+// Purges: by URL, prefix and tag, by the service and by anyone with Redis, in one sidecar and in the whole fleet.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { appendArguments, appendPurges } from "../../../plugins/cache/purge/purge-log.ts";

@@ -1,4 +1,4 @@
-// The second tier against a real Redis: shared by sidecars, and worth nothing to anyone who attacks or kills it.
+// The second tier on a real Redis: sidecars share it, and it is useless to anyone who attacks or kills it.
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, before, test } from "node:test";

@@ -1,4 +1,4 @@
-// A refresh in the background stores what a client would get: what plugins behind the cache do to responses is done to it.
+// A background refresh stores what a client would get: plugins behind the cache process its response as any other.
 import assert from "node:assert/strict";
 import { Transform } from "node:stream";
 import { test } from "node:test";

@@ -1,4 +1,4 @@
-// Stale answers: served rather than fail, refreshed behind the client's back, never where the upstream forbids it.
+// Stale answers: served instead of an error, refreshed in the background, and never used where the upstream forbids it.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { answering, gate, startBench, until, withState, type BenchOptions } from "./harness.ts";

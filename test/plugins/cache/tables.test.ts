@@ -1,4 +1,4 @@
-// The cache's own tables and memory: what goes in comes out, and nothing else stays.
+// The cache's tables and memory: what is stored can be read back, and nothing else stays.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";

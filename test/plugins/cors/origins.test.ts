@@ -1,4 +1,4 @@
-// Which origins a policy lets in.
+// Which origins a policy admits.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as fc from "fast-check";

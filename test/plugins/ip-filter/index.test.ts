@@ -1,4 +1,4 @@
-// The ip-filter plugin on single exchanges, with networks of the policy alone.
+// The ip-filter plugin on single exchanges, with networks from the policy only.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ipFilter } from "../../../plugins/ip-filter/index.ts";

@@ -1,4 +1,4 @@
-// Addresses and sets of networks of the ip-filter plugin, held against Node's own.
+// Addresses and sets of networks of the ip-filter plugin, compared with Node's own.
 import assert from "node:assert/strict";
 import { isIP, isIPv4 } from "node:net";
 import { test } from "node:test";

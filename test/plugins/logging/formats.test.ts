@@ -1,5 +1,5 @@
-// The access line in each format: the same members, redacted alike, one line whatever clients send, and readable by
-// whoever reads that format.
+// The access line in each format: the same members, the same redaction, one line whatever clients send, and readable by
+// programs that read that format.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as fc from "fast-check";

@@ -1,4 +1,4 @@
-// The access-log line and what decides whether it is written.
+// The access-log line, and what decides whether it is written.
 import assert from "node:assert/strict";
 import { hash } from "node:crypto";
 import { test } from "node:test";

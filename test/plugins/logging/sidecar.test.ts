@@ -1,4 +1,4 @@
-// The access log of a running sidecar: a line for every request, whatever became of it.
+// The access log of a running sidecar: a line for every request, however it ended.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import http, { type RequestListener } from "node:http";

@@ -1,4 +1,4 @@
-// Access-log lines in the Redis stream: real Redis, well, frozen and gone.
+// Access-log lines in the Redis stream: with a real Redis that works, is frozen, or is gone.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { createLineStream, type LineStream } from "../../../plugins/logging/stream.ts";

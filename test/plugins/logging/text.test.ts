@@ -1,4 +1,4 @@
-// The texts of the access log: one line of valid JSON, whatever a client sent.
+// The text of access-log lines: one line of valid JSON, whatever a client sent.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as fc from "fast-check";

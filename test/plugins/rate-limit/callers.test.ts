@@ -1,4 +1,5 @@
-// Who is counted together: the values of `by`, the keys made of them, and how many callers are remembered.
+// Which requests are counted together: the values of `by`, the keys made from them, and how many callers are
+// remembered.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import * as fc from "fast-check";

@@ -1,4 +1,4 @@
-// Requests in flight: bounded, queued, and every permit given back whatever becomes of the request.
+// Requests in flight: limited, queued, and every permit is returned, however the request ends.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import type http from "node:http";

@@ -1,4 +1,5 @@
-// One behaviour, four places to count: in memory, in the primary of several workers, on a Redis server, on a Cluster.
+// The same behaviour in four places that count: in memory, in the primary of several workers, on a Redis server, on a
+// Cluster.
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import * as fc from "fast-check";

@@ -1,4 +1,4 @@
-// What Redis has refused a moment ago is refused here without asking again: that, and nothing else.
+// Requests that Redis has just denied are denied here without asking again, and no others.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { startRedis, type RedisServer } from "../../support/redis.ts";

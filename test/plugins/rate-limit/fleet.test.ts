@@ -1,5 +1,5 @@
-// Several sidecars before one Redis, at twice the limit: what the fleet admits.
-// OUTRIGGER_TEST_LONG=1 runs it for 10 s.
+// Several sidecars on one Redis, at twice the limit: how many requests the fleet admits. OUTRIGGER_TEST_LONG=1 runs it
+// for 10 s.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { Pool } from "undici";

@@ -1,4 +1,5 @@
-// Leased mode: what it lets through at most, whatever happens when; that it asks rarely; that it gives back.
+// Leased mode: the most that it admits in any order of events; that it asks Redis rarely; that it returns unused
+// leases.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import * as fc from "fast-check";

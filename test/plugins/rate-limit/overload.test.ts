@@ -1,4 +1,4 @@
-// Protection that nobody configures: who is shed, when, and what it takes.
+// Overload protection without configuration: which requests are shed, when, and what triggers it.
 import assert from "node:assert/strict";
 import type { ServerResponse } from "node:http";
 import { test } from "node:test";

@@ -1,5 +1,5 @@
-// Limits over three regions with a Redis each: what all let through together, whatever happens to clocks, links and relays; and
-// that all of it can be had where it is wanted.
+// Limits across three regions with a Redis each: how many requests all admit together, whatever happens to clocks,
+// links and relays; and that the whole limit can be used in any region.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import * as fc from "fast-check";

@@ -1,4 +1,4 @@
-// Redis killed, frozen, slow, failed over, emptied of scripts, holding something else: what callers get each time.
+// Redis is killed, frozen, slow, failed over, without its scripts, or holds foreign data: what callers get each time.
 import assert from "node:assert/strict";
 import { test, type TestContext } from "node:test";
 import { CallerTables } from "../../../plugins/rate-limit/limit.ts";

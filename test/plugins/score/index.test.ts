@@ -1,4 +1,4 @@
-// The score plugin through running sidecars: models in Redis, features of requests, and what is done about scores.
+// The score plugin in running sidecars: models in Redis, features of requests, and the effects of scores.
 import assert from "node:assert/strict";
 import { hash } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";

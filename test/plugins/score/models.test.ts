@@ -1,4 +1,4 @@
-// Models as XGBoost and LightGBM save them: their scores are those of the libraries, and what is no model is refused.
+// Models as XGBoost and LightGBM save them: the scores equal the libraries', and invalid models are refused.
 import assert from "node:assert/strict";
 import { globSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";

@@ -1,4 +1,4 @@
-// Identities as field values: nothing that ends the field, and no two users that look alike.
+// Identities as field values: nothing can end the field, and no two users look alike.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as fc from "fast-check";

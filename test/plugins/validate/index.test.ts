@@ -1,4 +1,4 @@
-// The validate plugin through a running sidecar: bodies by a schema.
+// The validate plugin in a running sidecar: bodies checked against a schema.
 import assert from "node:assert/strict";
 import { gzipSync } from "node:zlib";
 import { test } from "node:test";

@@ -1,4 +1,4 @@
-// A client against ext-auth: past the endpoint's refusal, in its absence, and under its name.
+// A client attacks ext-auth: gets past the endpoint's refusal, uses its absence, or sets fields in its name.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import net from "node:net";
@@ -7,7 +7,7 @@ import type { Scene } from "../../support/scene.ts";
 import type { TestSidecar } from "../../support/sidecar.ts";
 import { startUpstream } from "../upstream.ts";
 
-/** A service that serves whoever has X-Role: admin, behind an endpoint that says who has. */
+/** A service that serves every request with X-Role: admin, behind an endpoint that decides who has it. */
 async function asked(scene: Scene, extAuth: object): Promise<TestSidecar> {
   const url = await startUpstream(scene, ({ headers }, response) => {
     const known = headers["x-key"] === "good";
@@ -25,7 +25,10 @@ async function asked(scene: Scene, extAuth: object): Promise<TestSidecar> {
   });
 }
 
-/** Fields as they are, one line each. @returns the whole answer */
+/**
+ * Sends fields as they are, one line each.
+ * @returns the whole answer
+ */
 async function send(sidecar: TestSidecar, path: string, lines: readonly string[]): Promise<string> {
   const socket = net.connect(sidecar.port, "127.0.0.1");
   let text = "";

@@ -1,4 +1,4 @@
-// Logouts that the provider tells of (OpenID Connect Back-Channel Logout 1.0), and those that somebody else does.
+// Logouts that the provider reports (OpenID Connect Back-Channel Logout 1.0), and logouts that others forge.
 import assert from "node:assert/strict";
 import type { Browser } from "../../plugins/auth/browser.ts";
 import { clientId, type OpenIdProvider } from "../../plugins/auth/openid-provider.ts";
@@ -20,12 +20,12 @@ async function tell(url: string, body: string, type = "application/x-www-form-ur
   const response = await fetch(url + backchannelLogoutPath, { method: "POST", headers, body });
   await response.arrayBuffer();
   const { status } = response;
-  // Section 2.8: whatever was said of a token is said once.
+  // Section 2.8: the answer must not be cached, whatever it says.
   if (status !== 413) assert.equal(response.headers.get("cache-control"), "no-store", `${status}`);
   return { status };
 }
 
-/** Logs out at the provider itself, as its own page does. */
+/** Logs out at the provider itself, through the provider's own page. */
 async function logOutAt(at: OpenIdProvider, browser: Browser): Promise<void> {
   const cookie = [...browser.cookies(at.url)].map((pair) => pair.join("=")).join("; ");
   const page = await fetch(`${at.url}/session/end`, { headers: { cookie } });

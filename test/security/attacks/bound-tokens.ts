@@ -1,4 +1,5 @@
-// Tokens and certificates for what they are not, or no longer: of other kinds, bound to others' keys, ended, oddly shown.
+// Tokens and certificates used for something they are not valid for: of other kinds, bound to others' keys, expired or
+// revoked, sent in odd ways.
 import assert from "node:assert/strict";
 import { X509Certificate } from "node:crypto";
 import https from "node:https";
@@ -39,7 +40,7 @@ const otherKinds: Attack = {
   },
 };
 
-/** A TLS listener that asks for certificates of an authority. */
+/** A sidecar whose TLS listener asks for certificates of an authority. */
 async function tlsScene(
   scene: Scene,
   auth: object,
@@ -61,7 +62,7 @@ async function tlsScene(
   return { sidecar, issue: (name) => authority.issue(name, `URI:spiffe://x/${name}`) };
 }
 
-/** A client that keeps its one connection. */
+/** A client that keeps one connection. */
 function clientWith(scene: Scene, { port }: TestSidecar, shown: Issued | undefined) {
   const pair = shown && { key: shown.key, cert: shown.cert };
   const agent = new https.Agent({ keepAlive: true, maxSockets: 1, rejectUnauthorized: false, ...pair });

@@ -1,4 +1,4 @@
-// Answers that a cache, and counts that a limit, would hand from one caller to another.
+// Answers that a cache, and counts that a limit, would pass from one caller to another.
 import assert from "node:assert/strict";
 import type http from "node:http";
 import type { Scene } from "../../support/scene.ts";
@@ -9,7 +9,7 @@ import { issuerIn } from "../token-scene.ts";
 
 const shown = ["authorization", "cookie", "x-my-key", "x-forwarded-client-cert", "x-user-id"];
 
-/** A cache before a service that tells whom it takes its caller for, and counts how often it was asked. */
+/** A cache in front of a service that names the caller it sees, and counts its requests. */
 function cached(
   scene: Scene,
   options: { auth: object; cache?: object; control?: string; env?: Record<string, string> },
@@ -25,7 +25,7 @@ function cached(
   return scene.sidecar({ policy, upstream: answer, env: options.env ?? {} });
 }
 
-/** Asks as each of them in turn: nobody gets what another was answered. */
+/** Sends requests as each caller in turn: no caller may get an answer for another. */
 async function apart(sidecar: TestSidecar, path: string, ...callers: (readonly string[])[]): Promise<void> {
   const answers: string[] = [];
   for (const fields of callers) {

@@ -1,4 +1,4 @@
-// A client certificate that passes for somebody else's.
+// A client certificate that passes for another client's.
 import assert from "node:assert/strict";
 import type { Attack } from "../attack.ts";
 

@@ -1,10 +1,10 @@
-// Answers with a secret and an attacker's words beside it: what their length tells (BREACH).
+// Answers that contain a secret next to text of an attacker: their length must not reveal the secret (BREACH).
 import assert from "node:assert/strict";
 import type { Attack } from "../attack.ts";
 
 const secret = "csrf=7f3a9c51e0d84b26";
 
-/** What makes a request one of a victim's browser. */
+/** Fields that make a request look like one from a victim's browser. */
 const victims: readonly (readonly [what: string, fields: Readonly<Record<string, string>>])[] = [
   ["a cookie", { cookie: "sid=1" }],
   ["Basic", { authorization: "Basic dTpw" }],

@@ -1,5 +1,5 @@
-// Fields of the head that a service reads otherwise than the sidecar checks: overrides of method and path, and names
-// with `_`, which CGI and its kin take for `-`.
+// Header fields that a service reads differently than the sidecar checks them: overrides of method and path, and names
+// with `_`, which CGI and similar interfaces take for `-`.
 import assert from "node:assert/strict";
 import type { Scene } from "../../support/scene.ts";
 import type { Attack } from "../attack.ts";
@@ -20,7 +20,7 @@ const namesOf = (lines: readonly string[]): string[] =>
 
 const guarded = { plugins: ["auth"], pluginConfig: { auth: { required: false } } };
 
-/** What of a poisoned request reaches a service, and what the next one gets from the cache. */
+/** @returns what a poisoned request brings to the service, and what the next request gets from the cache */
 async function poison(scene: Scene, env: Readonly<Record<string, string>>): Promise<string> {
   const policy = { plugins: ["cache"], pluginConfig: { cache: { ttlSeconds: 60 } } };
   const { port } = await scene.sidecar({ policy, env, upstream: showing });

@@ -1,4 +1,4 @@
-// A service's layer, no lock over it, which says something to other services by options of its own.
+// A service's layer without a lock over it, which affects other services through options of its own.
 import assert from "node:assert/strict";
 import { generateKeyPairSync, hash } from "node:crypto";
 import type { Attack } from "../attack.ts";

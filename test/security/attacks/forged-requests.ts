@@ -1,11 +1,11 @@
-// Another site's page against a service with cookies of its own, behind csrf.
+// Another site's page attacks a service with cookies of its own, behind csrf.
 import assert from "node:assert/strict";
 import { connectRaw } from "../../support/raw-http.ts";
 import type { Attack } from "../attack.ts";
 
 const evil = "https://evil.example";
 
-/** What a browser sends along, each request in another browser's way. */
+/** Fields that browsers send with forged requests, each as a different browser does. */
 const forged: readonly (readonly [what: string, lines: readonly string[]])[] = [
   ["a form", ["Sec-Fetch-Site: cross-site", `Origin: ${evil}`]],
   ["a form of a sandboxed frame", ["Sec-Fetch-Site: cross-site", "Origin: null"]],

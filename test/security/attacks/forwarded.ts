@@ -1,4 +1,4 @@
-// What clients say of addresses through a trusted proxy that does not write that field itself.
+// Client addresses that clients claim through a trusted proxy that does not write that field itself.
 import assert from "node:assert/strict";
 import type { Attack } from "../attack.ts";
 import { sendRaw, showing, shownOf, valueOf } from "../shown.ts";

@@ -1,4 +1,4 @@
-// One issuer's user who passes for another's.
+// A user of one issuer passes for a user of another.
 import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
 import type { Attack } from "../attack.ts";

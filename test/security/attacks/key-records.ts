@@ -1,4 +1,4 @@
-// Records of API keys that are read in two ways, or outlive their revocation.
+// Records of API keys that can be read in two ways, or outlive their revocation.
 import assert from "node:assert/strict";
 import { keyDigest, pepperedDigest } from "../../../plugins/auth/api-keys/key-format.ts";
 import { eventually } from "../../support/redis.ts";

@@ -1,4 +1,4 @@
-// Whoever holds Redis, and kill switches: what takes the guard out of a chain has to come from who may change policies.
+// An attacker who controls Redis uses kill switches: only who may change policies may take the guard out of a chain.
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { switchType } from "../../../src/kill-switch/kill-switch.ts";
@@ -28,7 +28,7 @@ const fieldOf = "disabled auth * *";
 interface Opened {
   readonly scene: SigningScene;
   readonly sidecar: TestSidecar;
-  /** Puts it there, and looks once the sidecar has read it. */
+  /** Writes the kill switch, and sends a request once the sidecar has read it. */
   tries(value: string, field?: string): Promise<number>;
 }
 
@@ -43,7 +43,7 @@ async function open(scene: SigningScene): Promise<Opened> {
     async tries(value, field = "auth * *") {
       const told = sidecar.lines.length;
       await scene.redis.cli.del("outrigger:disabled");
-      // A second one that is always ignored says when both have been read.
+      // A second switch, which is always ignored, shows in the log when both have been read.
       const marker = `read-${told} * *`;
       await scene.redis.cli.hset("outrigger:disabled", field, value, marker, "{}");
       await scene.redis.cli.publish("outrigger:disabled", "");
@@ -89,7 +89,7 @@ const replayed = attack("puts back a signed switch that is over, or one without 
     signDocument(facts(more), ours, { typ: switchType, for: fieldOf }, Date.now());
   assert.equal(await o.tries(await of({ untilMs: Date.now() - 1 })), 401);
   assert.equal(await o.tries(await of({ untilMs: null })), 401);
-  // So that the above can fail: the same one within its time counts.
+  // Shows that the checks above can fail: the same switch within its time counts.
   assert.equal(await o.tries(await of({})), 200);
 });
 
@@ -110,7 +110,7 @@ const heldUp = attack(
   },
 );
 
-/** A sidecar whose operator has moved to another key is started anew, and its Redis is out of reach. */
+/** Restarts a sidecar whose operator has moved to another key, while its Redis is out of reach. */
 async function restarted(
   scene: SigningScene,
   switches: (next: SigningKey) => Promise<Record<string, string>>,

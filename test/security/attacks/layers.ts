@@ -1,4 +1,4 @@
-// A service's layer over locked auth, which opens by another path, upstream or case what the shared policy guards.
+// A service's layer over locked auth that opens what the shared policy guards, by another path, upstream or case.
 import assert from "node:assert/strict";
 import type { Scene } from "../../support/scene.ts";
 import type { Attack } from "../attack.ts";
@@ -24,16 +24,16 @@ const says = (scene: Scene): Promise<string> =>
 interface Case {
   readonly shared: object;
   readonly route: object;
-  /** Asked for; what the service may not get, if it is not refused. */
+  /** Paths to request, with what must not reach the service if the request is not refused. */
   readonly asks: Readonly<Record<string, RegExp>>;
   readonly base?: string;
   readonly fields?: readonly string[];
 }
 
-/** Every request is refused, or the service gets something else. */
+/** Checks that every request is refused, or that the service gets something else. */
 async function holds(scene: Scene, own: string, cases: readonly Case[]): Promise<void> {
   const through: string[] = [];
-  // One after the other: they share a Redis.
+  // One case after the other: they share a Redis.
   for (const { shared, route, asks, base = "", fields = [] } of cases) {
     const sidecar = await layeredScene(scene, shared, { routes: [route] }, `${own}${base}`);
     for (const [target, guarded] of Object.entries(asks)) {

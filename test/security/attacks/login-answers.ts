@@ -1,4 +1,4 @@
-// What comes back to a login's callback, from a provider that says whatever it is told to.
+// Answers to a login's callback, from a provider that says whatever it is told to.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import http from "node:http";
@@ -13,15 +13,15 @@ import { guardedBy, loginAt, openShop, shop, type Shop } from "../login-site.ts"
 
 interface Pliable {
   readonly url: string;
-  /** Claims of its next ID token besides the good ones. */
+  /** Further claims of its next ID token. */
   claims: Record<string, unknown>;
-  /** Its token endpoint takes requests and does not answer. */
+  /** Whether its token endpoint accepts requests without answering. */
   hangs: boolean;
-  /** Requests that wait for it, at most so far. */
+  /** Highest number of requests that waited for it at a time. */
   waiting: number;
-  /** Requests for its metadata. */
+  /** Number of requests for its metadata. */
   discoveries: number;
-  /** Answers 500 when asked for its metadata. */
+  /** Whether it answers requests for its metadata with 500. */
   unwell: boolean;
 }
 
@@ -144,7 +144,7 @@ const madeUpCodes: Attack = {
     provider.unwell = true;
     const starts = Array.from({ length: 50 }, () => new Browser(shop).visit(site, "/oauth2/login"));
     assert.deepEqual(new Set((await Promise.all(starts)).map(({ status }) => status)), new Set([503]));
-    // The login's own, and its keys' look-up.
+    // The login's own request, and those for its keys.
     assert.ok(provider.discoveries <= 3, `asked ${provider.discoveries} times`);
     provider.unwell = false;
     await eventually("logins begin again", async () => {

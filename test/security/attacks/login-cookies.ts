@@ -1,4 +1,4 @@
-// The login's cookies: who gets to see them, who may set them, and how many there are.
+// The login's cookies: who can see them, who can set them, and how many there may be.
 import assert from "node:assert/strict";
 import { Browser } from "../../plugins/auth/browser.ts";
 import { TestClock } from "../../plugins/auth/harness.ts";
@@ -32,7 +32,7 @@ const seenByService: Attack = {
       const { seen } = await site.ask({ path, fields: ["Cookie", cookie] });
       assert.equal(seen?.cookie, kept.join("; "), path);
     }
-    // In lines of their own, and to an upgrade.
+    // Each cookie in a line of its own, and in an upgrade request.
     const lines = [...kept, ...others, cookieOf(browser)].flatMap((pair) => ["Cookie", pair]);
     const upgrade = ["Connection", "Upgrade", "Upgrade", "websocket"];
     const { seen } = await site.ask({ path: "/open/socket", fields: [...lines, ...upgrade] });

@@ -1,4 +1,4 @@
-// Logouts that say they worked, and sessions that come back after one.
+// Logouts that only seem to work, and sessions that come back after one.
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { outrigger } from "../../support/process.ts";
@@ -77,7 +77,7 @@ const whileFull = (sessions: "cookie" | "redis"): Attack => ({
   },
 });
 
-/** As many ends of others as the memories of them hold. */
+/** Writes as many ended sessions of others as the memory for them holds. */
 async function flood(redis: Awaited<ReturnType<Scene["redis"]>>, kind: string): Promise<void> {
   for (let at = 0; at < 66_000; at += 5_500) {
     const pipeline = redis.cli.pipeline();
@@ -102,7 +102,7 @@ const crowdedOut = (kind: "" | "sub."): Attack => ({
     const last = cookieOf(await loggedIn(two));
     assert.equal(await statusOf(two, last), 200);
     await flood(redis, kind);
-    // The last of them has been heard once its own session is out.
+    // Once the last of these sessions is out, all of them have been read.
     await logOut(one, last);
     await eventually("all is heard", async () => (await statusOf(two, last)) === 401, 5_000);
     assert.deepEqual([await statusOf(one, cookie), await statusOf(two, cookie)], [401, 401]);
@@ -144,7 +144,7 @@ const madeUpTickets: Attack = {
       ])
         assert.equal(await statusOf(one, `app.0=${madeUp}`), 401);
     }
-    // The policy is read meanwhile, too.
+    // The count includes readings of the policy meanwhile.
     assert.ok((await asked()) < before + 20);
   },
 };

@@ -1,4 +1,4 @@
-// Methods and paths that fall outside of what routes and rules look at.
+// Methods and paths that routes and rules do not cover.
 import assert from "node:assert/strict";
 import { connectRaw } from "../../support/raw-http.ts";
 import type { Attack } from "../attack.ts";

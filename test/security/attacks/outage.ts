@@ -1,4 +1,4 @@
-// One client that makes the sidecar fail for all: throws and waits that are shared, and input that is too deep.
+// One client makes the sidecar fail for all: errors and waits that are shared, and input that is nested too deep.
 import assert from "node:assert/strict";
 import { createHmac, hash } from "node:crypto";
 import type { Attack } from "../attack.ts";
@@ -12,7 +12,7 @@ const keys = [{ sha256: hash("sha256", goodKey), id: "k1", userId: "u1", scopes:
 
 const hmacKey = "a-secret-of-two-and-thirty-bytes!";
 
-/** A good token of the issuer that `hmacKey` belongs to. */
+/** A valid token of the issuer that `hmacKey` belongs to. */
 function goodJwt(): string {
   const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString("base64url");
   const claims = { iss: "https://id.example", sub: "u2", exp: Math.floor(Date.now() / 1000) + 600 };
@@ -20,7 +20,7 @@ function goodJwt(): string {
   return `${signed}.${createHmac("sha256", hmacKey).update(signed).digest("base64url")}`;
 }
 
-/** How many refused bearers the log has told of so far. */
+/** Number of refused bearer tokens in the log so far. */
 const junkSeen = ({ lines }: TestSidecar): number =>
   lines.filter(({ msg, status }) => msg === "request" && status === 503).length;
 
@@ -37,7 +37,7 @@ const statusFor = async (sidecar: TestSidecar, headers: Record<string, string>):
   return answer.status;
 };
 
-/** An authorization server that takes every question and answers none. */
+/** An authorization server that accepts every request and answers none. */
 async function silentServer(scene: Scene): Promise<string> {
   const server = http.createServer(() => {});
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
@@ -120,7 +120,7 @@ export const attacks: readonly Attack[] = [
       const junk = Array.from({ length: 600 }, (_, i) =>
         statusFor(sidecar, { authorization: `Bearer junk-${i}` }),
       );
-      // Not before the last of them waits.
+      // Continues only once the last of them waits.
       while (junkSeen(sidecar) < 1) await statusFor(sidecar, { "x-api-key": goodKey });
       const good = performance.now();
       assert.equal(await statusFor(sidecar, { "x-api-key": goodKey }), 200, "a good key");

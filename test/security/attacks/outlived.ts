@@ -1,4 +1,4 @@
-// Streams and WebSockets that go on after what let them in is over.
+// Streams and WebSockets that go on after the permission that admitted them has ended.
 import assert from "node:assert/strict";
 import { createHash, createHmac } from "node:crypto";
 import { once } from "node:events";
@@ -20,7 +20,10 @@ function tokenFor(seconds: number): string {
   return `${signed}.${createHmac("sha256", secret).update(signed).digest("base64url")}`;
 }
 
-/** A service with a WebSocket that greets, and a stream that never ends. What the last WebSocket has sent is kept. */
+/**
+ * A service with a WebSocket that sends a greeting, and a stream that never ends. `heard` returns what the last
+ * WebSocket has sent.
+ */
 async function endlessService(scene: Scene): Promise<{ url: string; heard: () => Buffer }> {
   const sockets = new Set<Socket>();
   let heard = Buffer.alloc(0);
@@ -44,13 +47,13 @@ async function endlessService(scene: Scene): Promise<{ url: string; heard: () =>
   return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, heard: () => heard };
 }
 
-/** @returns code of the close that the client gets */
+/** @returns the close code that the client gets */
 async function closeCode(
   sidecar: TestSidecar,
   headers: Record<string, string>,
   whenOpen = (): unknown => undefined,
 ): Promise<number> {
-  // Node's own client takes fields where the browser's does not.
+  // Node's WebSocket accepts header fields, unlike a browser's.
   const socket = new WebSocket(sidecar.url.replace("http", "ws"), { headers });
   await once(socket, "message");
   await whenOpen();
@@ -58,7 +61,7 @@ async function closeCode(
   return event.code;
 }
 
-/** Resolves when the stream breaks off; rejects where it ends as if it were whole. */
+/** Resolves when the stream breaks off; rejects if it ends as if it were complete. */
 async function brokenOff(sidecar: TestSidecar, headers: Record<string, string>): Promise<void> {
   const answer = await fetch(sidecar.url, { headers });
   assert.equal(answer.status, 200);

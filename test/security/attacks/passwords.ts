@@ -1,4 +1,5 @@
-// Passwords: guessed at one user from everywhere, and found to be somebody's by how long the answer takes.
+// Passwords: guesses at one user from many addresses or all at once, and floods of password checks that keep other
+// users out.
 import assert from "node:assert/strict";
 import { argon2Sync } from "node:crypto";
 import type { Attack } from "../attack.ts";

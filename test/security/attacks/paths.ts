@@ -1,4 +1,4 @@
-// Requests that a policy takes for one thing and a service for another.
+// Requests that a policy reads in one way and a service in another.
 import assert from "node:assert/strict";
 import type { Attack } from "../attack.ts";
 import { ask, keys, layeredScene, pathScene, withKey } from "../path-scene.ts";

@@ -1,4 +1,4 @@
-// A service's layer that has plugins without a lock do what locked auth keeps from it.
+// A service's layer that uses plugins without a lock to do what locked auth forbids.
 import assert from "node:assert/strict";
 import { TokenIssuer } from "../../plugins/auth/token-issuer.ts";
 import type { Scene } from "../../support/scene.ts";

@@ -1,4 +1,4 @@
-// What proves who sends a request, taken off the wire or out of a log and shown again: elsewhere, later, or as something weaker.
+// Proofs of the sender, taken off the wire or out of a log and replayed: elsewhere, later, or as something weaker.
 import assert from "node:assert/strict";
 import { hash } from "node:crypto";
 import type { Attack } from "../attack.ts";
@@ -8,7 +8,10 @@ import { connectRaw, requestText } from "../../support/raw-http.ts";
 import type { TestSidecar } from "../../support/sidecar.ts";
 import { issuerIn } from "../token-scene.ts";
 
-/** Sends fields line by line. */
+/**
+ * Sends fields line by line.
+ * @returns the status
+ */
 async function statusOf({ port }: TestSidecar, target: string, pairs: readonly string[], method = "GET") {
   const client = await connectRaw(port);
   const lines = pairs.flatMap((name, i) => (i % 2 === 0 ? [`${name}: ${pairs[i + 1]}`] : []));

@@ -1,4 +1,4 @@
-// One service of a shared gateway against what is cached of its neighbours.
+// One service of a shared gateway attacks the cached answers of its neighbours.
 import assert from "node:assert/strict";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { startUpstream } from "../upstream.ts";

@@ -1,4 +1,4 @@
-// Connections that end by a reset, and whether the sidecar hears of it.
+// Connections that end by a reset: whether the sidecar notices.
 import assert from "node:assert/strict";
 import tls from "node:tls";
 import { connected, makeFront } from "../../support/fronts.ts";

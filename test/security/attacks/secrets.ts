@@ -1,4 +1,4 @@
-// A hostile policy, or layer, after what the sidecar knows and its service must not.
+// A hostile policy or layer tries to get secrets that the sidecar knows and its service must not.
 import assert from "node:assert/strict";
 import type { Attack } from "../attack.ts";
 import type { Scene } from "../../support/scene.ts";
@@ -6,7 +6,7 @@ import { startUpstream } from "../upstream.ts";
 
 const secret = "the password of the introspection client";
 
-/** A policy that would send the secret to an endpoint, and what came of it. */
+/** Applies a policy that would send the secret to an endpoint, and checks the outcome. */
 async function sendsTo(scene: Scene, hostsOf: (good: string) => Record<string, string>): Promise<void> {
   const received: unknown[] = [];
   const good = await startUpstream(scene, (_request, response) => response.end('{"active":true,"sub":"u1"}'));

@@ -1,4 +1,4 @@
-// Sessions that are not what they are taken for.
+// Sessions that are used as something they are not.
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,4 +1,5 @@
-// Logins that several services or routes share: what one of them forgets, or is not told, counts at the others.
+// Logins that several services or routes share: what one of them forgets or does not learn must still count at the
+// others.
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,4 +1,4 @@
-// Whoever can write to Redis, against what sidecars share there.
+// An attacker who can write to Redis attacks the state that sidecars share there.
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import http from "node:http";
@@ -17,7 +17,7 @@ import { startUpstream } from "../upstream.ts";
 
 const storeKeys = randomBytes(32).toString("base64url");
 
-/** Puts a key set of the attacker's into every place where an issuer's is looked for. */
+/** Writes the attacker's key set to every place where an issuer's is read. */
 async function plantKeys(redis: RedisServer, issuer: TokenIssuer, attacker: TokenIssuer): Promise<void> {
   const digest = createHash("sha256").update(issuer.jwksUri).digest("hex");
   const jwks = JSON.stringify({ keys: attacker.keys.map(({ jwk }) => jwk) });
@@ -58,7 +58,7 @@ const caching = {
   pluginConfig: { cache: { ttlSeconds: 60, respectOrigin: false, redisWaitMs: 500 } },
 };
 
-/** One page by one name, whatever the sidecar's port. */
+/** Gets a page under the same host name, whatever the sidecar's port is. */
 function page({ port }: TestSidecar, path: string): Promise<string> {
   return new Promise((resolve, reject) => {
     const asked = http.get({ port, path, host: "127.0.0.1", headers: { host: "shop.test" } }, (answer) => {
@@ -68,7 +68,7 @@ function page({ port }: TestSidecar, path: string): Promise<string> {
   });
 }
 
-/** The one entry of a cache in Redis that is not known yet. */
+/** Finds the cache entry in Redis that is not yet known. */
 async function newEntry(redis: RedisServer, known = ""): Promise<{ key: string; bytes: Buffer }> {
   let key: string | undefined;
   await eventually("an entry in Redis", async () => {
@@ -80,14 +80,14 @@ async function newEntry(redis: RedisServer, known = ""): Promise<{ key: string; 
   return { key: String(key), bytes: (await redis.cli.getBuffer(String(key))) as Buffer };
 }
 
-/** The same entry with another body. */
+/** @returns the same entry with another body */
 async function forged(bytes: Buffer): Promise<Buffer> {
   const record = await decodeRecord(bytes, 10_000);
   assert.ok("entry" in record);
   return await encodeEntry(new StoredEntry(record.entry, "evil", undefined));
 }
 
-/** A line of a configuration as the words of a command. */
+/** Splits a configuration line into the words of a command. */
 const userOf = (line: string): string[] => {
   const [, name = "", ...rules] = line.match(/\([^)]*\)|\S+/g) ?? [];
   return ["SETUSER", name, ...rules];

@@ -1,4 +1,5 @@
-// A stolen Redis, and sidecars that take only API keys whose records an operator signed: nobody mints a caller there.
+// A stolen Redis, and sidecars that accept only API keys whose records an operator signed: the thief cannot create a
+// caller.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import http from "node:http";
@@ -49,7 +50,7 @@ const mints = attack("writes a record of its own making, or changes a signed one
     posing: await signed("posing", {}, { ...own, kid: s.ours.kid }),
     changed: `${header}.${admin}.${signature}`,
     none: `${Buffer.from('{"alg":"none"}').toString("base64url")}.${admin}.AA`,
-    // Another kind of document, and one for another place.
+    // A document of another kind, and one for another place.
     policy: await signed("policy", {}, s.ours, policyType),
     moved: good,
   };
@@ -75,7 +76,7 @@ const revives = attack(
     await s.set(at("good"), good);
     await sidecar.line(({ msg, revision }) => msg === "policy in force" && revision === 2);
     assert.equal(await statusOf(sidecar, "good"), 401);
-    // The fleet moves to another key: what the old one has signed is over, in memory, too.
+    // The fleet moves to another key: records signed with the old one are no longer valid, in memory, too.
     await s.set(at("other"), await signed("other", { id: "k2" }, s.ours));
     assert.equal(await statusOf(sidecar, "other"), 200);
     const next = await s.makeKey();
@@ -105,7 +106,7 @@ const holdsUp = attack(
     await s.set("policy:orders", "junk");
     await s.set("policy-keys", await s.keySet([next], [key], 2, next));
     await eventually("over by junk", async () => (await statusOf(sidecar, "stolen")) === 503, 2_000);
-    // Gone, and of another type, which no reading of it takes.
+    // Deletes the keys, then gives them another type, which cannot be read.
     await s.redis.cli.del("outrigger:policy", "outrigger:policy:orders");
     await s.redis.cli.hset("outrigger:policy:orders", "a", "b");
     await s.set("policy-keys", await s.keySet([next], [key, s.ours], 3, next));
@@ -129,7 +130,7 @@ const asksWorkers = attack(
     };
     const crew = await startCrew({ upstream: service.url, env });
     s.scene.after(() => crew.stop());
-    /** Each request by a connection of its own: the workers take turns. */
+    /** Each request uses its own connection: the workers take turns. */
     const statuses = async (key = "stolen"): Promise<string> => {
       const fields = { "x-api-key": key, connection: "close" };
       const asked = Array.from({ length: 4 }, () => http.get(crew.url, { agent: false, headers: fields }));

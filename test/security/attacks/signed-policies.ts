@@ -1,5 +1,5 @@
-// A stolen Redis, and sidecars that take only signed policies: everything that was ever signed may be put back, moved,
-// held up or taken away there.
+// A stolen Redis, and sidecars that accept only signed policies: the thief may put back, move, delay or remove
+// everything that was ever signed.
 import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -87,7 +87,7 @@ const freezes = attack("holds a policy past its end, and shows that to new sidec
   const late = await s.sidecar({}, clock);
   assert.match(await reasonOf(late), /was not in force by then/);
   assert.equal(await markOf(late), "503");
-  // The one that has it goes on, and says so.
+  // The sidecar that has the policy goes on, and reports it.
   await s.set("policy", short);
   await s.refuses(sidecar, /was signed until .* the one in force stays/, "short");
   await sidecar.line(({ msg }) => msg === "the policy in force needs attention");
@@ -122,7 +122,7 @@ const swapsKeys = attack(
     await s.refuses(sidecar, /is not signed by a key that counts/, "old");
     await s.set("policy-keys", JSON.stringify({ keys: [own.publicJwk], revoked: [] }));
     await s.refuses(sidecar, /is not signed/, "old");
-    // The operator moves to another key, and revokes the one that was stolen.
+    // The operator moves to another key, and revokes the stolen one.
     const both = await s.keySet([next], [], 2);
     await s.set("policy-keys", both);
     await s.set("policy", await s.sign(marked("new"), { epoch: 2 }, next));

@@ -1,4 +1,4 @@
-// Paths that a service gets, or reads, otherwise than the policy spells them.
+// Paths that a service receives or reads in another spelling than the policy's.
 import assert from "node:assert/strict";
 import type { Attack } from "../attack.ts";
 import { ask, keys, pathScene, withKey } from "../path-scene.ts";
@@ -62,7 +62,7 @@ export const attacks: readonly Attack[] = [
           { path: "/ruled/*", stripPrefix: "/ruled", plugins: ["auth"] },
         ],
       });
-      // What trim, strip and their kin take in JavaScript, Python, Java, C#, Go.
+      // Characters that trim, strip and similar functions remove in JavaScript, Python, Java, C#, Go.
       const blanks = "1680 180e 2000 200a 200b 2028 2029 202f 205f 3000 feff 85 a0 1c 1f 20 9";
       for (const blank of blanks.split(" ").map((hex) => String.fromCodePoint(Number.parseInt(hex, 16)))) {
         const escape = encodeURIComponent(blank);

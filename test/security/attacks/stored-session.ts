@@ -1,4 +1,4 @@
-// Sessions in Redis, sessions too large for cookies, and ends of sessions that come from elsewhere.
+// Sessions in Redis, sessions too large for cookies, and session ends that come from elsewhere.
 import assert from "node:assert/strict";
 import { TestClock } from "../../plugins/auth/harness.ts";
 import { outrigger } from "../../support/process.ts";

@@ -1,4 +1,4 @@
-// Services behind token exchange (RFC 8693) that get hold of the caller's own token all the same.
+// Services behind token exchange (RFC 8693) that still get the caller's own token.
 import assert from "node:assert/strict";
 import http from "node:http";
 import { once } from "node:events";

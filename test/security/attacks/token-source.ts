@@ -1,4 +1,4 @@
-// Bearer tokens that do not come in Authorization, and issuers with many tenants.
+// Bearer tokens outside of the Authorization field, and issuers with many tenants.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { hash } from "node:crypto";
@@ -11,7 +11,7 @@ import { endpointIn, guarded, issuerIn, statusWith } from "../token-scene.ts";
 
 type Scene = Parameters<Attack["run"]>[0];
 
-/** A WebSocket service that picks `chat` where it is offered, and keeps the heads it was sent. */
+/** A WebSocket service that selects `chat` if it is offered, and records the heads it receives. */
 function echoService(): { server: http.Server; heads: string[] } {
   const heads: string[] = [];
   const server = http.createServer((request, response) => {
@@ -69,7 +69,7 @@ async function stage(scene: Scene, from: readonly string[]): Promise<Stage> {
   return { issuer, sidecar, heads };
 }
 
-/** @returns the protocol that a browser's WebSocket comes to, or "failed" */
+/** @returns the subprotocol that a browser's WebSocket negotiates, or "failed" */
 async function connect(url: string, protocols: string[]): Promise<string> {
   const socket = new WebSocket(url, protocols);
   const opened = await Promise.race([
@@ -151,7 +151,7 @@ const asSubprotocol: Attack = {
   },
 };
 
-/** @returns the status of a request with these fields; `fetch` would set some itself */
+/** @returns the status of a request with these fields; `fetch` would add fields of its own */
 function send(sidecar: TestSidecar, method: string, fields: readonly string[]): Promise<number> {
   return new Promise((resolve, reject) => {
     const headers = ["Host", "shop.example", ...fields];

@@ -1,4 +1,4 @@
-// Bearer tokens, and the servers that speak for them, as they come in the wild.
+// Bearer tokens, and the authorization servers behind them, with the faults that occur in practice.
 import assert from "node:assert/strict";
 import { gzipSync } from "node:zlib";
 import { compact, makeSigningKey } from "../../plugins/auth/token-issuer.ts";
@@ -120,7 +120,7 @@ async function emptyForAMoment(
   assert.equal(await statusWith(sidecar, await issuer.sign({ jti: "new" })), 200, "the last good set serves");
 }
 
-/** Another origin than the one the policy names never answers for the issuer. */
+/** Checks that only the origin in the policy answers for the issuer. */
 async function elsewhere(scene: Parameters<Attack["run"]>[0]): Promise<void> {
   const issuer = await issuerIn(scene);
   const thief = await endpointIn(scene, (_request, response) => response.end(issuer.jwks()));

@@ -1,4 +1,4 @@
-// Fields behind the body: services that merge trailers into the head's fields would believe them.
+// Trailer fields: services that merge trailers into the head's fields would believe them.
 import assert from "node:assert/strict";
 import type { Attack } from "../attack.ts";
 import { connectRaw } from "../../support/raw-http.ts";

@@ -1,4 +1,4 @@
-// A client against validate: a body that is one thing to whoever checks it and another to the service.
+// A client attacks validate: a body that means one thing to the validator and another to the service.
 import assert from "node:assert/strict";
 import { deflateSync, gzipSync } from "node:zlib";
 import type { Attack } from "../attack.ts";

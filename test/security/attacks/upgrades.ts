@@ -1,4 +1,4 @@
-// Upgrades that pass what holds for requests: where the sidecar connects, how often, and what it keeps in memory.
+// Upgrades that evade the rules for requests: where the sidecar connects, how often, and how much it buffers.
 import assert from "node:assert/strict";
 import dns from "node:dns";
 import { once } from "node:events";
@@ -13,7 +13,10 @@ import type { Attack } from "../attack.ts";
 const handshake = ["Connection: Upgrade", "Upgrade: mine/1"];
 const accepted = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: mine/1\r\n\r\n";
 
-/** The attacker's name server: a good address first, so that whoever does not look connects there. */
+/**
+ * The attacker's name server: it returns a permitted address first, so that a sidecar that does not check the later one
+ * connects there.
+ */
 function resolvesToMetadata(scene: Scene, name: string): void {
   const real = dns.lookup;
   scene.after(() => {

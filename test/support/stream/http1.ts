@@ -1,4 +1,4 @@
-// Server streams of HTTP/1.1: either server for it, and clients over real sockets.
+// Server streams of HTTP/1.1: both servers for it, and clients over real sockets.
 import { once } from "node:events";
 import { type AddressInfo, connect, type Socket } from "node:net";
 import type { ServerStream } from "../../../src/exchange/server-stream.ts";
@@ -14,9 +14,9 @@ import {
   type StreamScene,
 } from "./scene.ts";
 
-/** Over node:http. */
+/** Streams over node:http. */
 export const openHttp1 = (): Promise<StreamScene> => open(createHttp1Server);
-/** Over node:net, with our own parser. */
+/** Streams over node:net, with this project's parser. */
 export const openHttp1Net = (): Promise<StreamScene> => open(createNetServer);
 
 async function open(create: typeof createHttp1Server | typeof createNetServer): Promise<StreamScene> {

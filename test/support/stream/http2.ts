@@ -1,4 +1,4 @@
-// Server streams of HTTP/2: sessions of node:http2 behind the preface, and clients with a connection each.
+// Server streams of HTTP/2: node:http2 sessions that start behind the preface, and clients with one connection each.
 import { once } from "node:events";
 import http2 from "node:http2";
 import net, { type AddressInfo } from "node:net";
@@ -59,7 +59,7 @@ class Http2Client implements StreamClient {
   readonly #session: http2.ClientHttp2Session;
   readonly #stream: http2.ClientHttp2Stream;
   #trailers: readonly string[] = [];
-  /** Of an announced body. */
+  /** Bytes left of an announced body. */
   #left: number;
 
   constructor(session: http2.ClientHttp2Session, request: ClientRequest) {
@@ -139,7 +139,7 @@ function receive(stream: http2.ClientHttp2Stream): Promise<Received> {
     const settle = (complete: boolean): void =>
       resolve({ ...got, body: Buffer.concat(body).toString("latin1"), trailers, complete });
     const isWhole = (): boolean => stream.readableEnded && !stream.aborted && stream.rstCode === 0;
-    // A reset is told behind the end that it makes.
+    // A reset is reported after the end that it causes.
     stream.once("end", () => setImmediate(() => settle(isWhole())));
     stream.once("close", () => settle(isWhole()));
   });

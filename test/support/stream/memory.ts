@@ -1,4 +1,4 @@
-// Server streams in memory: the interface with nothing behind it, so that its callbacks can come in any order.
+// Server streams in memory: the interface without a connection behind it, so that its callbacks can come in any order.
 import type {
   BodyHandler,
   DetachedConnection,
@@ -14,7 +14,7 @@ import {
   type StreamScene,
 } from "./scene.ts";
 
-/** So much may wait for a client. */
+/** Bytes that may wait for a client. */
 const roomBytes = 64 * 1024;
 
 export async function openMemory(): Promise<StreamScene> {
@@ -42,7 +42,7 @@ export class MemoryStream implements ServerStream {
   complete: boolean;
   finished = false;
   destroyed = false;
-  /** Its end says that what came is not complete. */
+  /** Whether the stream ended by `reset`: the client learns that the response is not complete. */
   wasReset = false;
   bytesRead = 0;
   bytesWritten = 0;

@@ -1,19 +1,19 @@
-// A server stream under test beside its client, whatever carries the bytes between them, and a handler that records
-// what it is told and holds the stream to the interface's own promises.
+// A server stream under test with its client, whatever connection is between them, and a handler that records its calls
+// and checks that the stream keeps the interface's promises.
 import type { BodyHandler, ServerStream, StreamHandler } from "../../../src/exchange/server-stream.ts";
 import type { GatewayError } from "../../../src/plugin-api/errors.ts";
 
 export interface ClientRequest {
   readonly method: string;
   readonly target: string;
-  /** name, value, … besides what frames the body. */
+  /** name, value, … without the fields that frame the body. */
   readonly fields: readonly string[];
-  /** A number: announced bytes. */
+  /** A number = announced bytes. */
   readonly body: "none" | "chunked" | number;
   readonly upgrade: string | undefined;
 }
 
-/** What the client got. */
+/** What the client received. */
 export interface Received {
   readonly interims: readonly number[];
   readonly status: number;
@@ -22,26 +22,26 @@ export interface Received {
   /** One character a byte. */
   readonly body: string;
   readonly trailers: readonly string[];
-  /** As far as the client can tell. */
+  /** Whether the response is complete, as far as the client can tell. */
   readonly complete: boolean;
 }
 
 export interface StreamClient {
-  /** Body, framed as the request announced it; of an upgrade, bytes as they are. */
+  /** Sends body bytes, framed as the request announced; for an upgrade, raw bytes. */
   send(bytes: string | Buffer): void;
   endBody(trailers?: readonly string[]): void;
-  /** Sends what no request may have in its body. */
+  /** Sends bytes that are invalid in a request's body. */
   sendNonsense(): void;
-  /** Ends its side of the connection. */
+  /** Ends the client's side of the connection. */
   halfClose(): void;
-  /** Is gone. */
+  /** Breaks the connection off. */
   leave(): void;
-  /** Takes nothing any more. */
+  /** Stops reading. */
   pause(): void;
   resume(): void;
-  /** Resolves when the response is complete or the connection over. */
+  /** Resolves when the response is complete or the connection has closed. */
   readonly received: Promise<Received>;
-  /** Resolves when the connection is over. */
+  /** Resolves when the connection has closed. */
   readonly closed: Promise<void>;
 }
 
@@ -51,15 +51,18 @@ export interface Pair {
 }
 
 export interface StreamScene extends AsyncDisposable {
-  /** Whether an upgrade can be handed one over. */
+  /** Whether a stream can hand its connection over to an upgrade. */
   readonly hasConnections: boolean;
-  /** Whether many requests share one: then what one of them does wrong ends it without a word, and there are no reasons. */
+  /**
+   * Whether many requests share a connection: then a protocol error of one of them ends it without an answer, and there
+   * are no reason phrases.
+   */
   readonly isHttp2?: true;
-  /** One client's request, as it reaches the server. GET of `/` without a body unless told otherwise. */
+  /** Sends one client's request to the server. Default: GET of `/` without a body. */
   ask(request?: Partial<ClientRequest>): Promise<Pair>;
 }
 
-/** What is tested: any implementation of the interface. */
+/** Opens the implementation under test. */
 export type OpenStreams = () => Promise<StreamScene>;
 
 export function clientRequest(changes: Partial<ClientRequest> = {}): ClientRequest {
@@ -67,14 +70,14 @@ export function clientRequest(changes: Partial<ClientRequest> = {}): ClientReque
 }
 
 export class RecordedStream implements StreamHandler, BodyHandler {
-  /** What was told, in order; runs of data count once. */
+  /** Calls in order; runs of data count once. */
   readonly calls: string[] = [];
-  /** What the stream did that the interface rules out; has to stay empty. */
+  /** Calls of the stream that the interface forbids; has to stay empty. */
   readonly broken: string[] = [];
   trailers: readonly string[] = [];
   bodyBytes = 0;
   error: GatewayError | undefined = undefined;
-  /** Does something at the call of that name. */
+  /** Functions to run at the call of that name. */
   readonly on: Record<string, (() => void) | undefined> = {};
   paused = false;
   readonly #body: Buffer[] = [];
@@ -90,7 +93,7 @@ export class RecordedStream implements StreamHandler, BodyHandler {
     return Buffer.concat(this.#body).toString("latin1");
   }
 
-  /** Resolves when it has been told that. */
+  /** Resolves when the call of that name has come. */
   async told(what: string): Promise<void> {
     while (!this.calls.includes(what)) await new Promise<void>((resolve) => this.#watchers.push(resolve));
   }

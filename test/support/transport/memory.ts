@@ -1,5 +1,5 @@
-// An upstream in memory: each call is answered, step by step, by whoever holds it, in any order that the interface
-// allows. What the caller does against the interface is noted.
+// An upstream in memory: the test answers each call, step by step, in any order that the interface allows. Calls that
+// break the interface are recorded.
 import { GatewayError } from "../../../src/plugin-api/errors.ts";
 import type {
   OwnConnectionHandler,
@@ -12,7 +12,7 @@ import type {
 
 export class MemoryTransport implements UpstreamTransport {
   readonly calls: MemoryCall[] = [];
-  /** Fails calls before `send` returns, as a pool that is full does. */
+  /** Fails calls before `send` returns, as a full pool does. */
   refuses = false;
 
   send(request: UpstreamRequest, handler: UpstreamHandler): UpstreamCall {
@@ -36,13 +36,13 @@ export class MemoryTransport implements UpstreamTransport {
 export class MemoryCall implements UpstreamCall {
   readonly request: UpstreamRequest;
   readonly #handler: UpstreamHandler;
-  /** What the caller did that the interface rules out; has to stay empty. */
+  /** Calls that the interface forbids; has to stay empty. */
   readonly broken: string[] = [];
   headed = false;
   paused = false;
   over = false;
   bodyEnded: boolean;
-  /** The request's body is held up. */
+  /** Whether writes of the request's body ask the caller to wait. */
   full = false;
   #isFull = false;
 
@@ -85,7 +85,7 @@ export class MemoryCall implements UpstreamCall {
 
   data(chunk: Buffer): void {
     if (this.over || !this.headed || this.paused) return;
-    // It may be resumed, or given up, from within.
+    // The callback may resume or abort the exchange.
     this.paused = true;
     if (this.#handler.onData(chunk)) this.paused = false;
   }

@@ -1,4 +1,4 @@
-// How a transport shares its connections between exchanges.
+// Tests how a transport shares its connections between exchanges.
 import assert from "node:assert/strict";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -7,7 +7,7 @@ import { describe, test } from "node:test";
 import type { RawPeer } from "../raw-peer.ts";
 import { always, answer, type CreateTransport, openScene, turns } from "./scene.ts";
 
-/** A service that answers when the test says so. */
+/** A service that answers each request only when the test says so. */
 function onDemand(): { script: (peer: RawPeer) => Promise<void>; waiting: [string, () => void][] } {
   const waiting: [string, () => void][] = [];
   const script = async (peer: RawPeer): Promise<void> => {

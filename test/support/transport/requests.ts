@@ -1,4 +1,4 @@
-// What a transport puts on the wire, and what it refuses to.
+// Tests what a transport puts on the wire, and what it refuses to send.
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { describe, test } from "node:test";

@@ -1,4 +1,4 @@
-// What a transport makes of responses: heads, interim heads, bodies of every framing, trailers, and everything a
+// Tests how a transport reads responses: heads, interim heads, bodies of every framing, trailers, and everything a
 // service may send that is not a response.
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";

@@ -1,5 +1,5 @@
-// A transport under test beside a scripted service, and what has to hold when the test is over: every connection
-// closed, nothing counted any more, no promise of the interface broken.
+// A transport under test with a scripted service. At the end of the test it checks that every connection is closed,
+// nothing is counted any more, and no promise of the interface was broken.
 import assert from "node:assert/strict";
 import type { UpstreamRequest, UpstreamTarget, UpstreamTransport } from "../../../src/upstream/transport.ts";
 import { type Reactions, RecordedExchange } from "../recorded-exchange.ts";
@@ -11,7 +11,7 @@ export interface TransportOptions {
   readonly idleTimeoutMs: number;
 }
 
-/** What is tested: any implementation of the interface. */
+/** Creates the implementation under test. */
 export type CreateTransport = (target: UpstreamTarget, options: TransportOptions) => UpstreamTransport;
 
 const defaults: TransportOptions = { maxConnections: 8, maxQueued: 8, idleTimeoutMs: 4000 };
@@ -26,7 +26,7 @@ export class Scene implements AsyncDisposable {
     this.transport = transport;
   }
 
-  /** Starts one exchange; a GET of `/` unless told otherwise. */
+  /** Starts one exchange. Default: a GET of `/`. */
   ask(request: Partial<UpstreamRequest> = {}, reactions: Reactions = {}): RecordedExchange {
     const exchange = new RecordedExchange(this.transport, request, reactions);
     this.#exchanges.push(exchange);
@@ -74,7 +74,7 @@ export async function openScene(
   return new Scene(server, create(targetOf(server, place, tlsOptions), { ...defaults, ...options }));
 }
 
-/** A script that answers every request without a body with that text. */
+/** A script that answers every request (without a body) with this text. */
 export function always(text: string): Script {
   return async (peer) => {
     for (;;) {
@@ -89,7 +89,7 @@ export function answer(body: string, fields = "", status = "200 OK"): string {
   return `HTTP/1.1 ${status}\r\n${fields}Content-Length: ${body.length}\r\n\r\n${body}`;
 }
 
-/** Polls nothing: gives whatever is on its way on loopback the turns of the event loop it needs to arrive. */
+/** Waits some turns of the event loop, so that data on its way over loopback can arrive. */
 export async function turns(count = 20): Promise<void> {
   for (let i = 0; i < count; i += 1) await new Promise((resolve) => setImmediate(resolve));
 }

@@ -1,4 +1,4 @@
-// TLS to the service: verified unless the policy says otherwise.
+// Tests TLS to the service: verified unless the policy says otherwise.
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { TLSSocket } from "node:tls";

@@ -1,5 +1,5 @@
-// A kept connection that the service closes just when it is used again: seen by nobody where that is safe, and never
-// a request that runs twice.
+// Tests a kept connection that the service closes just when it is used again: where that is safe, nobody notices, and
+// no request ever runs twice.
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { UpstreamRequest } from "../../../src/upstream/transport.ts";
@@ -9,10 +9,11 @@ import { always, answer, type CreateTransport, openScene, turns } from "./scene.
 const host = ["Host", "service.test"];
 const sized = [...host, "Content-Length", "5"];
 const hello = Buffer.from("hello");
-// What cannot be sent twice would not go over a connection that became idle just now, could there be another.
+// With one connection only: a request that cannot be sent twice would otherwise avoid a connection that became idle
+// just now.
 const theOneThere = { maxConnections: 1 };
 
-/** Answers the first request of the first connection, and lets the second one there end badly. */
+/** Answers the first request of the first connection, and ends that connection badly at its second request. */
 function staleOnce(how: (peer: RawPeer) => void, heads: string[] = []) {
   return async (peer: RawPeer, index: number): Promise<void> => {
     for (let i = 0; ; i += 1) {
@@ -104,7 +105,7 @@ export function describeStaleConnections(create: CreateTransport): void {
       );
       await scene.ask().result;
       await turns();
-      // The reset is there before the request, but nobody has looked yet.
+      // The reset arrives before the request, but nobody has read it yet.
       scene.server.peers[0]?.reset();
       const { body } = await scene.ask({ method: "POST", fields: sized, body: hello }).result;
       assert.deepEqual([body, heads], ["connection 1", ["GET", "POST"]]);

@@ -1,4 +1,4 @@
-// Back-pressure and giving up, in both directions.
+// Tests back-pressure and aborts, in both directions.
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { describe, test } from "node:test";

@@ -1,5 +1,5 @@
-// Every wait ends: for a connection, for the head, between chunks, for a service that stops reading. Never early, and
-// never for a wait that is the client's own.
+// Tests that every wait ends: for a connection, for the head, between chunks, for a service that stops reading. No
+// limit fires early, and none counts a wait that the client causes.
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { answer, type CreateTransport, openScene, type Scene } from "./scene.ts";
@@ -8,7 +8,7 @@ const LIMIT_MS = 150;
 const host = ["Host", "service.test"];
 const sized = [...host, "Content-Length", "5"];
 
-/** The error of the exchange, which must not come before its limit. */
+/** @returns the error of the exchange, which must not come before its limit */
 async function timedOut(
   exchange: ReturnType<Scene["ask"]>,
   startedAt: number,

@@ -1,5 +1,5 @@
-// A real sidecar with one guest on several routes, each with a configuration of its own, before a service that answers
-// with what it was asked.
+// A real sidecar with one guest on several routes, each with its own configuration, in front of a service that answers
+// with the request it received.
 import http from "node:http";
 import { once } from "node:events";
 import { type Extension, extensionEntry } from "../../../src/extensions/entry.ts";
@@ -13,16 +13,16 @@ export const guestHosts = ["isolate", "thread"] as const;
 
 export interface GuestSceneOptions {
   readonly bytes: Buffer;
-  /** Default: what a sidecar takes. */
+  /** Default: a sidecar's own choice. */
   readonly hosts?: (typeof guestHosts)[number];
-  /** Longest start of a guest. */
+  /** Time limit for the start of a guest. */
   readonly startMs?: number;
   /** Whether each route has a guest of its own (default: one has them all). */
   readonly apart?: boolean;
   /** Configuration of the guest by the path of a route. */
   readonly routes: Readonly<Record<string, string>>;
   readonly entry?: Partial<z.input<typeof extensionEntry>>;
-  /** What is otherwise in the entries of guests apart, by path. */
+  /** With `apart`: further options of the guests' entries, by path. */
   readonly entries?: Readonly<Record<string, Partial<z.input<typeof extensionEntry>>>>;
   readonly vmConfiguration?: string;
   readonly env?: Readonly<Record<string, string>>;
@@ -45,7 +45,7 @@ export interface GuestAnswer {
   readonly headers: http.IncomingHttpHeaders;
   readonly body: string;
   readonly trailers: Readonly<Record<string, string | undefined>>;
-  /** What the service was asked; undefined when it was not. */
+  /** The request that reached the service; undefined if none did. */
   readonly forwarded: Forwarded | undefined;
 }
 
@@ -55,7 +55,7 @@ export interface Asked {
   readonly body?: string | readonly string[];
 }
 
-/** An extension as a policy has it. */
+/** An extension as it is declared in a policy. */
 export function extensionOf(
   bytes: Buffer,
   entry: Partial<z.input<typeof extensionEntry>> = {},
@@ -137,19 +137,19 @@ export class GuestScene implements AsyncDisposable {
     return { status, headers: fields, body: text, trailers, forwarded: this.#forwarded.get(id) };
   }
 
-  /** What reached the service under that value of `x-asked`. */
+  /** The request that reached the service with this value of `x-asked`. */
   forwardedAs(id: string): Forwarded | undefined {
     return this.#forwarded.get(id);
   }
 
-  /** What the guest logged of the operations since the last request, by line of its script; waits for that hook's. */
+  /** Results that the guest logged since the last request, by line of its script; waits for results of that hook. */
   async results(hook = "request"): Promise<Record<string, string>> {
     const isOfHook = (line: string): boolean => line.startsWith(hook) && line.includes(" -> ");
     await eventually(`what the guest did at ${hook}`, () => this.messages().some(isOfHook));
     return Object.fromEntries(this.messages().flatMap((message) => split(message)));
   }
 
-  /** The result of that line, past (since the last request) or future. */
+  /** The result of that line, already logged (since the last request) or still to come. */
   async result(line: string): Promise<string> {
     const known = new Map(this.messages().flatMap((message) => split(message))).get(line);
     if (known !== undefined) return known;
@@ -157,7 +157,7 @@ export class GuestScene implements AsyncDisposable {
     return new Map(split(String(found["msg"]))).get(line) ?? "";
   }
 
-  /** Lines of what was logged since the last request. */
+  /** Lines logged since the last request. */
   messages(): string[] {
     return this.sidecar.lines.slice(this.#since).flatMap(({ msg }) => String(msg).split("\n"));
   }

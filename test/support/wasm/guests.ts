@@ -1,5 +1,5 @@
-// Guests of the proxy-wasm ABI, compiled from the sources beside this file: C by clang, AssemblyScript by the SDK that npm has.
-// What is compiled once is kept under the digest of all its sources.
+// Compiles guests of the proxy-wasm ABI from the sources beside this file: C with clang, AssemblyScript with the SDK
+// from npm. Compiled guests are cached under the digest of all their sources.
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
 import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync } from "node:fs";
@@ -25,7 +25,7 @@ const clang = [
 ];
 const asc = ["-O2", "--use", "abort=abort_proc_exit", "--use", "process=logged_process"];
 
-/** The part of `WebAssembly` that is used; the compiler's library of a server has none of it. */
+/** The part of `WebAssembly` that is used here: TypeScript's library for servers does not declare it. */
 interface ModuleReader {
   new (bytes: Uint8Array): object;
   imports(module: object): { module: string; name: string }[];
@@ -40,7 +40,11 @@ export const importsOf = (bytes: Buffer): string[] =>
 export const exportsOf = (bytes: Buffer): string[] =>
   Module.exports(new Module(Uint8Array.from(bytes))).map(({ name }) => name);
 
-/** A guest in C: the name of its file without `.c`, and what it is compiled with. */
+/**
+ * Compiles a guest in C.
+ * @param name the file's name without `.c`
+ * @param flags further compiler flags
+ */
 export function cGuest(name: string, flags: readonly string[] = []): Promise<Buffer> {
   const file = join(folder, `${name}.c`);
   return compiled(`${name}.c`, flags, async (output) => {
@@ -48,15 +52,15 @@ export function cGuest(name: string, flags: readonly string[] = []): Promise<Buf
   });
 }
 
-/** The guest that does what its configuration says (see script.c). */
+/** The guest that runs the script in its configuration (see script.c). */
 export function scriptGuest(abi: AbiVersion = "0.2.1"): Promise<Buffer> {
   return cGuest("script", [`-DABI=${abiNumbers[abi]}`]);
 }
 
-/** The guest by the AssemblyScript SDK. */
+/** The guest that uses the AssemblyScript SDK. */
 export function assemblyGuest(): Promise<Buffer> {
   return compiled("assembly.as", asc, async (output) => {
-    // Its sources have a name of their own here, as they are no TypeScript; the compiler wants that of TypeScript.
+    // The sources have a file extension of their own, since they are not TypeScript; the compiler demands TypeScript's.
     const copies = mkdtempSync(join(tmpdir(), "outrigger-assembly-"));
     try {
       for (const name of ["assembly", "process"]) {

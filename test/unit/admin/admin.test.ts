@@ -1,4 +1,4 @@
-// The admin listener over real sockets: what it shows, whom it shows it to, and what bad requests get.
+// The admin listener over real sockets: what it shows, to whom, and what bad requests get.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";

@@ -1,4 +1,5 @@
-// The admin listener under floods: metrics are rendered sparingly, nobody pipelines, one client leaves room for others.
+// The admin listener under floods: metrics are rendered rarely, pipelining is refused, and one client leaves room for
+// others.
 import assert from "node:assert/strict";
 import type { AddressInfo } from "node:net";
 import { test } from "node:test";

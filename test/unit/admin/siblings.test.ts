@@ -1,4 +1,4 @@
-// Who holds up the admin listener by TLS, or by silence, and for how long who has proved to be a sibling is one.
+// Clients that hold up the admin listener with TLS or with silence, and how long a proven sibling counts as one.
 import assert from "node:assert/strict";
 import { type AddressInfo, connect } from "node:net";
 import tls from "node:tls";

@@ -1,4 +1,4 @@
-// The trails of a sidecar with several workers: where each process writes, and that all are read as one.
+// The audit trails of a sidecar with several workers: where each process writes, and that all are read as one.
 import assert from "node:assert/strict";
 import { readdirSync } from "node:fs";
 import { PassThrough } from "node:stream";

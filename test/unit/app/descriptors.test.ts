@@ -1,4 +1,4 @@
-// File descriptors are divided, so that clients never take what the service and the admin listener need.
+// File descriptors are divided so that clients never take those that the service and the admin listener need.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";

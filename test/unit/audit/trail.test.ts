@@ -1,4 +1,4 @@
-// The way of records into their place: together, in order, once; bounded and counted while the place is away.
+// Records on their way to storage: together, in order, once; limited and counted while the storage is not available.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import {

@@ -1,4 +1,4 @@
-// What a verifier finds: every record that was removed, changed, moved, made up or cut off, whoever rewrites the hashes.
+// What a verifier finds: every record that was removed, changed, moved, forged or cut off, even with rewritten hashes.
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { Chain } from "../../../src/audit/chain.ts";

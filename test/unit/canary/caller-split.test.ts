@@ -1,4 +1,4 @@
-// Who gets the candidate, where each sidecar gives it a part of its callers.
+// Which callers get the candidate, if each sidecar gives it a part of its callers.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { CallerSplit } from "../../../src/canary/caller-split.ts";

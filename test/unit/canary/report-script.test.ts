@@ -1,4 +1,4 @@
-// The script that decides what becomes of a canary, on a real Redis, with reports as sidecars make them.
+// The script that decides a canary's outcome, on a real Redis, with reports as sidecars make them.
 import assert from "node:assert/strict";
 import { after, before, beforeEach, describe, test } from "node:test";
 import {

@@ -1,4 +1,4 @@
-// Reports of a shadow run are read whatever else lies beside them: every sidecar may write there.
+// Reports of a shadow run are read, whatever else is in the same place: every sidecar may write there.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { readShadow, shadowKey, type ToldShadow } from "../../../src/canary/shadow-reports.ts";

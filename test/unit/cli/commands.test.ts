@@ -1,4 +1,4 @@
-// The command line as a user meets it: exit codes, what goes to stdout and what to stderr.
+// The command line as a user sees it: exit codes, stdout and stderr.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";

@@ -1,4 +1,4 @@
-// What `--help` says of every command. `node test/unit/cli/help.test.ts --write` takes a wanted change into help.txt.
+// The `--help` text of every command. `node test/unit/cli/help.test.ts --write` writes an intended change to help.txt.
 import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

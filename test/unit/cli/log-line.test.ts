@@ -1,4 +1,4 @@
-// Which lines of a log stream are asked for, and how they are shown.
+// Which lines of a log stream are selected, and how they are shown.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { lineText, recordOf } from "../../../src/cli/log-line.ts";

@@ -1,4 +1,4 @@
-// `outrigger plugin …` as people meet it: packing, signing, publishing, looking, removing.
+// `outrigger plugin …` as users run it: pack, sign, publish, inspect, remove.
 import assert from "node:assert/strict";
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

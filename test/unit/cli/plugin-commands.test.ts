@@ -1,4 +1,5 @@
-// Commands that plugins bring: what they take, what they are given, and that a sidecar that serves does not load them.
+// Commands that plugins provide: the arguments they take, the services they get, and that a serving sidecar does not
+// load them.
 import assert from "node:assert/strict";
 import { globSync } from "node:fs";
 import { join } from "node:path";

@@ -1,4 +1,5 @@
-// Policies with extensions by commands: pinned by apply, told of with what they ask for, and held against the packages.
+// Policies with extensions on the command line: apply pins them and reports the rights they ask for; they are compared
+// with the packages.
 import assert from "node:assert/strict";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

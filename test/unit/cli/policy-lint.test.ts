@@ -1,4 +1,4 @@
-// `policy lint` as a user meets it.
+// `policy lint` as a user runs it.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";

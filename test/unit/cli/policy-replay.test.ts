@@ -1,4 +1,4 @@
-// `policy replay` as a user meets it, over lines of a file.
+// `policy replay` as a user runs it, over the lines of a file.
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

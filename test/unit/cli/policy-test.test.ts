@@ -1,4 +1,4 @@
-// `policy test` as a user meets it.
+// `policy test` as a user runs it.
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,4 +1,4 @@
-// The life of the process around a sidecar: signals, a stop that hangs, faults that nobody caught.
+// The life of the process around a sidecar: signals, a stop that hangs, uncaught errors.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { type AddressInfo, createServer } from "node:net";

@@ -1,4 +1,4 @@
-// Commands for whoever sets things up: import, completion, and the manual page made of the same commands.
+// Commands for setting things up: import, completion, and the manual page made from the same commands.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";

@@ -1,4 +1,4 @@
-// `outrigger keys` where sidecars take signed records alone.
+// `outrigger keys` where sidecars accept only signed records.
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

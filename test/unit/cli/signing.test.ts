@@ -1,4 +1,4 @@
-// `outrigger policy keygen`, `sign` and `verify` as a user meets them.
+// `outrigger policy keygen`, `sign` and `verify` as a user runs them.
 import assert from "node:assert/strict";
 import { generateKeyPairSync } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";

@@ -1,4 +1,5 @@
-// What clients share: never more than there is, never all of it one's own, and all of it back at the end.
+// The budget that clients share: never more than the whole, never all of it for one client, and all of it returned at
+// the end.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";

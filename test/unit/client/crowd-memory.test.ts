@@ -1,4 +1,4 @@
-// When memory is given back that a crowd of connections took.
+// When the memory of a crowd of connections is released.
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, mock, test } from "node:test";
 import { CrowdMemory } from "../../../src/client/crowd-memory.ts";

@@ -1,4 +1,4 @@
-// The least rate of clients, over a window of a tenth of a second.
+// The minimum rate of clients, over a window of a tenth of a second.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Pace, type Paced } from "../../../src/client/pace.ts";

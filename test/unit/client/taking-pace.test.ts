@@ -1,4 +1,4 @@
-// The least rate at which clients take answers, with the time and the kernel's table in the test's hands.
+// The minimum rate at which clients read answers; the test controls the time and the kernel's table.
 import assert from "node:assert/strict";
 import { Socket } from "node:net";
 import { test } from "node:test";

@@ -1,4 +1,4 @@
-// What the kernel holds of a connection, as its own table tells.
+// Bytes that the kernel holds for a connection, read from the kernel's own table.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { existsSync } from "node:fs";

@@ -1,4 +1,4 @@
-// A secret goes where the environment says, and nowhere else.
+// A secret is sent only to the hosts that the environment names.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { FormatError } from "../../../src/config/formats.ts";

@@ -1,5 +1,5 @@
-// The exchange against whatever can happen to it, in any order: its client, its service, its hooks, its operator. The
-// model knows no more than what must hold in the end, however it got there.
+// The exchange under any events in any order: from its client, its service, its hooks, its operator. The model knows
+// only what must hold in the end, however the exchange got there.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as fc from "fast-check";

@@ -1,4 +1,4 @@
-// How often exchanges that go on are looked at, on a clock that stands still.
+// How often ongoing exchanges are rechecked, on a clock that does not move by itself.
 import assert from "node:assert/strict";
 import { mock, test } from "node:test";
 import type { CarriedExchange } from "../../../src/exchange/context.ts";

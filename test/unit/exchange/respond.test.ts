@@ -1,4 +1,4 @@
-// The writer of a response: how it ends one that the client does not take.
+// The writer of a response: how it ends one that the client does not read.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ClientWriter } from "../../../src/exchange/respond.ts";

@@ -1,4 +1,4 @@
-// What a tunnel does with a client that takes nothing, not even the head that it begins with.
+// A tunnel whose client reads nothing, not even the head at the start.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import net, { type AddressInfo, type Socket } from "node:net";

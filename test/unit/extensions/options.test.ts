@@ -1,4 +1,4 @@
-// Options by the JSON Schema of a manifest, which may be made to take for ever.
+// Options checked by the JSON Schema of a manifest, which may be written so that a check never ends.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setImmediate as nextTurn } from "node:timers/promises";

@@ -1,4 +1,4 @@
-// Names that plugins of others cannot have: their metrics would pass for the sidecar's own.
+// Metric names that external plugins may not use: they would look like the sidecar's own.
 import assert from "node:assert/strict";
 import { globSync, readFileSync } from "node:fs";
 import { describe, it } from "node:test";

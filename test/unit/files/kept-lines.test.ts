@@ -1,4 +1,4 @@
-// Lines kept in the state folder: over a restart, between workers, and no longer than they are needed.
+// Lines kept in the state folder: across restarts, between workers, and only as long as they are needed.
 import assert from "node:assert/strict";
 import { appendFileSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

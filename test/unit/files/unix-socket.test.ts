@@ -1,4 +1,4 @@
-// Socket files left behind: removed when nobody listens, left alone otherwise.
+// Socket files left behind: removed if nothing listens on them, left alone otherwise.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";

@@ -1,4 +1,4 @@
-// The heartbeat over a real Redis: what it says, how it ends, and how the living are counted.
+// The heartbeat on a real Redis: its content, its end, and how live sidecars are counted.
 import assert from "node:assert/strict";
 import { after, afterEach, before, describe, test } from "node:test";
 import { contractVersion } from "../../../src/extensions/manifest.ts";

@@ -1,5 +1,5 @@
-// What the injector makes of pods as they come (pods.yaml): the patch is applied as the API server does, and what comes out
-// is a pod for Kubernetes' schema and starts a sidecar.
+// How the injector changes real pods (pods.yaml): the patch is applied as the API server does; the result is a pod by
+// Kubernetes' schema and starts a sidecar.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";

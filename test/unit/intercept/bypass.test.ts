@@ -1,4 +1,4 @@
-// Whether a service can be reached past its sidecar: what /proc says, and what is made of it.
+// Whether clients can reach a service past its sidecar: what /proc says, and what follows from it.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { mkdirSync, mkdtempSync, rmdirSync, rmSync, writeFileSync } from "node:fs";

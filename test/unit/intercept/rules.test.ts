@@ -1,4 +1,4 @@
-// What nft is given, what is read back of its listing, and what is refused before it is asked.
+// The rules that nft gets, what is read from its listing, and what is refused before nft runs.
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { hostNetworkSign } from "../../../src/intercept/host-network.ts";

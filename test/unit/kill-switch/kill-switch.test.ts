@@ -1,4 +1,4 @@
-// Kill switches: how their targets are written, and which routes they take.
+// Kill switches: how their targets are written, and which routes they cover.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";

@@ -1,5 +1,5 @@
-// Faults made to plugins whose way to take them is known: one that fails closed, one that answers by itself, and one that
-// leaves something behind.
+// Faults injected into plugins with a known reaction: one that fails closed, one that answers itself, and one that
+// leaks.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Finding } from "../../../src/kit/finding.ts";

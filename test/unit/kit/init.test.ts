@@ -1,5 +1,5 @@
-// What `plugin init` writes is what lies in `hello` beside this: there the type check and the linter see it, and the test in
-// it runs. `node test/unit/kit/init.test.ts --write` takes a wanted change over.
+// `plugin init` writes what is in the folder `hello` beside this file: there the type check and the linter see it, and
+// its test runs. `node test/unit/kit/init.test.ts --write` accepts an intended change.
 import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

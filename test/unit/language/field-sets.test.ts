@@ -1,4 +1,4 @@
-// Lists of fields that mean something to a proxy.
+// Lists of fields that have a meaning for proxies.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { fieldKey } from "../../../src/language/field-name.ts";

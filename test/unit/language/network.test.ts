@@ -1,4 +1,4 @@
-// The network that an address stands for.
+// The network that an address belongs to, and the grammar of networks.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {

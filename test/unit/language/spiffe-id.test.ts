@@ -1,4 +1,4 @@
-// SPIFFE ids, by the letter.
+// SPIFFE ids: the exact syntax.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as fc from "fast-check";

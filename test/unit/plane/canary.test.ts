@@ -1,4 +1,4 @@
-// What operators read of a canary, whose state every sidecar may write to.
+// What operators read about a canary, whose state every sidecar may write.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { canaryKey, canaryOrder, orderText } from "../../../src/canary/order.ts";

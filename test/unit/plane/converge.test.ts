@@ -1,4 +1,4 @@
-// Who has a change in force, by heartbeats in a real Redis: of whoever is silent nobody says that it has.
+// Which sidecars have a change in force, by heartbeats in a real Redis: a silent sidecar never counts as having it.
 import assert from "node:assert/strict";
 import { after, before, beforeEach, describe, test } from "node:test";
 import { type Convergence, converge } from "../../../src/plane/converge.ts";

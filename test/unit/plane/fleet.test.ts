@@ -1,4 +1,4 @@
-// Who of a fleet counts as alive, over a real Redis.
+// Which sidecars of a fleet count as alive, on a real Redis.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { readFleet } from "../../../src/plane/fleet.ts";

@@ -1,4 +1,5 @@
-// Policy documents with their history on a real Redis, alone and in a Cluster: nothing lost, nothing forked, nothing half done.
+// Policy documents and their history on a real Redis, standalone and in a Cluster: nothing is lost, forked or half
+// written.
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import type { Cluster, Redis } from "ioredis";

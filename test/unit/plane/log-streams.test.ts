@@ -1,4 +1,4 @@
-// Many log streams read as one, on a real Redis, alone and in a Cluster.
+// Many log streams read as one, on a real Redis, standalone and in a Cluster.
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import type { Cluster, Redis } from "ioredis";

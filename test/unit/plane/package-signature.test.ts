@@ -1,4 +1,4 @@
-// Signatures of packages: whose count, and for what.
+// Signatures of packages: whose signatures count, and for which packages.
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,4 +1,4 @@
-// What `policy apply` pins.
+// The versions and digests that `policy apply` pins.
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

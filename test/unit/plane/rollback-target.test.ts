@@ -1,4 +1,4 @@
-// Where a rollback goes that names no revision.
+// The target of a rollback that names no revision.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Revision } from "../../../src/plane/revision.ts";

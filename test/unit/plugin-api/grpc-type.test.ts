@@ -1,4 +1,4 @@
-// Who speaks gRPC, by the content type.
+// Recognises gRPC by the content type.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { isGrpcType } from "../../../src/plugin-api/grpc-type.ts";

@@ -1,4 +1,4 @@
-// What plugins keep about an exchange.
+// Notes that plugins keep for an exchange.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { note } from "../../../src/plugin-api/contract.ts";

@@ -1,4 +1,4 @@
-// A bounded wait.
+// A wait with a time limit.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { OverLimit, untilLimit, withinLimit } from "../../../src/plugin-api/within-limit.ts";

@@ -1,4 +1,4 @@
-// One recorded request after the other through a policy that is set up once.
+// Runs recorded requests one after the other through a policy that is set up once.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { benchOptions } from "../../../src/app/bench-options.ts";

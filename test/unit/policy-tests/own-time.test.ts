@@ -1,4 +1,4 @@
-// Time that this process was given, with clocks of these tests.
+// The time that the scheduler gave this process, on clocks of these tests.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { OwnTime } from "../../../src/policy-tests/own-time.ts";

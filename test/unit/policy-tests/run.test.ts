@@ -1,4 +1,4 @@
-// The tests that a policy carries, run with the built-in plugins.
+// The tests that a policy contains, run with the built-in plugins.
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { z } from "zod";

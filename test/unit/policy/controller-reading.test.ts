@@ -1,4 +1,4 @@
-// Readings that take long: those that are given up, overtaken or no longer waited for.
+// Slow readings of a policy: those that are aborted, overtaken or no longer waited for.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";

@@ -1,5 +1,5 @@
-// The controller of a policy, over a real Redis and real files: what is set is enforced, whatever is wrong leaves the old
-// one in force and says why.
+// The policy controller on a real Redis and real files: a valid policy comes into force, a faulty one leaves the old
+// one in force, with the reason.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { EventEmitter } from "node:events";

@@ -1,4 +1,4 @@
-// The example policies in deploy/policies are taken by this sidecar's own plugins.
+// This sidecar's own plugins accept the example policies in deploy/policies.
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { describe, test } from "node:test";

@@ -1,4 +1,4 @@
-// Plugins that are not built in, as documents name them: what they may say, and what their packages must be.
+// Plugins that are not built in, in documents: what entries may contain, and what their packages must be.
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { manifest, type Package } from "../../../src/extensions/manifest.ts";

@@ -1,4 +1,4 @@
-// One piece of work at a time: which one is broken off, and that the latest gets its turn.
+// One piece of work at a time: which one is aborted, and that the latest one runs.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { LatestWork } from "../../../src/policy/latest-work.ts";

@@ -1,5 +1,5 @@
-// Raw documents to the effective policy: options merged and checked per plugin, each problem with the document and
-// field it was written in.
+// Raw documents become the effective policy: options are merged and checked for each plugin, and each problem names the
+// document and field in which it was written.
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { z } from "zod";

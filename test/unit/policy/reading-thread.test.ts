@@ -1,4 +1,5 @@
-// Large documents are read in a thread, with the same outcome as here; whatever becomes of the thread, it ends.
+// Large documents are read in a thread, with the same outcome as in the main thread; whatever happens to the thread,
+// the reading ends.
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { CompactSign, exportJWK, generateKeyPair } from "jose";

@@ -1,4 +1,5 @@
-// A layer that stood before a new shared policy never holds it back; a new one that does not fit is refused.
+// A layer that was in force before a new shared policy never holds that policy back; a new layer that does not fit is
+// refused.
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { type Chosen, chooseLayer } from "../../../src/policy/layers/choose-layer.ts";

@@ -1,4 +1,4 @@
-// REDIS_URL: every form that is taken, every mistake that is refused, and no secret in what is said about it.
+// REDIS_URL: every accepted form, every refused mistake, and no secret in the error messages.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as fc from "fast-check";

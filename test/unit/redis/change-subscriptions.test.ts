@@ -1,4 +1,4 @@
-// Watching keys on one real server: which changes are told, to whom, and that no loss goes unsaid.
+// Watches on keys of one real server: which changes are reported, to whom, and that every loss is reported.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { ConnectionStateChange } from "../../../src/redis/connection-state.ts";

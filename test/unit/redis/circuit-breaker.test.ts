@@ -1,4 +1,4 @@
-// When the breaker opens: for a Redis that is silent, and not for a process that was kept from hearing it.
+// When the breaker opens: for a silent Redis, but not if this process was kept from reading its answers.
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
 import { type CircuitBreaker, createCircuitBreaker } from "../../../src/redis/circuit-breaker.ts";

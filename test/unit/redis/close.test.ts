@@ -1,4 +1,4 @@
-// Closing the store frees the process, whatever Redis is doing; and TLS, which has its own way of failing.
+// Closing the store lets the process end, whatever Redis is doing; and TLS, which fails in its own way.
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";

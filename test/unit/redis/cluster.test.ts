@@ -1,4 +1,4 @@
-// The store on a Redis Cluster of three masters: keys of all slots, resharding, a lost and a frozen node.
+// The store on a Redis Cluster of three masters: keys of all slots, resharding, a dead node and a frozen one.
 import assert from "node:assert/strict";
 import { after, afterEach, test } from "node:test";
 import { parseRedisAddress } from "../../../src/redis/address.ts";

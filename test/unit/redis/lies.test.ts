@@ -1,5 +1,5 @@
-// Redis that answers what it should not, or may not be asked: no wait is endless, what is missing is named, and watches
-// are believed only when they have been proven.
+// A Redis that gives wrong answers or forbids commands: no wait is endless, missing rights are named, and watches are
+// trusted only once they have been proven.
 import assert from "node:assert/strict";
 import { afterEach, describe, test } from "node:test";
 import { parseRedisAddress } from "../../../src/redis/address.ts";

@@ -1,4 +1,4 @@
-// A store that goes over to another address: by way of sentinels, in a Cluster, and between kinds of Redis.
+// A store that moves to another address: through Sentinel, in a Cluster, and between kinds of Redis.
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
 import { parseRedisAddress } from "../../../src/redis/address.ts";

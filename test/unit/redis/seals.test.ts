@@ -1,4 +1,4 @@
-// What is in Redis counts only as it was written: for its key, purpose, service, and time.
+// Data in Redis counts only as it was written: for its key, purpose, service and time.
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { test } from "node:test";

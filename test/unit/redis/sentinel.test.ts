@@ -1,4 +1,4 @@
-// The store behind Sentinel: it follows the master, orderly or not, and its watches with it.
+// The store behind Sentinel: it and its watches follow the master, in orderly failovers and others.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { parseRedisAddress } from "../../../src/redis/address.ts";

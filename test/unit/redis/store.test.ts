@@ -1,4 +1,4 @@
-// The store on one real server: what each call answers, and what happens when the server is slow, gone or wrong.
+// The store on one real server: the result of each call, and what happens if the server is slow, gone or wrong.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer, type Server, type Socket } from "node:net";

@@ -1,4 +1,4 @@
-// One side speaks TLS, the other does not: the reason that is logged says so.
+// One side speaks TLS, the other does not: the logged reason says so.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Socket } from "node:net";

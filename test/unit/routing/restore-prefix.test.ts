@@ -1,4 +1,4 @@
-// What a service that knows nothing of its prefix says of itself, as its clients have to read it.
+// Restores the prefix in what a service says about itself, so that its clients can use it.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Fields } from "../../../src/plugin-api/fields.ts";

@@ -1,4 +1,4 @@
-// What is counted of one route.
+// The counters of one route.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { createRequestCounters } from "../../../src/routing/request-counters.ts";

@@ -1,4 +1,5 @@
-// Plugins that run for a part of the callers: whose part, how large, and what of a plugin runs for the others.
+// Plugins that run for a part of the callers: for which part, how large it is, and which parts of a plugin run for the
+// others.
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { Extension } from "../../../src/extensions/entry.ts";

@@ -1,4 +1,4 @@
-// The time that a manifest says a plugin takes: who is over it is told of, and left out when that goes on.
+// The time budget in a plugin's manifest: a plugin over it is reported, and left out if that continues.
 import assert from "node:assert/strict";
 import { beforeEach, describe, it } from "node:test";
 import type { Logger } from "../../../src/plugin-api/services.ts";

@@ -1,4 +1,4 @@
-// Quantiles of what hooks took: close enough, and the same over several processes as over one.
+// Quantiles of hook durations: accurate enough, and the same over several processes as over one.
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { added, distributionOf, FineHistogram, quantile, total } from "../../../src/runtime/distribution.ts";

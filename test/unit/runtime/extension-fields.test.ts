@@ -1,4 +1,4 @@
-// Which header fields a plugin of others is shown, and which it may change.
+// Which header fields an external plugin may see, and which it may change.
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { Fields } from "../../../src/plugin-api/fields.ts";

@@ -1,4 +1,4 @@
-// Plugins that policies bring: each policy with its own version, their state shared and given back.
+// Plugins in policies: each policy with its own version; their state is shared, and released at the end.
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { Extension } from "../../../src/extensions/entry.ts";

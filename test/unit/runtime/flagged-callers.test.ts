@@ -1,4 +1,4 @@
-// Plugins whose options are for a part of the callers: which, and that nobody else pays for that.
+// Plugins with options for a part of the callers: which callers, and that the others pay nothing for it.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { CallerFlag } from "../../../src/language/caller-flag.ts";

@@ -1,4 +1,4 @@
-// Cookies of plugins: taken out of requests by their exact names, and never set by a service.
+// Cookies of plugins: removed from requests by their exact names, and never set by a service.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as fc from "fast-check";

@@ -1,4 +1,4 @@
-// Credentials are taken out of query and subprotocols; everything else stays to the letter.
+// Credentials are removed from query and subprotocols; everything else stays unchanged.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as fc from "fast-check";

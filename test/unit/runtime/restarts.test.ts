@@ -1,4 +1,4 @@
-// How often a plugin that keeps dying is started again.
+// How often a plugin that keeps dying is restarted.
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { createMetrics } from "../../../src/telemetry/metrics.ts";

@@ -1,4 +1,4 @@
-// How long the services of a plugin serve: as long as it has a state, of whatever policy.
+// How long a plugin's services work: as long as it has a state, whatever the policy.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import type { PluginDefinition, Services } from "../../../src/plugin-api/contract.ts";

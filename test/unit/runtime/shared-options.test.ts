@@ -1,4 +1,4 @@
-// Options of a plugin that many routes have from one place.
+// Plugin options that many routes take from one place.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parseOptions } from "../../../src/runtime/shared-options.ts";

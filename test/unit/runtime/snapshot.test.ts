@@ -1,4 +1,4 @@
-// A snapshot's set-up and close with plugins that hang, fail, or come too late.
+// A snapshot's set-up and close with plugins that hang, fail, or finish too late.
 import assert from "node:assert/strict";
 import { describe, it, mock } from "node:test";
 import type { Hooks, Logger, PluginDefinition } from "../../../src/plugin-api/contract.ts";

@@ -1,4 +1,4 @@
-// A plugin that takes another one's place, and has to show that it does no worse.
+// A plugin that replaces another one, and has to show that it performs no worse.
 import assert from "node:assert/strict";
 import { beforeEach, describe, it } from "node:test";
 import type { Logger } from "../../../src/plugin-api/services.ts";

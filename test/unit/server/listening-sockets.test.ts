@@ -1,4 +1,4 @@
-// The sockets on which connections come.
+// The sockets on which connections arrive.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { type AddressInfo, createServer } from "node:net";

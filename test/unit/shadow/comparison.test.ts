@@ -1,4 +1,4 @@
-// What a candidate answers, told from what the policy in force did; and what nobody can tell.
+// Compares a candidate's answer with that of the policy in force, and says what cannot be compared.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Fields } from "../../../src/plugin-api/fields.ts";

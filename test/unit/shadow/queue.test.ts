@@ -1,4 +1,4 @@
-// Work that waits for time that nobody else needs.
+// Work that runs only in idle time.
 import assert from "node:assert/strict";
 import { setImmediate as turn } from "node:timers/promises";
 import { test } from "node:test";

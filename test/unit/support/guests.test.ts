@@ -1,4 +1,4 @@
-// The guests of the proxy-wasm tests are what they are meant to be: modules of the ABI version asked for, compiled once.
+// The guests of the proxy-wasm tests: modules of the requested ABI version, compiled once.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {

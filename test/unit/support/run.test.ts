@@ -1,4 +1,4 @@
-// The test run itself: what it finds, what fails it, what it prints.
+// The test run itself: which files it finds, what makes it fail, what it prints.
 import assert from "node:assert/strict";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,4 +1,4 @@
-// One policy, or one status, that goes wrong does not keep the others back.
+// One faulty policy or status does not hold up the others.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Declared } from "../../../src/sync/declared.ts";

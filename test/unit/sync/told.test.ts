@@ -1,4 +1,4 @@
-// What a sync says of who writes.
+// What a sync reports about other writers.
 import assert from "node:assert/strict";
 import { it } from "node:test";
 import { ToldOutcomes } from "../../../src/sync/told.ts";

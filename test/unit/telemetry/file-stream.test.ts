@@ -1,4 +1,4 @@
-// A log on a disk that is full for a while: a limit on the file's size, which the test lifts, stands for the disk.
+// A log on a disk that is full for a while: a limit on the file's size, which the test lifts, simulates the disk.
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";

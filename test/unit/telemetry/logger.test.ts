@@ -1,4 +1,4 @@
-// The sidecar's own log: shape of a line, level at run time, and nothing secret in it.
+// The sidecar's own log: the form of a line, the level at run time, and no secrets in it.
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { LogFormat } from "../../../src/plugin-api/telemetry.ts";

@@ -1,4 +1,5 @@
-// Metrics of several processes as one text: sums are exact, gauges follow their rule, process metrics stay apart.
+// Metrics of several processes merged into one text: sums are exact, gauges follow their rule, process metrics stay
+// separate.
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { deserialize, serialize } from "node:v8";

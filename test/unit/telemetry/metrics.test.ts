@@ -1,4 +1,4 @@
-// Metrics: the text is what prom-client would have written, labels are escaped, series bounded, mistakes refused.
+// Metrics: the text equals prom-client's, labels are escaped, series limited, mistakes refused.
 import assert from "node:assert/strict";
 import { METHODS } from "node:http";
 import { describe, it } from "node:test";

@@ -1,4 +1,4 @@
-// The way of log lines to stdout: batching, the bound behind a stalled reader, a reader that is gone, the last breath.
+// Log lines on their way to stdout: batching, the limit for a stalled reader, a reader that is gone, the flush at exit.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";

@@ -1,4 +1,4 @@
-// The package's surface for plugin authors, under the names that the package gives it.
+// The package's exports for plugin authors, under the names that the package gives them.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {

@@ -1,4 +1,4 @@
-// What the test kit gives a plugin to work with: the sidecar's own services, on real servers.
+// The services that the test kit gives a plugin: the sidecar's own, on real servers.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { definePlugin, type PluginDefinition, z } from "outrigger/plugin";

@@ -1,4 +1,4 @@
-// Certificates that are made here, as OpenSSL and Node's TLS judge them.
+// Certificates issued here, checked by OpenSSL and Node's TLS.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { createPrivateKey, X509Certificate } from "node:crypto";

@@ -1,4 +1,4 @@
-// Which certificates lists name: by issuer and serial number, anywhere in a chain.
+// Certificates on revocation lists: matched by issuer and serial number, anywhere in a chain.
 import assert from "node:assert/strict";
 import { X509Certificate } from "node:crypto";
 import { after, test } from "node:test";

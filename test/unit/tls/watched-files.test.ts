@@ -1,4 +1,4 @@
-// Renewal of certificate files: what is half written or does not fit is not put in force.
+// Renewal of certificate files: half-written or mismatched files do not come into force.
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, unlinkSync, writeFileSync } from "node:fs";
 import https from "node:https";

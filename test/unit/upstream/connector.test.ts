@@ -1,4 +1,4 @@
-// Whose certificate a connection is held to.
+// Which name a connection's certificate must have.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import net, { type AddressInfo } from "node:net";

@@ -1,4 +1,4 @@
-// What a service over HTTP/2 sees of an exchange that is given up.
+// What an HTTP/2 service sees of an exchange that is aborted.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import http2, { type ClientHttp2Session, type ServerHttp2Stream } from "node:http2";

@@ -1,4 +1,4 @@
-// Who has more than a share, found without a table.
+// Finds clients with more than their share, without a table.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";

@@ -1,4 +1,4 @@
-// What primary and workers say is checked, and their lines stay whole.
+// Messages between primary and workers are checked, and their lines stay whole.
 import assert from "node:assert/strict";
 import { PassThrough, Readable, Writable } from "node:stream";
 import { describe, it } from "node:test";

@@ -1,4 +1,4 @@
-// A round on a policy: all that live must be able to set it up, and one must.
+// A round on a policy: all live workers must be able to set it up, and there must be at least one.
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { PolicyRefused } from "../../../src/policy/document/problems.ts";

@@ -1,4 +1,4 @@
-// Back-off of workers that end.
+// Backoff for workers that end.
 import assert from "node:assert/strict";
 import { it } from "node:test";
 import { failuresInARow, restartDelayMs } from "../../../src/workers/restart.ts";

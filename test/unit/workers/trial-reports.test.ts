@@ -1,4 +1,4 @@
-// What workers say of a candidate, summed up while they come and go.
+// Workers' reports about a candidate, summed up while workers come and go.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ShadowCounts } from "../../../src/shadow/report.ts";

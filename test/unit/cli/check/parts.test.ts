@@ -1,4 +1,4 @@
-// What `outrigger check` looks at, part by part.
+// The checks of `outrigger check`, part by part.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";

@@ -1,4 +1,5 @@
-// Other gateways' configurations as policies: what is made is valid, nothing that was guarded is open, and the rest is told.
+// Other gateways' configurations imported as policies: the result is valid, nothing guarded becomes open, and
+// everything not imported is reported.
 import assert from "node:assert/strict";
 import { hash } from "node:crypto";
 import { test } from "node:test";

@@ -1,4 +1,4 @@
-// What a policy allows is not said; what it allows in vain is.
+// Findings that a policy allows are not reported; an allowance that matches nothing is.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { PolicyRefused } from "../../../../src/policy/document/problems.ts";

@@ -1,4 +1,4 @@
-// Lint rules about policies whatever their plugins: each with what it finds, and what it must not.
+// Lint rules that do not depend on plugins: what each finds, and what it must not find.
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { found, lintOf, placesOf } from "./policies.ts";

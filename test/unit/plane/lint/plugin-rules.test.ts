@@ -1,4 +1,4 @@
-// Lint rules that plugins bring, of the built-in ones and of one of somebody else.
+// Lint rules that plugins provide, both built-in and external ones.
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { z } from "zod";

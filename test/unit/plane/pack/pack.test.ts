@@ -1,4 +1,4 @@
-// Packing: from an author's folder to one file.
+// Packs an author's folder into one file.
 import assert from "node:assert/strict";
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

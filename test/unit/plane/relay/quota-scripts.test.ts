@@ -1,5 +1,5 @@
-// What a relay does in Redis for quotas over regions, one step at a time: each counts only over what was read, and while
-// that is fresh.
+// The Redis scripts of a relay for quotas across regions, one step at a time: each counts only on the base of what was
+// read, and only while that is fresh.
 import assert from "node:assert/strict";
 import { after, before, beforeEach, test } from "node:test";
 import { leaseKey, lentKey } from "../../../../src/language/region-quota.ts";

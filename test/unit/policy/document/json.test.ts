@@ -1,4 +1,4 @@
-// The JSON reader agrees with JSON.parse on what is JSON, and sees what JSON.parse does not show.
+// The JSON reader agrees with JSON.parse on what is valid JSON, and finds problems that JSON.parse hides.
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import * as fc from "fast-check";

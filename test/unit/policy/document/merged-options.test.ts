@@ -1,4 +1,4 @@
-// What small documents can come to once options are merged for each route.
+// How large small documents can become once options are merged for each route.
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { effective, problemsOf } from "../sample.ts";

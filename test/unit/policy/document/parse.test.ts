@@ -1,4 +1,4 @@
-// Untrusted bytes: every bad document is refused whole, with all its problems and their paths.
+// Untrusted bytes: every faulty document is refused as a whole, with all its problems and their paths.
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { createPolicyParser } from "../../../../src/policy/document/parse.ts";

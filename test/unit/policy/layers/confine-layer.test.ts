@@ -1,4 +1,4 @@
-// What no layer may say: who calls, where else requests go, and what opens a lock by another spelling or path.
+// What no layer may set: who the caller is, where else requests go, and what opens a lock by another spelling or path.
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { registry } from "../../../../plugins/index.ts";

@@ -1,4 +1,4 @@
-// A service's layer over the shared policy: what it may change, and that no layer gets around a lock.
+// A service's layer over the shared policy: what it may change, and that no layer evades a lock.
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import * as fc from "fast-check";

@@ -1,4 +1,4 @@
-// What signatures say beyond who signed: epochs, ends, and keys that came later.
+// What signatures say besides the signer: epochs, expiry, and keys that were added later.
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { CompactSign, exportJWK, generateKeyPair } from "jose";

@@ -1,4 +1,4 @@
-// Signed policies: with keys configured nothing else is taken, and no other kind of token passes for one.
+// Signed policies: if keys are configured nothing else is accepted, and no other kind of token passes for a policy.
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { CompactSign, type CryptoKey, type JWK, SignJWT, exportJWK, generateKeyPair } from "jose";

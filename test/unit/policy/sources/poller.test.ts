@@ -1,4 +1,4 @@
-// The reading loop: one read at a time, bursts become one, nothing is missed and nothing goes on after the stop.
+// The polling loop: one read at a time, bursts become one read, no change is missed, and nothing runs after the stop.
 import assert from "node:assert/strict";
 import { type TestContext, describe, test } from "node:test";
 import { Poller } from "../../../../src/policy/sources/poller.ts";

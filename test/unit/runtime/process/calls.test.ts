@@ -1,4 +1,4 @@
-// What an answer of a plugin's process does to its exchange, and when it does nothing any more.
+// The effect of a plugin process's answer on its exchange, and when it has no effect any more.
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { exchangeOf, responseOf } from "outrigger/plugin/testing";

@@ -1,4 +1,4 @@
-// A plugin's process that takes more of a processor than it may.
+// A plugin process that uses more CPU than it may.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { startSidecar } from "outrigger/plugin/testing";

@@ -1,4 +1,5 @@
-// What goes between a sidecar and a plugin's process comes out as it went in, however it is cut; lies are found out.
+// Frames between a sidecar and a plugin process arrive as they were sent, however they are cut; false ones are
+// detected.
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";

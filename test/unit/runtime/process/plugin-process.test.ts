@@ -1,4 +1,4 @@
-// What one life of a plugin's process may say.
+// What a plugin process may send during one life.
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,4 +1,4 @@
-// What a plugin's process says is taken apart strictly: rubbish is found out, and pollutes nothing.
+// Messages of a plugin process are parsed strictly: invalid ones are detected, and none pollutes prototypes.
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";

@@ -1,4 +1,5 @@
-// What a plugin's process does before its first request: the way from a message to a hook and back, again and again.
+// What a plugin process does before its first request: it runs the path from a message to a hook and back, over and
+// over.
 import assert from "node:assert/strict";
 import { it } from "node:test";
 import { GatewayError } from "outrigger/plugin";

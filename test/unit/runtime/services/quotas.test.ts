@@ -1,4 +1,4 @@
-// What a plugin may take of what it shares: commands of the store, lines of the log, series of metrics.
+// How much of shared resources a plugin may use: commands of the store, lines of the log, series of metrics.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Services } from "../../../../src/plugin-api/services.ts";

@@ -1,4 +1,4 @@
-// Packages of JavaScript that run in this process: what is loaded, what is refused, and what is left of them.
+// JavaScript packages that run in this process: what is loaded, what is refused, and what remains of them.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { describe, it } from "node:test";

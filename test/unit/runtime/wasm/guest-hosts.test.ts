@@ -1,4 +1,4 @@
-// Guests by themselves, in every host of guests: their calls, their end, and what stops them.
+// Guests without a sidecar, in every host of guests: their calls, their end, and what stops them.
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { setImmediate } from "node:timers/promises";

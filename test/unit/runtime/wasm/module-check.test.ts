@@ -1,4 +1,4 @@
-// What is refused of a module before V8 sees it, and what of it is rewritten.
+// Which modules are refused before V8 sees them, and which parts are rewritten.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { checkModule } from "../../../../src/runtime/wasm/module-check.ts";

@@ -1,4 +1,5 @@
-// The random bytes of guests: the block function's test vector of RFC 8439 section 2.3.2, but for its nonce and counter.
+// The random bytes of guests: the block function's test vector of RFC 8439 section 2.3.2, except for its nonce and
+// counter.
 import assert from "node:assert/strict";
 import { createCipheriv, randomBytes } from "node:crypto";
 import { test } from "node:test";

@@ -1,5 +1,5 @@
-// A guest as a plugin of a real sidecar: what it may do, and what becomes of requests when it fails. The whole ABI is
-// covered by test/e2e/wasm-*.test.ts.
+// A guest as a plugin of a real sidecar: what it may do, and what happens to requests if it fails.
+// test/e2e/wasm-*.test.ts cover the whole ABI.
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import type http from "node:http";

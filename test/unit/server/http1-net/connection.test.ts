@@ -1,4 +1,4 @@
-// What a connection bounds by itself: time, and what may wait.
+// The limits that a connection enforces itself: on time, and on waiting data.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { type AddressInfo, connect, type Socket } from "node:net";

@@ -1,4 +1,4 @@
-// The last requests that a process keeps: how many, how much of them, and what is in them.
+// The last requests that a process keeps: how many, how much of each, and their content.
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import v8 from "node:v8";

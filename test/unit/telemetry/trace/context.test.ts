@@ -1,4 +1,4 @@
-// Trace Context: what is taken for a parent, and what becomes of the list beside it.
+// Trace Context: which values are accepted as a parent, and what happens to the tracestate list.
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";

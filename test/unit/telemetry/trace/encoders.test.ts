@@ -1,4 +1,4 @@
-// Spans in both encodings, read back by protobufjs and JSON.parse.
+// Spans in both encodings, decoded by protobufjs and JSON.parse.
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";

@@ -1,4 +1,4 @@
-// What the spans of one exchange say, and which of them there are.
+// Which spans an exchange has, and what they contain.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Outcome } from "../../../../src/plugin-api/contract.ts";

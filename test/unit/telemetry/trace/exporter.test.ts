@@ -1,4 +1,4 @@
-// Spans on their way to collectors that answer, refuse, drop, keep silent or are not there.
+// Export of spans to collectors that answer, refuse, drop connections, stay silent or do not exist.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import http from "node:http";

@@ -1,4 +1,4 @@
-// Parents in other formats than Trace Context's own.
+// Parents in formats other than Trace Context.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Fields } from "../../../../src/plugin-api/fields.ts";

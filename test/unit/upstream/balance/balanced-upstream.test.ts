@@ -1,4 +1,4 @@
-// Which of several endpoints a request goes to, and which are left out, on a clock that stands still.
+// Which of several endpoints a request goes to, and which are left out, on a clock that does not move by itself.
 import assert from "node:assert/strict";
 import type { Resolver } from "node:dns/promises";
 import { Socket } from "node:net";

@@ -1,4 +1,4 @@
-// What is sent again and what is not, call by call, on a clock that stands still.
+// What is retried and what is not, call by call, on a clock that does not move by itself.
 import assert from "node:assert/strict";
 import { Socket } from "node:net";
 import { test } from "node:test";

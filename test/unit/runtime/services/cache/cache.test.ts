@@ -1,4 +1,4 @@
-// The cache of plugins: one suite over memory alone and over Redis, then what is special of Redis.
+// The cache of plugins: one suite in memory only and with Redis, then the tests that are special to Redis.
 import assert from "node:assert/strict";
 import { after, before, beforeEach, describe, it } from "node:test";
 import type { Store } from "../../../../../src/plugin-api/services.ts";

@@ -1,5 +1,5 @@
-// The database of plugins, against a real PostgreSQL: what it does, what bounds it, and what it says when the server is
-// slow, full, frozen or gone.
+// The database of plugins, on a real PostgreSQL: what it does, what its limits are, and what it reports if the server
+// is slow, full, frozen or gone.
 import assert from "node:assert/strict";
 import { after, afterEach, before, beforeEach, describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";

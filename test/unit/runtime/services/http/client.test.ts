@@ -1,4 +1,4 @@
-// The client of plugins' own calls: what it decodes, where it follows, and what bounds both.
+// The client for plugins' own HTTP calls: what it decodes, which redirects it follows, and the limits of both.
 import assert from "node:assert/strict";
 import type http from "node:http";
 import { after, before, test } from "node:test";

@@ -1,4 +1,4 @@
-// What the client of plugins does about servers that fail, hang or close, and how much of it a plugin may have at once.
+// The plugins' HTTP client with servers that fail, hang or close, and how many calls a plugin may make at once.
 import assert from "node:assert/strict";
 import type http from "node:http";
 import { after, afterEach, before, test } from "node:test";
