@@ -1,4 +1,4 @@
-// The `cache` commands, their arguments and options; what each does is loaded when it is asked for.
+// Declares the `cache` commands with their options. The code of a command is loaded when the command runs.
 import { type CommandGroup, defineCommand } from "../../src/plugin-api/contract.ts";
 
 export const commands: readonly CommandGroup[] = [

@@ -37,7 +37,7 @@ export const cache = definePlugin({
       onResponse: responsePath.onResponse,
       onError: responsePath.onError,
       onComplete: responsePath.onComplete,
-      // Room for the longest wait for somebody else's request, and for Redis before and after it.
+      // Covers the longest wait for another request's answer, and the Redis calls before and after it.
       timeLimitMs: { onRequest: options.coalesceWaitMs + 6 * options.redisWaitMs + 1_000 },
       close: release,
     };

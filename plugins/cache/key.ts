@@ -1,4 +1,4 @@
-// Keys: which URL a request asks for, and for whom. Only what is in a key may make answers differ.
+// Makes cache keys: which URL a request asks for, and for whom. Answers may differ only by what is in the key.
 import { hash } from "node:crypto";
 import { claimText } from "../../src/language/claim-path.ts";
 import type { Exchange, Fields, Identity } from "../../src/plugin-api/contract.ts";
@@ -11,16 +11,16 @@ export interface Key {
   readonly url: string;
   /** `hashText` of the URL, made once for all tables. */
   readonly hash: number;
-  /** Partition of the answers for everybody: the policy's alone unless keyed fields, its `vary` or its flags tell requests apart. */
+  /** Partition shared by all callers: the policy part, then keyed fields, `vary` members and the variant, if any. */
   readonly shared: string;
-  /** The caller's own partition; equal to `shared` when nobody was identified. */
+  /** The caller's own partition; equal to `shared` when the caller is not identified. */
   readonly own: string;
 }
 
 /** The part of the policy that makes keys. */
 export type KeyPolicy = Pick<CacheOptions, "ignoreQuery" | "sortQuery" | "vary" | "scope">;
 
-/** `<upstream> <scheme>://<host><path><query>`: a blank cannot be in any part but a socket's path. */
+/** @returns `<upstream> <scheme>://<host><path><query>`; only an upstream's socket path can contain a blank */
 export function urlKey(exchange: Exchange, path: string, query: string): string {
   const { scheme, host } = exchange.request;
   return `${exchange.route.upstream} ${scheme}://${host}${path}${query}`;
@@ -31,7 +31,7 @@ export function upstreamOf(url: string): string {
   return url.slice(0, url.lastIndexOf(" ", url.indexOf("://")));
 }
 
-/** Path and query of a URL key, for purges. */
+/** Host, and path with query, of a URL key, for purges. */
 export function targetOf(url: string): { host: string; path: string } {
   const address = url.slice(url.indexOf("://") + 3);
   const slash = address.indexOf("/");
@@ -40,7 +40,7 @@ export function targetOf(url: string): { host: string; path: string } {
     : { host: address.slice(0, slash), path: address.slice(slash) };
 }
 
-/** A query (with its `?`) as it is in a key. */
+/** Normalises a query (with its `?`) for a key. */
 export type NormalQuery = (query: string) => string;
 
 export function createNormalQuery({ ignoreQuery, sortQuery }: KeyPolicy): NormalQuery {
@@ -52,8 +52,8 @@ export function createNormalQuery({ ignoreQuery, sortQuery }: KeyPolicy): Normal
 export type KeyOf = (exchange: Exchange, seen: CacheRequest) => Key;
 
 /**
- * @param behind what else on the route makes answers what they are
- * @returns makes the key of an exchange, for one route's policy
+ * @param behind text that describes everything else on the route that shapes answers
+ * @returns a function that makes the key of an exchange, for one route's policy
  */
 export function createKeyOf(policy: KeyPolicy, behind: string): KeyOf {
   const normal = createNormalQuery(policy);
@@ -63,7 +63,7 @@ export function createKeyOf(policy: KeyPolicy, behind: string): KeyOf {
     const url = urlKey(exchange, path, normal(query));
     let shared = ofPolicy + seen.keyedFields;
     for (const member of policy.vary) shared += `\n${varyPart(member, fields, exchange.identity)}`;
-    // Plugins behind this one that run for some leave other answers to them.
+    // Some plugins behind this one run only for some requests, and may change their answers.
     const { identity, variant = "" } = exchange;
     if (variant !== "") shared += `\n${variant}`;
     return {
@@ -78,22 +78,22 @@ export function createKeyOf(policy: KeyPolicy, behind: string): KeyOf {
 const policyPartLength = 22;
 
 /**
- * What every partition begins with: under another policy nothing is found of what this one made, or gave to somebody.
- * 128 bits, so that two are never equal by chance.
+ * The part of every partition that stands for the policy, so that one policy never finds entries stored under another.
+ * At least 128 bits, so that two are never equal by chance.
  */
 function policyPart({ scope, vary, ignoreQuery, sortQuery }: KeyPolicy, behind: string): string {
   const facts = JSON.stringify([behind, scope, vary, ignoreQuery, sortQuery]);
   return hash("sha256", facts, "base64url").slice(0, policyPartLength);
 }
 
-/** Whether a partition is that of everybody, and nothing but the policy is in it. */
+/** Whether a partition is everybody's: it holds the policy part alone, and nothing of the caller or the request. */
 export function isEverybodys(partition: string): boolean {
   return partition.length <= policyPartLength;
 }
 
 /**
- * A query without the ignored parameters, sorted if asked. One that holds `;` is left as it is: some services split
- * there, and an ignored `a=1;id=2` would hide an `id` (parameter cloaking).
+ * Removes the ignored parameters and sorts the rest if asked. A query with `;` stays as it is: some services split at
+ * `;`, so ignoring `a` in `a=1;id=2` would hide an `id` (parameter cloaking).
  */
 function normaliseQuery(query: string, ignored: ReadonlySet<string>, sort: boolean): string {
   if (query.includes(";")) return query;
@@ -115,28 +115,28 @@ function compare(a: string, b: string): number {
   return a < b ? -1 : Number(a > b);
 }
 
-/** A caller without the claim has only its own answers: two of them have nothing in common by that. */
+/** One member of `vary` as key text. An identified caller without the claim shares answers with nobody. */
 function varyPart(member: string, fields: Fields, identity: Identity | undefined): string {
   if (!member.startsWith("claim:")) return selectingValue(member, fields);
   if (identity === undefined) return "-";
   const claim = claimText(identity.claims, member.slice(6));
   if (claim === undefined) return identityKey(identity);
-  // The "acme" of one issuer is not that of another: whoever runs an issuer says what it likes.
+  // The same value from another issuer is another value: each issuer chooses its claims freely.
   return identity.issuer === undefined ? claim : `${JSON.stringify(identity.issuer)}:${claim}`;
 }
 
-/** What else the service is shown beside the identity: who shares a key may still be two to it. */
+/** Digest of the other credentials that the service sees: it may tell apart two requests with the same identity key. */
 function furtherKey({ credentials }: CacheRequest): string {
   return credentials === "" ? "" : `+${hash("sha256", credentials, "base64url")}`;
 }
 
-// The auth plugin hands out one object per verified credential, so that this is computed once for it.
+// The auth plugin hands out one Identity object per verified credential, so each key is computed once.
 const identityKeys = new WeakMap<Identity, string>();
 
 /** Claims that differ from token to token and say nothing about what the caller may see. */
 const volatileClaims = new Set(["iat", "exp", "nbf", "jti", "auth_time", "at_hash", "nonce", "sid"]);
 
-/** Everything about a caller that the service's answer may depend on, as one digest. */
+/** Digest of everything about a caller that the service's answer may depend on. */
 function identityKey(identity: Identity): string {
   let key = identityKeys.get(identity);
   if (key === undefined) {

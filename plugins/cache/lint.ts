@@ -1,4 +1,4 @@
-// What `policy lint` says of the cache's options: answers for one caller that others may get.
+// Checks the cache's options for `policy lint`: finds routes where others may get one caller's answer.
 import type { LintFinding, PluginLint } from "../../src/plugin-api/contract.ts";
 import type { CacheOptions } from "./options.ts";
 

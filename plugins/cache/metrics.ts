@@ -1,4 +1,4 @@
-// The metrics of the cache plugin, each declared here alone: name, help, labels.
+// Declares all metrics of the cache plugin: name, help, labels.
 import type { Counter, Gauge, Metrics } from "../../src/plugin-api/contract.ts";
 
 export const requestsTotal = (metrics: Metrics): ((result: string) => Counter) =>

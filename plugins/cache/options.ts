@@ -1,4 +1,5 @@
-// What a policy may say to the cache plugin: strict, every field with a description and a default.
+// Declares the options of the cache plugin. The schema is strict; every option has a description, and all but `keyRole`
+// a default.
 import { z } from "zod";
 import { byteSize } from "../../src/language/byte-size.ts";
 import { claimPathSource } from "../../src/language/claim-path.ts";

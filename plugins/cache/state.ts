@@ -1,4 +1,4 @@
-// What the plugin keeps for the whole process, over every change of policy: the tiers, flights, purges and counts.
+// Keeps the plugin's state for the whole process, across changes of policy: tiers, flights, purges and counters.
 import type { Clock, Counter, Logger, Services } from "../../src/plugin-api/contract.ts";
 import type { CopyBudget } from "./store/body-copy.ts";
 import type { Entry } from "./store/entry.ts";
@@ -34,15 +34,15 @@ export interface CacheState {
   readonly region: string;
   /** Entries that a background request is refreshing now. */
   readonly refreshing: Set<Entry>;
-  /** Entries for which the upstream just failed, until when it is left alone (monotonic ms). */
+  /** Entries for which the upstream just failed, with the monotonic ms until which it is not asked for them again. */
   readonly failedUntil: WeakMap<Entry, number>;
-  /** Purges here at once, and in the fleet. */
+  /** Applies a purge here at once and publishes it to the fleet. */
   purge(purge: Purge): void;
-  /** A route asks for a memory tier of this size; the largest asked for holds. @returns withdraws it */
+  /** Reserves a memory tier of this size for a route; the largest one counts. @returns withdraws the reservation */
   reserve(bytes: number): () => void;
   /** Brings the gauges up to date. */
   measure(): void;
-  /** Ends what goes on by itself, and lets the memory go. */
+  /** Stops following the purge log and empties the memory tier. */
   dispose(): void;
 }
 
@@ -60,7 +60,7 @@ export function createState(services: Services): CacheState {
   const purges = new Purges(memory, now, measure);
   const copies: CopyBudget = { bytes: 0, maxBytes: 0 };
   const { redis, log } = sharedParts(services, region, purges);
-  // Follows for as long as this is kept, over every change of policy.
+  // Follows the purge log until `dispose`, across changes of policy.
   const stopFollowing = log?.follow();
   return {
     clock,
@@ -92,7 +92,7 @@ export function createState(services: Services): CacheState {
   };
 }
 
-/** What is kept in Redis; nothing without it. */
+/** The parts that need Redis; none without it. */
 function sharedParts(
   { store, seals, clock, logger, metrics, fleet: { service } }: Services,
   region: string,
@@ -128,7 +128,7 @@ function resultCounters({ metrics }: Services): ResultCounters {
 function reservations(changed: (most: number) => void): (bytes: number) => () => void {
   const asked = new Set<{ bytes: number }>();
   const settle = (): void => {
-    // With no route left the tier keeps its size: the next policy will most likely want what is in it.
+    // With no route left the tier keeps its size: the next policy will most likely use its entries.
     if (asked.size > 0) changed(Math.max(...[...asked].map(({ bytes }) => bytes)));
   };
   return (bytes) => {

@@ -1,4 +1,4 @@
-// The answer made of a stored response: whole, 304, 206 or 416, with Age, X-Cache and Cache-Status (RFC 9211).
+// Makes the answer from a stored response: whole, 304, 206 or 416, with Age, X-Cache and Cache-Status (RFC 9211).
 import { type ExchangeResponse, pairsOf, type RespondVerdict } from "../../../src/plugin-api/contract.ts";
 import { isNotModified, notModifiedFields } from "../semantics/conditional.ts";
 import { bytesOf, sizeOf } from "../store/body-copy.ts";
@@ -10,8 +10,10 @@ import { ageSeconds } from "../semantics/reuse.ts";
 const emptyBody = Buffer.alloc(0);
 
 /**
- * @param xCache HIT or STALE
- * @param status what Cache-Status says after the name, `hit` or `fwd=…`
+ * Answers a request from a stored response; obeys its preconditions and its range.
+ * @param nowMs epoch ms
+ * @param xCache value of X-Cache
+ * @param status parameters of Cache-Status after the cache's name: `hit` or `fwd=…`
  */
 export function answerFrom(
   entry: Entry,
@@ -67,7 +69,7 @@ function rangeAnswer(
   return { action: "respond", status: 206, fields, body: bytesOf(entry.body).subarray(start, end + 1) };
 }
 
-/** Puts an answer in the place of what the upstream sent. */
+/** Replaces the upstream's status, fields and body with an answer. */
 export function replaceResponse(response: ExchangeResponse, answer: RespondVerdict): void {
   response.status = answer.status;
   response.fields.deleteWhere(() => true);
@@ -75,7 +77,7 @@ export function replaceResponse(response: ExchangeResponse, answer: RespondVerdi
   response.replaceBody(answer.body ?? emptyBody);
 }
 
-/** RFC 9111 section 5.2.1.7: nothing stored, and the client does not want the upstream asked. */
+/** Answers 504: the request said only-if-cached and nothing stored may answer it (RFC 9111 section 5.2.1.7). */
 export function notCachedAnswer(requestId: string): RespondVerdict {
   const document = {
     type: "about:blank",

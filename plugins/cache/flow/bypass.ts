@@ -1,8 +1,8 @@
-// Requests that the policy keeps away from the cache.
+// Decides which requests bypass the cache by the policy's `bypass` option.
 import type { ExchangeRequest } from "../../../src/plugin-api/contract.ts";
 import type { CacheOptions } from "../options.ts";
 
-/** @returns whether a request neither uses nor fills the cache */
+/** @returns a test: whether a request bypasses the cache, so that it neither uses nor fills it */
 export function createBypassTest(bypass: CacheOptions["bypass"]): (request: ExchangeRequest) => boolean {
   const { fields, cookies, query } = bypass;
   if (fields.length + cookies.length + query.length === 0) return () => false;

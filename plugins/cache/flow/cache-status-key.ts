@@ -1,4 +1,5 @@
-// The key in Cache-Status (RFC 9211 section 2.8), for the callers that the policy names: it says how the fleet is built.
+// Writes the cache key to Cache-Status (RFC 9211 section 2.8), only for callers with the role that the policy names:
+// the key shows how the fleet is built.
 import { note, type Exchange, type ExchangeResponse } from "../../../src/plugin-api/contract.ts";
 
 const statusKeyNote = note<string>("cache key");
@@ -8,7 +9,7 @@ export function keepStatusKey(exchange: Exchange, url: string): void {
   statusKeyNote.set(exchange, url);
 }
 
-/** Adds the key to our line of Cache-Status, the last one, where the caller has the role. */
+/** Adds the key to this cache's line of Cache-Status, which is the last one, if the caller has the role. */
 export function writeStatusKey(exchange: Exchange, { fields }: ExchangeResponse, role: string): void {
   const key = statusKeyNote.get(exchange);
   const lines = fields.getAll("cache-status");

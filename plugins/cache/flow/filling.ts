@@ -1,4 +1,4 @@
-// What becomes of an answer that is copied while it streams to the client: an entry in the tiers, or nothing.
+// Stores an answer once its body is copied, or gives up. The copy is made while the answer streams to the client.
 import type { ForwardedDiff } from "./forwarded-diff.ts";
 import type { CopyEvents } from "../store/body-copy.ts";
 import { StoredEntry } from "../store/stored-entry.ts";
@@ -41,11 +41,14 @@ export class Filling implements CopyEvents {
     refuseAnswer(this.#state, this.#pending, "size", this.#draft.status);
   }
 
-  /** Why it broke off is known when the exchange is over. */
+  /** Does nothing: `onComplete` knows why the exchange broke off, and ends the flight. */
   aborted(): void {}
 }
 
-/** Nobody has to wait for this one any more, and for the next few seconds not for the next ones either. */
+/**
+ * Ends the flight of an answer that is not stored. Marks its key as hit-for-miss, unless the status forbade storing:
+ * for some seconds nobody waits for the next answers either.
+ */
 export function refuseAnswer(
   state: CacheState,
   pending: Pending,
@@ -55,7 +58,7 @@ export function refuseAnswer(
   if (pending.flight !== undefined && refusal !== "status")
     state.uncacheable.add(pending.flight.hash, state.clock.mono());
   keepNothing(state, pending, { kind: "uncacheable" });
-  // What was stored has been superseded by something that may not be.
+  // A newer answer that may not be stored has superseded the stored one.
   const superseded = status < 500 && isStorableStatus(status);
   if (pending.entry !== undefined && superseded) dropEntry(state, pending.entry);
 }

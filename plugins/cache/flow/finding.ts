@@ -1,4 +1,4 @@
-// Finding a stored response that is this caller's to have, in memory and in Redis.
+// Finds a stored response that this caller may have, in memory and in Redis.
 import type { CacheOptions } from "../options.ts";
 import type { Entry } from "../store/entry.ts";
 import type { FlightKey } from "../store/flights.ts";
@@ -19,7 +19,7 @@ export class Finder {
     this.#options = options;
   }
 
-  /** In memory. Own answers first; of those for everybody, only what says so is for a known caller. */
+  /** Looks in memory, own answers first. An identified caller gets a shared answer only if it is `forAnyone`. */
   inMemory(wanted: Wanted): StoredEntry | undefined {
     const { memory } = this.#state;
     const { key } = wanted;
@@ -33,7 +33,7 @@ export class Finder {
     return entry !== undefined && this.#isFor(entry, wanted) ? entry : undefined;
   }
 
-  /** In Redis; what is found there is in memory afterwards. Never rejects. */
+  /** Looks in Redis and puts the entry that it finds into memory. Never rejects. */
   async inRedis(wanted: Wanted): Promise<StoredEntry | undefined> {
     const { redis, purges } = this.#state;
     if (!this.#options.redis || redis === undefined) return undefined;
@@ -43,7 +43,7 @@ export class Finder {
     const found = await Promise.all(
       partitions.map((partition) => redis.find(key.url, partition, fields, this.#options)),
     );
-    // Nothing is awaited from here to the memory tier: a purge that comes later finds the entry there.
+    // Nothing is awaited between this check and `memory.put`: a purge that comes later finds the entry in memory.
     const entry = found.find((one) => one !== undefined && this.#isFor(one, wanted) && !purges.isPurged(one));
     if (entry === undefined) return undefined;
     this.#state.memory.put(entry, key.hash);
@@ -51,14 +51,14 @@ export class Finder {
     return entry;
   }
 
-  /** Whether somebody else's fresh answer may be this request's too: its caller, its variant. */
+  /** Whether another request's answer fits this one too: the caller may have it, and the variant is the same. */
   fits(entry: Entry, wanted: Wanted): boolean {
     return this.#isFor(entry, wanted) && matches(entry, wanted.exchange.request.fields);
   }
 
   /**
-   * One flight a URL, partition and, as far as the Vary is known, variant.
-   * @param known a response from which the Vary is known
+   * Makes the key of a flight from URL, partition and, if the Vary is known, variant.
+   * @param known a response whose Vary applies; without it, that of the newest entry in memory
    */
   flightKey({ key, exchange }: Wanted, known: Entry | undefined): FlightKey {
     const { memory } = this.#state;
@@ -79,7 +79,7 @@ export class Finder {
     if (identified && entry.partition === key.own) return true;
     if (entry.partition !== key.shared) return false;
     if (identified) return entry.forAnyone && this.#options.scope !== "identity";
-    // Without a word from the upstream an answer to nobody in particular is not one to a client with a cookie.
+    // If the upstream set no lifetime, an answer stored for anonymous clients is not used for one with credentials.
     return !(entry.implicit && seen.credentials !== "");
   }
 }

@@ -1,15 +1,15 @@
-// What the plugins behind the cache and the proxy itself do to a request before it goes out. A background refresh is
-// made in the cache's own place in the chain, where none of that has happened yet, so it is noted and done again.
+// Records how the plugins behind the cache and the proxy itself change a request's fields before it goes out. A
+// background refresh starts at the cache's place in the chain, before these changes, so it repeats them.
 import { fieldKey, pairsOf, type Fields } from "../../../src/plugin-api/contract.ts";
 
 export interface ForwardedDiff {
-  /** name, value, … as the service got them. */
+  /** Changed or added fields: name, value, … as the service got them. */
   readonly set: readonly string[];
-  /** Lower-case names of fields that were taken away. */
+  /** Lower-case names of fields that were removed. */
   readonly removed: readonly string[];
 }
 
-/** Fields of one request alone, and our own preconditions. */
+/** Fields that belong to one request alone, and the cache's own preconditions: never repeated. */
 const ofOneRequest = new Set([
   "forwarded",
   "if-modified-since",
@@ -21,7 +21,7 @@ const ofOneRequest = new Set([
   "x-request-id",
 ]);
 
-/** @param before at the cache's place. @param after as forwarded */
+/** @param before fields at the cache's place in the chain. @param after fields as forwarded */
 export function forwardedDiff(before: Fields, after: Fields): ForwardedDiff {
   const set: string[] = [];
   const removed: string[] = [];
@@ -34,7 +34,7 @@ export function forwardedDiff(before: Fields, after: Fields): ForwardedDiff {
   return { set, removed };
 }
 
-/** Makes the same changes to another request of the same entry. */
+/** Makes the same changes to another request for the same entry. */
 export function repeatDiff(fields: Fields, { set, removed }: ForwardedDiff): void {
   for (const name of removed) fields.delete(name);
   const pairs = pairsOf(set);

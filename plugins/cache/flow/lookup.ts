@@ -1,5 +1,5 @@
-// The request phase: find a stored response and answer with it, or hand the request on as a miss. A hit in memory
-// runs to its end without a promise.
+// Handles the request phase: answers with a stored response, or hands the request on as a miss. A hit in memory is
+// answered synchronously, without a promise.
 import type { Exchange, RespondVerdict, Verdict } from "../../../src/plugin-api/contract.ts";
 import { answerFrom } from "./answer.ts";
 import { createBypassTest } from "./bypass.ts";
@@ -87,7 +87,8 @@ export class LookUp {
     return answerFrom(entry, seen, nowMs, "STALE", "hit");
   };
 
-  // The upstream failed for it a moment ago: asking again for every request would make each wait for the failure.
+  // Whether a stale entry answers because the upstream failed for it a moment ago. If each request asked the upstream
+  // again, each would wait for the failure.
   #standsIn({ seen }: Wanted, entry: Entry, nowMs: number): boolean {
     const until = this.#state.failedUntil.get(entry);
     if (until === undefined || this.#state.clock.mono() >= until) return false;

@@ -1,4 +1,4 @@
-// A miss: wait for whoever asks for the same already, look into Redis, or ask the upstream for all.
+// Handles a miss: waits for a flight of the same key, looks in Redis, or leads a flight and asks the upstream.
 import { setTimeout as sleep } from "node:timers/promises";
 import { GatewayError, type RespondVerdict, type Verdict } from "../../../src/plugin-api/contract.ts";
 import { notCachedAnswer } from "./answer.ts";
@@ -15,7 +15,7 @@ import type { CacheState } from "../state.ts";
 /** Most flights that one request waits for, one after the other. */
 const maxRounds = 4;
 
-/** Answers with a stored response where it may. */
+/** Answers with a stored response; undefined when the upstream must be asked first. */
 type Use = (
   wanted: Wanted,
   entry: Entry,
@@ -36,12 +36,12 @@ export class MissPath {
     this.#use = use;
   }
 
-  /** @param entry the stored response that may not be used as it is. @returns plainly when there is nothing to wait for */
+  /** @param entry stored response that may not be used as it is. @returns a promise only if something is awaited */
   run(wanted: Wanted, entry: Entry | undefined): Verdict | Promise<Verdict> {
     const { uncacheable, clock, flights, redis } = this.#state;
     const flightKey = this.#finder.flightKey(wanted, entry);
     const nowMono = clock.mono();
-    // Who wants the upstream's own word, and who asks for what cannot be stored, waits for nobody.
+    // A request with no-cache, and one for a key under hit-for-miss, waits for no flight.
     if (wanted.seen.directives?.noCache === true || uncacheable.has(flightKey.hash, nowMono)) {
       return this.#ask(this.#pend(wanted, entry, undefined));
     }
@@ -67,10 +67,10 @@ export class MissPath {
       if (answer !== undefined) return answer;
       if (end.kind === "failed") return this.#failWith(wanted, entry, end.error);
       if (end.kind === "uncacheable" || end.kind === "stale") break;
-      // Another variant than the one waited for: its Vary is known now, and with it which flight is ours.
+      // The flight stored another variant. Its Vary is known now, and gives the key of this request's own flight.
       if (end.kind === "stored") flightKey = this.#finder.flightKey(wanted, end.entry);
     }
-    // Whose exchange is over is not noted any more: nothing would end the note.
+    // An aborted exchange gets no Pending: nothing would end it.
     return signal.aborted ? undefined : this.#ask(this.#pend(wanted, entry, undefined));
   }
 
@@ -79,7 +79,10 @@ export class MissPath {
     return this.#use(wanted, end.entry, this.#state.clock.now(), "collapsed");
   }
 
-  /** The upstream has just failed for the same request: it is not asked as often again. */
+  /**
+   * The flight failed. A request whose stale entry may stand in asks the upstream; every other one gets the same error,
+   * so that a failing upstream is not asked once per waiter.
+   */
   #failWith(wanted: Wanted, entry: Entry | undefined, error: GatewayError): Verdict {
     const nowMs = this.#state.clock.now();
     if (entry !== undefined && mayServeOnError(entry, wanted.seen.directives, nowMs)) {
@@ -97,7 +100,7 @@ export class MissPath {
     pending.exchange.cacheStatus = "MISS";
   }
 
-  /** Nobody asks for it yet: Redis first, then the upstream, for all who come meanwhile. */
+  /** No flight is under way: asks Redis, then the upstream, for all requests that come meanwhile. */
   async #first(
     wanted: Wanted,
     entry: Entry | undefined,
@@ -129,7 +132,11 @@ export class MissPath {
     return answer;
   }
 
-  /** Where the policy asks for it: either this sidecar gets the fleet's lease, or the holder's entry shows up. */
+  /**
+   * With `coalesce: fleet`, waits until this sidecar gets the fleet's lease or the holder's entry is in Redis.
+   * @param endMono when to stop waiting, monotonic ms
+   * @returns the holder's entry; undefined when this sidecar must ask the upstream
+   */
   async #leaseOrEntry(pending: Pending, endMono: number): Promise<Entry | undefined> {
     const { redis, clock } = this.#state;
     const { coalesce, coalesceWaitMs, redisWaitMs } = this.#options;
@@ -138,7 +145,7 @@ export class MissPath {
     const { signal } = exchange;
     for (let pauseMs = 20; ; pauseMs = Math.min(200, pauseMs * 1.5)) {
       pending.leased = await redis.lease(key.url, key.own, coalesceWaitMs, redisWaitMs);
-      // The client left while Redis was asked: nobody else would give the lease back.
+      // The client left while Redis was asked: nothing else would release the lease.
       if (pending.leased && pending.over) redis.release(key.url, key.own);
       if (pending.leased || !redis.up || signal.aborted || clock.mono() >= endMono) return undefined;
       await sleep(pauseMs, undefined, { signal }).catch(() => {});
@@ -147,7 +154,10 @@ export class MissPath {
     }
   }
 
-  /** Notes the request before anything is awaited: its client may leave at any time. @param flightKey of the flight it may lead */
+  /**
+   * Records the request before anything is awaited, because its client may leave at any time.
+   * @param flightKey key of the flight that it may lead
+   */
   #pend(wanted: Wanted, entry: Entry | undefined, flightKey: FlightKey | undefined): Pending {
     const { clock, flights, purges, memory } = this.#state;
     const { exchange, key, seen } = wanted;
@@ -194,7 +204,7 @@ function collapsedError(error: GatewayError): GatewayError {
   return new GatewayError(error.code, error.detail, { cause: error, fields: [...error.fields, ...status] });
 }
 
-/** Whether the answer to this request will be one that others can use: complete and unconditional. */
+/** Whether other requests can use the answer to this one: it will be complete and unconditional. */
 function leads({ exchange, seen }: Wanted, entry: Entry | undefined): boolean {
   if (exchange.request.method !== "GET" || seen.range !== undefined) return false;
   const conditional = seen.ifNoneMatch !== undefined || seen.ifModifiedSince !== undefined;

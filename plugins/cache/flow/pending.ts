@@ -1,4 +1,4 @@
-// A request on its way through the cache: what is wanted, and, once it was let through, what is known until its end.
+// Describes a request on its way through the cache: `Wanted` at look-up, `Pending` from a miss until the exchange ends.
 import { type Exchange, Fields, note } from "../../../src/plugin-api/contract.ts";
 import type { Entry } from "../store/entry.ts";
 import type { Flight } from "../store/flights.ts";
@@ -12,17 +12,17 @@ export interface Wanted {
   readonly seen: CacheRequest;
 }
 
-/** A request that the upstream is asked for. */
+/** A request that missed and goes to the upstream. */
 export interface Pending extends Wanted {
-  /** The stored response that may not be used without asking: to be validated, or to stand in for a failure. */
+  /** A stored response that may not be used without asking: it is validated, or stands in for a failure. */
   entry: Entry | undefined;
-  /** Reason for asking, in the words of RFC 9211 section 2.2. */
+  /** Why the upstream is asked, in the words of RFC 9211 section 2.2. */
   forwarded: "uri-miss" | "vary-miss" | "stale" | "request";
-  /** Our validators are in the request. */
+  /** Whether the request carries the stored entry's validators. */
   validating: boolean;
-  /** The flight that this request leads, for all who want the same. */
+  /** The flight that this request leads, if any. */
   readonly flight: Flight | undefined;
-  /** Whether it also holds the fleet's lease. */
+  /** Whether this request also holds the fleet's lease. */
   leased: boolean;
   readonly fill: Fill;
   /** Request fields at look-up, before plugins behind this one change them. */
@@ -32,7 +32,7 @@ export interface Pending extends Wanted {
   over: boolean;
 }
 
-/** Fields as they are now; looked up by name only where an answer has a Vary, so they are read when first asked for. */
+/** A copy of the fields. It is parsed on the first look-up by name, because most answers have no Vary and need none. */
 export class FieldSnapshot {
   readonly #flat: readonly string[];
   #fields: Fields | undefined = undefined;

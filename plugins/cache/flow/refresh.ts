@@ -1,4 +1,4 @@
-// Refreshes stale entries behind the client's back (RFC 5861 section 3): one request at a time for an entry.
+// Refreshes stale entries in the background (RFC 5861 section 3), with one request at a time for each entry.
 import { Fields, type UpstreamAnswer } from "../../../src/plugin-api/contract.ts";
 import { repeatDiff } from "./forwarded-diff.ts";
 import { announcedBytes, BodyCopy, type KeptBody } from "../store/body-copy.ts";
@@ -13,7 +13,7 @@ import type { CacheState } from "../state.ts";
 import { draftEntry, type Draft } from "../semantics/storing.ts";
 
 const maxRefreshes = 256;
-/** How long an upstream that failed for an entry is not asked for it again. */
+/** After the upstream failed for an entry, it is not asked for that entry again for this long. */
 export const restAfterFailureMs = 1_000;
 
 export class Refresher {
@@ -25,11 +25,11 @@ export class Refresher {
     this.#options = options;
   }
 
-  /** @returns false when the entry cannot be refreshed in the background, and has to be before it is used */
+  /** @returns false when the entry cannot be refreshed in the background, so that it must be validated before use */
   start(wanted: Wanted, entry: Entry): boolean {
     const { refreshing, failedUntil, clock } = this.#state;
     if (refreshing.has(entry)) return true;
-    // Out of Redis: how this sidecar's plugins change its request is not known yet.
+    // The entry came from Redis: how this sidecar's plugins change its request is not known yet.
     if (entry.forwardedDiff === undefined) return false;
     if (refreshing.size >= maxRefreshes || clock.mono() < (failedUntil.get(entry) ?? 0)) return true;
     refreshing.add(entry);
@@ -83,7 +83,7 @@ export class Refresher {
     }
   }
 
-  /** The answer with its body; of a 304, the stored one freshened. */
+  /** Reads the whole answer. For a 304, returns the stored body with the freshened fields. */
   async #whole(
     answer: UpstreamAnswer,
     entry: Entry,
@@ -129,8 +129,8 @@ export class Refresher {
 }
 
 /**
- * What a refresh asks names the caller whose request filled the entry, not the one who asks now: an answer that is no
- * longer for everybody is for neither.
+ * Whether the refreshed answer is for as many callers as the entry was. A refresh repeats the field changes of the
+ * request that filled the entry, so it names that caller and not the current one: a narrower answer fits neither.
  */
 function isForAsMany(draft: Draft, entry: Entry): boolean {
   return draft.partition === entry.partition && (draft.forAnyone || !entry.forAnyone);

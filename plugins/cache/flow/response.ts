@@ -1,5 +1,5 @@
-// The response phase: 304s of our own validations become whole answers, failures become stale ones where they may,
-// and what may be stored is copied while it streams.
+// Handles the response phase. A 304 to the cache's own validation becomes a whole answer, a failure becomes a stale
+// answer where that is allowed, and an answer that may be stored is copied while it streams.
 import type {
   Exchange,
   ExchangeResponse,
@@ -26,7 +26,7 @@ import type { CacheState } from "../state.ts";
 import { draftEntry, type Draft, isStorableStatus, type Refusal } from "../semantics/storing.ts";
 import type { UnsafeMethods } from "./unsafe.ts";
 
-/** RFC 5861 section 4: what counts as an error that a stale response may stand in for. */
+/** Error statuses that a stale response may stand in for (RFC 5861 section 4). */
 const standInFor = new Set([500, 502, 503, 504]);
 
 export class ResponsePath {
@@ -48,7 +48,7 @@ export class ResponsePath {
 
   #answered(exchange: Exchange, response: ExchangeResponse): void {
     const { cacheStatus } = exchange;
-    // Our own answer: it has everything.
+    // The cache made this answer, so it is already marked.
     if (cacheStatus === "HIT" || cacheStatus === "STALE") return;
     const pending = cacheStatus === "MISS" ? pendingOf(exchange) : undefined;
     if (pending?.over === true) return;
@@ -84,7 +84,11 @@ export class ResponsePath {
     this.#finish(pending, endOf(outcome));
   };
 
-  /** Answers from the stored response when the upstream's answer is about it, or a failure. @returns whether it did */
+  /**
+   * Handles an upstream's answer that concerns the stored response: a 304 or a failure is replaced by it, a 200 to HEAD
+   * freshens it.
+   * @returns whether the answer is handled; false = it is still to be stored
+   */
   #fromStored(pending: Pending, entry: Entry, response: ExchangeResponse, tags: readonly string[]): boolean {
     const { exchange } = pending;
     if (response.status === 304 && pending.validating) {
@@ -103,11 +107,11 @@ export class ResponsePath {
     return false;
   }
 
-  /** Our validator held: the stored response is fresh again (RFC 9111 section 4.3.4). */
+  /** The validator matched: the stored response is fresh again (RFC 9111 section 4.3.4). */
   #validated(pending: Pending, entry: Entry, response: ExchangeResponse, tags: readonly string[]): void {
     const { exchange, seen } = pending;
     const nowMs = this.#state.clock.now();
-    // A cookie in a 304 is for this client; it neither spoils nor enters what is stored.
+    // A Set-Cookie in a 304 is for this client only: it is not stored, and does not forbid storing the rest.
     const cookies = response.fields.getAll("set-cookie");
     response.fields.delete("set-cookie");
     const fresh = this.#freshened(pending, entry, response.fields, tags);
@@ -181,7 +185,7 @@ export class ResponsePath {
   }
 
   #draft(pending: Pending, status: number, fields: Fields, tags: readonly string[]): Draft | Refusal {
-    // A plugin between the service and here wrote this caller's data into the response.
+    // A plugin behind the cache wrote this caller's data into the response.
     if (pending.exchange.responseIsPersonal) return "personal";
     const request = storeRequest(pending, pending.lookupFields, pending.exchange.request.fields);
     return draftEntry({
@@ -222,7 +226,7 @@ export class ResponsePath {
   }
 }
 
-/** What an exchange that left nothing to keep means for those who wait. */
+/** How a flight ends for its waiters when its exchange left nothing to store. */
 function endOf({ end, error }: Outcome): FlightEnd {
   if (end === "client-aborted" || end === "shutdown") return { kind: "retry" };
   return error !== undefined && isUpstreamFailure(error)
@@ -230,7 +234,7 @@ function endOf({ end, error }: Outcome): FlightEnd {
     : { kind: "uncacheable" };
 }
 
-/** Of the upstream, or of the way to it: never the fault of this request. */
+/** Whether the upstream or the way to it failed, which is never the fault of this request. */
 function isUpstreamFailure({ code }: GatewayError): boolean {
   return code.startsWith("upstream_") || code === "overloaded";
 }

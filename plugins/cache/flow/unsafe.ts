@@ -1,5 +1,5 @@
-// Answers to other methods than GET and HEAD: they make stored responses invalid (RFC 9111 section 4.4), and one to
-// POST that says to be the resource's own representation may be kept for GET (RFC 9110 section 9.3.3).
+// Handles answers to methods other than GET and HEAD. They invalidate stored responses (RFC 9111 section 4.4). A POST's
+// answer whose Content-Location is the target URL may be stored for GET (RFC 9110 section 9.3.3).
 import { Fields, note, type Exchange, type ExchangeResponse } from "../../../src/plugin-api/contract.ts";
 import { announcedBytes, BodyCopy } from "../store/body-copy.ts";
 import { createBypassTest } from "./bypass.ts";
@@ -12,7 +12,7 @@ import { readCacheRequest, type CacheRequest } from "../semantics/request.ts";
 import type { CacheState } from "../state.ts";
 import { draftEntry, effectiveDirectives } from "../semantics/storing.ts";
 
-/** What a POST asks for, read before plugins and proxy behind the cache change its fields. */
+/** The key and fields of a POST, read before plugins behind the cache and the proxy change its fields. */
 interface Asked {
   readonly key: Key;
   readonly seen: CacheRequest;
@@ -35,7 +35,7 @@ export class UnsafeMethods {
     this.#bypasses = createBypassTest(options.bypass);
   }
 
-  /** Called in the request phase of what is neither GET nor HEAD. */
+  /** Called in the request phase of a request that is not cacheable; keeps the key of a POST for `answered`. */
   asked(exchange: Exchange): void {
     if (exchange.request.method !== "POST" || this.#bypasses(exchange.request)) return;
     const seen = readCacheRequest(exchange.request.fields, exchange.credentialFields);
@@ -43,7 +43,7 @@ export class UnsafeMethods {
     postAsked.set(exchange, asked);
   }
 
-  /** Called with the upstream's answer before it goes to the client. */
+  /** Called with the upstream's answer before it goes to the client: invalidates, and may store a POST's answer. */
   answered(exchange: Exchange, response: ExchangeResponse, tags: readonly string[]): void {
     const { method } = exchange.request;
     if (!isUnsafe(method) || exchange.request.upgrade !== undefined) return;

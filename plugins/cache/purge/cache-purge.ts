@@ -1,4 +1,4 @@
-// `outrigger cache purge`: purges stored responses in Redis and at every sidecar of a service, within a second.
+// Runs `outrigger cache purge`: purges stored responses in Redis and at every sidecar of a service, within a second.
 import type { CommandContext } from "../../../src/plugin-api/contract.ts";
 import type { Purge } from "./purge.ts";
 import { appendArguments, appendPurges, purgeLogKey } from "./purge-log.ts";
@@ -55,7 +55,7 @@ function purgesOf(options: PurgeOptions, region: string): Purge[] | string {
   return purges.length === 0 ? "Nothing to purge: give --url, --prefix, --tag or --all" : purges;
 }
 
-/** `/path?query` as it is, a URL as `host/path?query`. */
+/** @returns `/path?query` unchanged, an http URL as `host/path?query`; undefined for anything else */
 function addressOf(text: string): string | undefined {
   if (text.startsWith("/")) return text;
   const url = /^https?:\/\//i.test(text) ? URL.parse(text) : null;

@@ -1,12 +1,12 @@
-// Takes what was purged out of memory, a few milliseconds at a time: until then it takes room, and is found by nobody.
+// Removes purged entries from memory, some milliseconds at a time. Until then they take room, but are never found.
 import type { MemoryTier } from "../store/memory.ts";
 
-/** From a purge to the walk over all entries, so that those made within this time need one. */
+/** Delay from a purge to the walk over all entries, so that all purges within this time need one walk. */
 const gatherMs = 100;
 const sliceMs = 2;
-/** Between slices: the walk takes at most a fifth of a core. */
+/** Pause between slices: the walk takes at most a fifth of a core. */
 const pauseMs = 8;
-/** Entries between two looks at the clock. */
+/** Entries between two readings of the clock. */
 const stride = 32;
 
 export class Clearing {
@@ -22,7 +22,7 @@ export class Clearing {
     this.#cleared = cleared;
   }
 
-  /** There is something to clear. */
+  /** Starts a walk after the delay; during a walk, another one follows. */
   begin(): void {
     if (this.#walk !== undefined) this.#again = true;
     else if (!this.#due) {

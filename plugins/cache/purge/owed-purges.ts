@@ -1,21 +1,21 @@
-// Purges by which not every entry in memory has been judged yet. A purge is noted here at once, however much is stored;
-// an entry is judged when it is asked for, and the others by and by.
+// Keeps the purges that not every entry in memory has been checked against yet. Adding a purge takes the same time
+// however much is stored: an entry is checked when a look-up meets it, the others by a walk in the background.
 import { concerns, type Purge } from "./purge.ts";
 import { upstreamOf } from "../key.ts";
 
-/** An entry, and the last purge that it was judged by. */
+/** An entry with the number of the last purge that it was checked against. */
 export interface Judged {
   readonly url: string;
   readonly tags: readonly string[];
   freshUntil: number;
-  /** Number of that purge; -1 = purged. */
+  /** Number of the last purge that it was checked against; -1 = purged. */
   judged: number;
 }
 
 interface Numbered {
   readonly purge: Purge;
   readonly number: number;
-  /** When it was applied, epoch ms: a soft one marks stale since then. */
+  /** When it was applied, epoch ms: a soft purge makes entries stale from then on. */
   readonly at: number;
 }
 
@@ -26,7 +26,7 @@ export class OwedPurges {
   #owed: Numbered[] = [];
   #latest = 0;
 
-  /** Number of the latest purge: an entry that comes now knows it. */
+  /** Number of the latest purge: a new entry starts with it, because no earlier purge concerns it. */
   get latest(): number {
     return this.#latest;
   }
@@ -37,14 +37,14 @@ export class OwedPurges {
     if (this.#owed.length > maxOwed) this.#widen();
   }
 
-  /** @returns whether an entry was purged since it came */
+  /** @returns whether an entry was purged since it was put into memory */
   isPurged(entry: Judged): boolean {
     if (entry.judged === this.#latest) return false;
     if (entry.judged !== -1) entry.judged = this.#judge(entry) ? -1 : this.#latest;
     return entry.judged === -1;
   }
 
-  /** Every entry has been judged by the purges up to that one. */
+  /** Forgets the purges up to that number: every entry has been checked against them. */
   settle(number: number): void {
     this.#owed = this.#owed.filter((owed) => owed.number > number);
   }
@@ -60,7 +60,10 @@ export class OwedPurges {
     return false;
   }
 
-  /** What is too much to be told apart is all of its upstream's; where that does not help, all there is. */
+  /**
+   * Shortens a full list: one purge of a whole upstream replaces all purges of the oldest purge's upstream. If that is
+   * not possible or not enough, one purge of everything replaces all.
+   */
   #widen(): void {
     const upstream = subject((this.#owed[0] as Numbered).purge);
     const others = this.#owed.filter(({ purge }) => subject(purge) !== upstream);
@@ -73,7 +76,7 @@ export class OwedPurges {
   }
 }
 
-/** The upstream whose answers alone a purge concerns. */
+/** The only upstream that a purge concerns; undefined = it may concern any. */
 function subject({ kind, value, upstream }: Purge): string | undefined {
   return upstream ?? (kind === "url" && value.includes("://") ? upstreamOf(value) : undefined);
 }

@@ -1,5 +1,5 @@
-// Purges that are remembered: those of one upstream, or those that concern all. Bounded, and what is forgotten must not
-// come back: then nothing as old as the forgotten purge is believed any more.
+// Remembers purges, either of one upstream or of all. The book is bounded. Entries that a forgotten purge removed must
+// not come back from Redis, so after forgetting a purge it rejects every entry as old as that purge.
 import type { Entry } from "../store/entry.ts";
 import { concerns, isExact, type Purge } from "./purge.ts";
 
@@ -8,18 +8,18 @@ const maxPatterns = 1_000;
 
 interface Remembered {
   readonly purge: Purge;
-  /** Entries asked for until then are concerned, epoch ms. */
+  /** The purge concerns entries that were requested up to this time, epoch ms. */
   readonly until: number;
 }
 
 export class PurgeBook {
-  // By URL apart from the others: invalidations are many, and are found by key.
+  // Purges of one exact URL are kept apart: invalidations make many of them, and they are found by key.
   readonly #urls = new Map<string, Remembered>();
   readonly #patterns = new Map<string, Remembered>();
   #forgottenUntil = 0;
   #latest = 0;
 
-  /** Until when the latest purge in it concerns entries, epoch ms. */
+  /** The highest `until` of all purges remembered so far, epoch ms. */
   get latest(): number {
     return this.#latest;
   }
@@ -30,7 +30,7 @@ export class PurgeBook {
     const key = exact ? purge.value : `${purge.kind} ${purge.soft} ${purge.value}`;
     const before = kept.get(key);
     kept.delete(key);
-    // A hard purge is not undone by a later soft one.
+    // A later soft purge does not undo a hard one.
     const soft = purge.soft && before?.purge.soft !== false;
     kept.set(key, { purge: { ...purge, soft }, until: Math.max(until, before?.until ?? 0) });
     this.#latest = Math.max(this.#latest, until);
@@ -40,12 +40,12 @@ export class PurgeBook {
     this.forget(forgotten.until);
   }
 
-  /** Purges until then are unknown here: entries asked for before it are not believed. */
+  /** Purges up to that time (epoch ms) may be unknown here: entries requested by then count as purged. */
   forget(untilMs: number): void {
     this.#forgottenUntil = Math.max(this.#forgottenUntil, untilMs);
   }
 
-  /** Whether an entry was purged since it was asked for. A soft purge marks it stale instead. */
+  /** Whether an entry was purged after it was requested. A soft purge marks it stale instead. */
   applies(entry: Entry): boolean {
     if (entry.requestedAt <= this.#forgottenUntil) return true;
     const byUrl = this.#urls.get(entry.url);

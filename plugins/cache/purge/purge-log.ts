@@ -1,5 +1,5 @@
-// Purges of the fleet: one sorted set in Redis, scored by the server's clock, which every sidecar reads. The script that
-// writes a purge publishes that it did; who did not hear it finds it at the next look.
+// Keeps the fleet's purges in one sorted set in Redis, scored by the server's clock; every sidecar reads it. The script
+// that writes a purge also publishes a notice; a sidecar that misses the notice finds the purge at its next read.
 import { hash } from "node:crypto";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import {
@@ -15,28 +15,28 @@ import type { Purges } from "./purges.ts";
 import { maxLifeMs } from "../store/redis-tier.ts";
 
 const maxRecords = 20_000;
-/** Purges made within this time go out in one call. */
+/** Purges made within this time are written in one call. */
 const gatherMs = 20;
 const maxGathered = 1_000;
 /** Most records applied in one turn of the event loop. */
 const maxPerTurn = 250;
 /** A read starts this far before the last purge seen: the clock of a new Redis master may be behind. */
 const rereadMs = 5_000;
-/** Longest time between two looks at the log, and the same while changes are not told. */
+/** Longest time between two reads of the log while notices arrive; the second one holds while they cannot. */
 const lookEveryMs = 10_000;
 const untoldLookEveryMs = 900;
 
-/** Key of the log for a service. @param region "" = no regions */
+/** @param region "" = no regions. @returns the key of a service's purge log */
 export function purgeLogKey(service: string, region: string): string {
   return `${cachePrefix(service, region)}purges`;
 }
 
-/** What all keys of a service's cache begin with. */
+/** @returns the prefix of all keys of a service's cache */
 export function cachePrefix(service: string, region: string): string {
   return region === "" ? `cache:${service}:` : `cache:${service}:@${region}:`;
 }
 
-// Scores are the server's milliseconds. ARGV: life in ms, most records, purges as JSON.
+// Scores are the server's epoch ms. ARGV: TTL in ms, most records, then the purges as JSON, sealed if there is a seal.
 export const appendPurges: Script = {
   name: "cache-purge",
   lua: `local t = redis.call('TIME')
@@ -56,15 +56,15 @@ local now = t[1] * 1000 + math.floor(t[2] / 1000)
 return {tostring(now), redis.call('ZCARD', KEYS[1]), redis.call('ZRANGEBYSCORE', KEYS[1], ARGV[1], '+inf', 'WITHSCORES')}`,
 };
 
-/** How purges are written: with a seal only those that hold one count. */
+/** How purges are written and read. With a seal, only purges sealed by it count. */
 export interface PurgeForm {
-  /** Of the log. */
+  /** Key of the log. */
   readonly key: string;
   readonly seal: StoreSeal | undefined;
   readonly now: () => number;
 }
 
-/** Arguments of `appendPurges`. */
+/** @returns ARGV of `appendPurges` */
 export function appendArguments(purges: readonly Purge[], form: PurgeForm): (string | number)[] {
   const members = purges.map((purge) => writePurge(JSON.stringify(purge), form));
   return [maxLifeMs, maxRecords, ...members];
@@ -74,7 +74,7 @@ function writePurge(json: string, { key, seal, now }: PurgeForm): string {
   return seal?.seal(key, Buffer.from(json), now() + maxLifeMs).toString("base64url") ?? json;
 }
 
-/** Throws on what is not sealed, where there is a seal. */
+/** @throws if there is a seal and it does not open the member */
 function readPurge(member: string, { key, seal, now }: PurgeForm): string {
   const opened = seal === undefined ? member : seal.open(key, Buffer.from(member, "base64url"), now());
   if (opened === undefined) throw new Error("not sealed");
@@ -87,8 +87,8 @@ export class PurgeLog {
   readonly #purges: Purges;
   readonly #logger: Logger;
   #gathered: Purge[] = [];
-  // What was read, with its score, the latest last: reads overlap, and after each reconnection all is read again. Applied
-  // again, a purge would hit what was filled since.
+  // Digests of the members read so far, with their scores, latest last. Reads overlap, and each reconnection reads the
+  // whole log again; a purge applied twice would hit entries filled since the first time.
   readonly #applied = new Map<string, number>();
   #timer: NodeJS.Timeout | undefined = undefined;
   #seenMs = 0;
@@ -105,7 +105,7 @@ export class PurgeLog {
     this.#logger = parts.logger;
   }
 
-  /** Follows the log. @returns stops following */
+  /** Follows the log. @returns a function that stops following */
   follow(): () => void {
     this.#readAll();
     const stopHearing = this.#store.hear(this.#form.key, (key) => {
@@ -124,7 +124,7 @@ export class PurgeLog {
     };
   }
 
-  /** Tells the fleet of a purge, soon; one that cannot be told is logged. */
+  /** Writes a purge to the log after `gatherMs`; logs a failed write. Drops purges beyond `maxGathered` per write. */
   publish(purge: Purge): void {
     if (this.#gathered.length >= maxGathered) return;
     this.#gathered.push(purge);
@@ -140,7 +140,7 @@ export class PurgeLog {
     });
   }
 
-  // Nothing from before is believed until the whole log has been read.
+  // Until the whole log has been read, every older entry in Redis counts as purged.
   #readAll(): void {
     this.#whole = true;
     this.#purges.distrustBefore(this.#form.now());
@@ -183,12 +183,12 @@ export class PurgeLog {
       this.#seenMs = Math.max(this.#seenMs, nowMs);
       if (!whole) continue;
       this.#whole = false;
-      // A full log has lost its beginning.
+      // A full log may have lost its oldest records, so entries older than the first one left stay distrusted.
       this.#purges.distrustBefore(count >= maxRecords ? (purges[0]?.at ?? nowMs) : 0);
     }
   }
 
-  /** @returns how many are no purges */
+  /** @returns how many members are not valid purges */
   async #applyAll(purges: Log["purges"]): Promise<number> {
     let bad = 0;
     for (const [index, { purge, at }] of purges.entries()) {
@@ -198,7 +198,7 @@ export class PurgeLog {
     return bad;
   }
 
-  /** @returns false for what is no purge */
+  /** @returns false if the member is not a valid purge */
   #apply(member: string, at: number): boolean {
     const name = hash("sha256", member, "base64url");
     if (this.#applied.get(name) === at) return true;

@@ -1,4 +1,4 @@
-// What a purge is: by URL, prefix, tag or all; hard (removed) or soft (marked stale).
+// Defines and parses purges: by URL, prefix, tag or all; hard (removes entries) or soft (marks them stale).
 import { z } from "zod";
 import type { Entry } from "../store/entry.ts";
 import { targetOf, upstreamOf } from "../key.ts";
@@ -7,9 +7,9 @@ const purge = z.strictObject({
   kind: z.enum(["url", "prefix", "tag", "all"]),
   value: z.string().max(8_192),
   soft: z.boolean(),
-  /** Where it was made: a region's relay passes on only what is its own. */
+  /** The region where it was made: a region's relay passes on only purges of its own region. */
   region: z.string().max(64),
-  /** The upstream whose answers are concerned: what a response asks for reaches no further. Absent = all. */
+  /** The only upstream concerned, for a purge that a response asks for: it must not reach others. Absent = all. */
   upstream: z.string().max(512).optional(),
 });
 
@@ -19,17 +19,17 @@ const purge = z.strictObject({
  */
 export type Purge = z.output<typeof purge>;
 
-/** Throws on anything that is no purge of this version. */
+/** @throws on anything that is not a purge of this version */
 export function parsePurge(json: string): Purge {
   return purge.parse(JSON.parse(json));
 }
 
-/** Whether the URL is a whole key, which is found without a search. */
+/** Whether the purge names one whole URL key, whose entries are found without a search. */
 export function isExact({ kind, value, upstream }: Purge): boolean {
   return upstream === undefined && kind === "url" && value.includes("://");
 }
 
-/** Whether a purge is meant for an entry. */
+/** Whether a purge concerns an entry. */
 export function concerns({ kind, value, upstream }: Purge, entry: Pick<Entry, "url" | "tags">): boolean {
   if (upstream !== undefined && upstream !== upstreamOf(entry.url)) return false;
   if (kind === "all") return true;
@@ -41,8 +41,8 @@ export function concerns({ kind, value, upstream }: Purge, entry: Pick<Entry, "u
 }
 
 /**
- * Purges of an upstream's own answers that it asks for in a response: `Outrigger-Purge: tag=a, prefix=/b, url=/c, all; soft`. Members it
- * does not know are left out; `soft` after a member concerns that member.
+ * Parses a response's field `Outrigger-Purge: tag=a, prefix=/b, url=/c, all; soft`, by which an upstream purges its own
+ * answers. Unknown members, and those after the first 64, are left out; `soft` applies to the member before it.
  */
 export function parsePurgeField(value: string, region: string, upstream: string): Purge[] {
   const purges: Purge[] = [];
@@ -60,7 +60,7 @@ export function parsePurgeField(value: string, region: string, upstream: string)
 
 const maxMembers = 64;
 
-/** Tags of a response: Cache-Tag (commas) and Surrogate-Key (blanks); overlong and surplus ones are left out. */
+/** Parses a response's tags: Cache-Tag (commas) and Surrogate-Key (blanks); overlong and surplus ones are left out. */
 export function parseTags(cacheTag: string | undefined, surrogateKey: string | undefined): string[] {
   const tags = new Set<string>();
   for (const tag of `${cacheTag ?? ""},${surrogateKey ?? ""}`.split(/[\s,]+/)) {

@@ -1,5 +1,5 @@
-// Purges in force: applied to the memory tier when they come, and to whatever comes out of Redis afterwards, for as
-// long as an entry from before the purge could still be there.
+// Applies purges to the memory tier and to fills under way when they arrive, and to entries read from Redis afterwards,
+// for as long as an entry from before the purge could still be in Redis.
 import type { Entry } from "../store/entry.ts";
 import type { MemoryTier } from "../store/memory.ts";
 import { upstreamOf } from "../key.ts";
@@ -7,18 +7,18 @@ import { Clearing } from "./clearing.ts";
 import { PurgeBook } from "./purge-book.ts";
 import { concerns, isExact, type Purge } from "./purge.ts";
 
-/** Clocks of sidecars and Redis differ; an entry this much younger than a purge still counts as older. */
+/** Clocks of sidecars and Redis differ: an entry that is up to this much younger than a purge still counts as older. */
 const clockSkewMs = 1_000;
-/** Upstreams whose own purges are remembered apart, so that a flood of one's costs the others nothing. */
+/** Most upstreams with a purge book of their own, so that a flood of purges from one does not affect the others. */
 const maxBooks = 256;
 
-/** A fill under way; invalidated = purged meanwhile, its answer may be older than the purge. */
+/** A fill under way. `invalidated`: a purge came meanwhile, so the answer may be older than the purge. */
 export interface Fill {
   readonly url: string;
   invalidated: boolean;
-  /** The stored response that may stand in for a failure: no longer once a hard purge has hit it. */
+  /** The stored response that may stand in for a failure; undefined once a hard purge has hit it. */
   standIn: Entry | undefined;
-  /** Where it stands among the fills under way; for `Purges` alone. */
+  /** Index in the list of fills, -1 = not in it; only `Purges` uses it. */
   place: number;
 }
 
@@ -30,7 +30,7 @@ export class Purges {
   readonly #everybodys = new PurgeBook();
   readonly #books = new Map<string, PurgeBook>();
   #distrustUntil = 0;
-  // Not a Set: one that gains and loses a member with every request is made anew all the time (V8 14).
+  // Not a Set: V8 14 rebuilds a Set again and again when each request adds and removes a member.
   readonly #fills: Fill[] = [];
 
   /** @param now epoch ms. @param applied called when the memory tier may have become smaller */
@@ -50,7 +50,7 @@ export class Purges {
     fill.place = this.#fills.push(fill) - 1;
   }
 
-  /** Does nothing for one that has ended. */
+  /** Does nothing for a fill that has ended. */
   endFill(fill: Fill): void {
     if (fill.place === -1) return;
     const last = this.#fills.pop() as Fill;
@@ -63,11 +63,11 @@ export class Purges {
 
   /**
    * Applies a purge that becomes known now.
-   * @param at when it was made, epoch ms; only for what comes out of Redis
+   * @param at when it was made, epoch ms; used only to judge entries from Redis
    */
   apply(purge: Purge, at: number): void {
     this.#bookFor(purge).remember(purge, at + clockSkewMs);
-    // Which tags an answer under way will have is not known yet.
+    // The tags of an answer under way are not known yet, so a purge by tag invalidates every fill that may have it.
     for (const fill of this.#fills) {
       const tags = purge.kind === "tag" ? [purge.value] : [];
       if (concerns(purge, { url: fill.url, tags })) fill.invalidated = true;
@@ -78,13 +78,13 @@ export class Purges {
     this.#applied();
   }
 
-  /** Whether an entry out of Redis was purged since it was asked for. A soft purge marks it stale instead. */
+  /** Whether an entry from Redis was purged after it was requested. A soft purge marks it stale instead. */
   isPurged(entry: Entry): boolean {
     if (entry.requestedAt <= this.#distrustUntil || this.#everybodys.applies(entry)) return true;
     return this.#books.get(upstreamOf(entry.url))?.applies(entry) === true;
   }
 
-  /** Entries asked for until then are not believed: purges of that time may be unknown here. */
+  /** Entries requested up to that time (epoch ms) count as purged: purges of that time may be unknown here. */
   distrustBefore(untilMs: number): void {
     this.#distrustUntil = untilMs;
   }

@@ -1,17 +1,17 @@
-// Conditional requests, both ways: what a client's preconditions say of a stored response (RFC 9110 section 13), our
-// own towards the upstream (RFC 9111 section 4.3.1), and what a 304 changes in a stored response (section 3.2).
+// Handles conditional requests: checks a client's preconditions against a stored response (RFC 9110 section 13), sends
+// the cache's own to the upstream (RFC 9111 section 4.3.1), and updates a stored response from a 304 (section 3.2).
 import { fieldKey, Fields, pairsOf } from "../../../src/plugin-api/contract.ts";
 import { sizeOf } from "../store/body-copy.ts";
 import type { Entry } from "../store/entry.ts";
 import { formatHttpDate, parseHttpDate } from "./httpdate.ts";
 
-/** A client's preconditions that a cache may answer; If-Match and If-Unmodified-Since are the upstream's. */
+/** A client's preconditions that a cache may answer. Only the upstream answers If-Match and If-Unmodified-Since. */
 export interface Preconditions {
   readonly ifNoneMatch: string | undefined;
   readonly ifModifiedSince: string | undefined;
 }
 
-/** @returns true: the client has this response already, 304 is the answer (RFC 9110 section 13.2.2) */
+/** @returns whether the client has this response already, so that the answer is 304 (RFC 9110 section 13.2.2) */
 export function isNotModified(
   entry: Entry,
   { ifNoneMatch, ifModifiedSince }: Preconditions,
@@ -26,7 +26,7 @@ export function isNotModified(
   return (modified ?? entry.dateMs) <= since;
 }
 
-/** Weak comparison of an entity tag with a list (RFC 9110 section 8.8.3.2). */
+/** Compares an entity tag with a list by weak comparison (RFC 9110 section 8.8.3.2). */
 function matchesAny(list: string, etag: string | undefined): boolean {
   const value = list.trim();
   if (value === "*") return true;
@@ -43,7 +43,7 @@ function withoutWeak(etag: string): string {
   return etag.startsWith("W/") ? etag.slice(2) : etag;
 }
 
-/** Puts our validators in place of the client's preconditions, which are answered from the outcome. */
+/** Replaces the client's preconditions by the entry's validators; the cache checks the client's against the outcome. */
 export function askWithValidators(request: Fields, entry: Entry): void {
   request.delete("if-none-match");
   request.delete("if-modified-since");
@@ -64,8 +64,8 @@ const boundToBody = new Set([
 ]);
 
 /**
- * Fields of the stored response freshened by those of a 304 (or of a response to HEAD).
- * @returns undefined when its strong entity tag is not ours: it says nothing of this response (section 4.3.4)
+ * Updates the fields of a stored response from those of a 304 (or of a response to HEAD).
+ * @returns undefined when the entity tags differ: the fields are about another response (section 4.3.4)
  */
 export function mergeFields(entry: Entry, received: Fields, nowMs: number): Fields | undefined {
   const etag = received.get("etag");
@@ -78,9 +78,9 @@ export function mergeFields(entry: Entry, received: Fields, nowMs: number): Fiel
     replaced.add(lower);
     merged.append(name, value);
   });
-  // Age of the old response says nothing of the validated one.
+  // The old response's Age does not apply to the validated one.
   if (!replaced.has("age")) merged.delete("age");
-  // RFC 9110 section 6.6.1: the time of arrival, not the date of the response that is freshened.
+  // RFC 9110 section 6.6.1: without a Date, the time of arrival counts, not the Date of the stored response.
   if (!replaced.has("date")) merged.set("Date", formatHttpDate(nowMs));
   return merged;
 }
@@ -95,7 +95,7 @@ export function describesSame(entry: Entry, received: Fields): boolean {
   return modified === undefined || modified === entry.lastModified;
 }
 
-/** Fields of a 304 made from a stored response (RFC 9110 section 15.4.5). */
+/** Picks the fields of a stored response that a 304 made from it has (RFC 9110 section 15.4.5). */
 export function notModifiedFields(flat: readonly string[]): string[] {
   const kept: string[] = [];
   for (const [name, value] of pairsOf(flat)) {

@@ -1,5 +1,5 @@
-// Cache-Control (RFC 9111 section 5.2) and its targeted forms (RFC 9213), read once per response or request.
-// What is malformed counts against reuse: a broken lifetime is 0, a broken field means "do not store".
+// Parses Cache-Control (RFC 9111 section 5.2) and its targeted forms (RFC 9213), once per response or request.
+// Malformed text counts against reuse: a broken lifetime is 0, a broken field means "do not store".
 import { parseDictionary } from "structured-headers";
 import { fieldKey } from "../../../src/plugin-api/contract.ts";
 
@@ -33,12 +33,12 @@ export interface RequestDirectives {
   readonly staleIfError: number | undefined;
 }
 
-/** RFC 9111 section 1.2.2: anything larger means "for ever", and must not overflow. */
+/** 2^31 stands for every larger number of seconds, which must not overflow (RFC 9111 section 1.2.2). */
 const maxSeconds = 2_147_483_648;
 
 type Arguments = Map<string, (string | true)[]>;
 
-// A service says the same few things again and again.
+// Most services send the same few values again and again.
 const memo = new Map<string, ResponseDirectives>();
 const maxMemo = 256;
 const maxMemoLength = 256;
@@ -65,7 +65,7 @@ function parseDirectives(value: string): ResponseDirectives {
   const noCache = found.get("no-cache");
   const isPrivate = found.get("private");
   return {
-    // An open quote hides what follows it, which may be a no-store.
+    // An unclosed quote hides the rest of the value, which may contain no-store.
     noStore: broken || found.has("no-store"),
     noCache: noCache?.some((argument) => fieldList(argument).length === 0) ?? false,
     noCacheFields: noCache?.flatMap(fieldList) ?? [],
@@ -92,7 +92,7 @@ export function parseRequestDirectives(value: string): RequestDirectives {
     noCache: found.has("no-cache"),
     onlyIfCached: found.has("only-if-cached"),
     maxAge: lifetime(found, "max-age"),
-    // Of a malformed min-fresh nothing can be known: it asks for nothing.
+    // A malformed min-fresh becomes 0, which asks for nothing.
     minFresh: lifetime(found, "min-fresh"),
     maxStale: maxStale?.[0] === true ? Infinity : lifetime(found, "max-stale"),
     staleIfError: lifetime(found, "stale-if-error"),
@@ -100,7 +100,7 @@ export function parseRequestDirectives(value: string): RequestDirectives {
 }
 
 /**
- * A targeted field: a Structured Fields dictionary (RFC 9213 section 2.1).
+ * Parses a targeted field, a Structured Fields dictionary (RFC 9213 section 2.1).
  * @returns undefined when it is empty or invalid, in which case it counts as absent
  */
 export function parseTargetedDirectives(value: string): ResponseDirectives | undefined {
@@ -129,7 +129,7 @@ function fieldList(argument: string | true): string[] {
     .filter((name) => name !== "");
 }
 
-/** RFC 9111 section 4.2.1: with several different values, or an invalid one, the answer counts as stale. */
+/** @returns seconds; 0 = stale, for an invalid value or several different ones (RFC 9111 section 4.2.1) */
 function lifetime(found: Arguments, name: string): number | undefined {
   const values = found.get(name);
   if (values === undefined) return undefined;
@@ -139,7 +139,7 @@ function lifetime(found: Arguments, name: string): number | undefined {
   return Math.min(Number(first), maxSeconds);
 }
 
-/** Splits at commas outside quoted strings. `broken`: a quoted string does not end. */
+/** Splits a value at commas outside quoted strings. `broken`: a quoted string does not end. */
 function split(value: string): { found: Arguments; broken: boolean } {
   const found: Arguments = new Map();
   let at = 0;
@@ -152,7 +152,7 @@ function split(value: string): { found: Arguments; broken: boolean } {
       if (read === undefined) return { found, broken: true };
       argument = read.text;
       at = read.next;
-      // "max-age =60" is no directive of the grammar; an empty argument makes its lifetime invalid.
+      // The grammar does not allow "max-age =60"; an empty argument makes its lifetime invalid.
       if (/\s$/.test(name)) argument = "";
     }
     at += 1;

@@ -1,9 +1,9 @@
-// How long a response is fresh and how old it is when it arrives (RFC 9111 section 4.2). Pure arithmetic.
+// Computes how long a response is fresh and how old it is when it arrives (RFC 9111 section 4.2). Pure arithmetic.
 import type { Fields } from "../../../src/plugin-api/contract.ts";
 import type { ResponseDirectives } from "./directives.ts";
 import { parseHttpDate } from "./httpdate.ts";
 
-/** The policy's say on lifetimes, in seconds. */
+/** The policy's options on lifetimes, in seconds. */
 export interface LifetimePolicy {
   readonly ttlSeconds: number;
   readonly respectOrigin: boolean;
@@ -18,9 +18,9 @@ export interface Lifetime {
   readonly source: LifetimeSource;
 }
 
-/** RFC 9110 section 15.1. 206 is left out: partial responses are not stored. */
+/** Statuses that allow a heuristic lifetime (RFC 9110 section 15.1), without 206: partial responses are not stored. */
 export const heuristicStatuses = new Set([200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501]);
-/** Statuses to which the policy's lifetime applies; errors have their own option, so that none is kept by surprise. */
+/** Statuses to which `ttlSeconds` applies. Errors have their own option, so that none is stored by surprise. */
 const policyStatuses = new Set([200, 203, 204, 300, 301, 308]);
 const heuristicShare = 0.1;
 const maxHeuristicSeconds = 86_400;
@@ -35,7 +35,7 @@ export interface LifetimeInput {
   readonly policy: LifetimePolicy;
 }
 
-/** The freshness lifetime (section 4.2.1), the policy's part included. */
+/** Computes the freshness lifetime (section 4.2.1) from the upstream's fields, the policy or a heuristic. */
 export function lifetimeOf(input: LifetimeInput): Lifetime {
   const { policy, status } = input;
   if (!policy.respectOrigin && policy.ttlSeconds > 0 && policyStatuses.has(status)) {
@@ -60,7 +60,7 @@ function originSeconds(input: LifetimeInput): number | undefined {
   const lines = fields.getAll("expires");
   if (lines.length === 0) return undefined;
   const expires = parseHttpDate(lines[0] as string, responseTimeMs);
-  // Invalid, "0" above all, means already expired; several different ones count as stale (sections 4.2.1, 5.3).
+  // An invalid Expires, such as "0", means already expired; several different ones mean stale (sections 4.2.1, 5.3).
   if (expires === undefined || lines.some((line) => line !== lines[0])) return 0;
   return Math.max(0, (expires - dateOf(fields, responseTimeMs)) / 1000);
 }
@@ -74,15 +74,16 @@ function heuristic({ fields, responseTimeMs }: LifetimeInput): Lifetime {
   return { seconds, source: "heuristic" };
 }
 
-/** The Date of a response; the time it came when there is none, or an invalid one (RFC 9110 section 6.6.1). */
+/** @returns Date of a response, epoch ms; its time of arrival if Date is absent or invalid (RFC 9110 section 6.6.1) */
 export function dateOf(fields: Fields, responseTimeMs: number): number {
   const date = fields.get("date");
   return (date === undefined ? undefined : parseHttpDate(date, responseTimeMs)) ?? responseTimeMs;
 }
 
 /**
- * The corrected initial age (section 4.2.3) in milliseconds.
- * @param requestTimeMs when the upstream was asked
+ * Computes the corrected initial age (section 4.2.3) in milliseconds.
+ * @param requestTimeMs when the upstream was asked, epoch ms
+ * @param responseTimeMs when the response arrived, epoch ms
  */
 export function initialAgeMs(fields: Fields, requestTimeMs: number, responseTimeMs: number): number {
   const apparent = Math.max(0, responseTimeMs - dateOf(fields, responseTimeMs));
@@ -90,7 +91,7 @@ export function initialAgeMs(fields: Fields, requestTimeMs: number, responseTime
   return Math.max(apparent, ageSeconds(fields) * 1000 + delay);
 }
 
-/** RFC 9111 section 5.1: of a list the first member counts, an invalid one is ignored. */
+/** Reads Age, in seconds. The first member of a list counts; an invalid one counts as 0 (RFC 9111 section 5.1). */
 function ageSeconds(fields: Fields): number {
   const line = fields.getAll("age")[0];
   if (line === undefined) return 0;

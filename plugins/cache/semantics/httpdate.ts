@@ -1,8 +1,8 @@
-// HTTP dates (RFC 9110 section 5.6.7): the three forms that a recipient must read, and nothing else.
-// `Date.parse` also takes "UTC", two-digit years and missing commas, which would make invalid dates fresh.
+// Parses HTTP dates (RFC 9110 section 5.6.7): the three forms that a recipient must accept, and nothing else.
+// `Date.parse` also accepts "UTC", two-digit years and missing commas, so responses with invalid dates would be fresh.
 
 const months = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
-// Case is forgiven: no two dates differ by it.
+// Case is ignored: it never tells two dates apart.
 const imfFixdate = /^[a-z]{3}, (\d\d) ([a-z]{3}) (\d{4}) (\d\d):(\d\d):(\d\d) gmt$/i;
 const rfc850 = /^[a-z]{6,9}, (\d\d)-([a-z]{3})-(\d\d) (\d\d):(\d\d):(\d\d) gmt$/i;
 const asctime = /^[a-z]{3} ([a-z]{3}) ([ \d]\d) (\d\d):(\d\d):(\d\d) (\d{4})$/i;
@@ -13,13 +13,13 @@ let lastMs: number | undefined;
 
 /**
  * @param nowMs decides the century of an RFC 850 date: more than 50 years ahead means the past
- * @returns epoch milliseconds; undefined when it is no HTTP date
+ * @returns epoch milliseconds; undefined if the text is not an HTTP date
  */
 export function parseHttpDate(text: string, nowMs: number): number | undefined {
   if (text === lastText) return lastMs;
   const value = text.trim();
   const parsed = parse(value, nowMs);
-  // The two-digit year of the third form depends on today.
+  // Only this form is remembered: the century of an RFC 850 date depends on `nowMs`.
   if (imfFixdate.test(value)) [lastText, lastMs] = [text, parsed];
   return parsed;
 }
@@ -37,7 +37,7 @@ function parse(value: string, nowMs: number): number | undefined {
   return utc(String(year), match[2], match[1], match[4], match[5], match[6]);
 }
 
-/** @returns the date in the form to be generated (IMF-fixdate) */
+/** @returns the date as IMF-fixdate, the only form that a sender may generate */
 export function formatHttpDate(epochMs: number): string {
   return new Date(epochMs).toUTCString();
 }

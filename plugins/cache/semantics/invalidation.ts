@@ -1,4 +1,4 @@
-// URLs that a successful unsafe request makes invalid (RFC 9111 section 4.4).
+// Finds the URLs that a successful unsafe request invalidates (RFC 9111 section 4.4).
 import type { Exchange, Fields } from "../../../src/plugin-api/contract.ts";
 import { type NormalQuery, urlKey } from "../key.ts";
 
@@ -9,8 +9,8 @@ export function isUnsafe(method: string): boolean {
 }
 
 /**
- * @param normal of this route; routes for other methods may keep queries as they are
- * @returns keys of the target and of Location and Content-Location, where these are of the same origin
+ * @param normal this route's query normaliser; routes for other methods may not normalise, so both forms are returned
+ * @returns URL keys of the target, and of Location and Content-Location if they name the same host
  */
 export function invalidatedUrls(
   exchange: Exchange,
@@ -32,8 +32,9 @@ export function invalidatedUrls(
 }
 
 /**
- * A service whose route strips a prefix says `/7` for what its clients know as `/api/7`. Which leading segments of the
- * pattern are stripped is not known here: each is tried, and at worst one answer too many is asked for again.
+ * If a route strips a prefix, the service writes `/7` for the URL that clients know as `/api/7`. This function does not
+ * know how many leading segments of the pattern are stripped, so it tries each count; at worst, one answer too many is
+ * invalidated.
  */
 function behindPrefix(reference: string, pattern: string): string[] {
   if (!/^\/(?!\/)/.test(reference)) return [];
@@ -41,7 +42,7 @@ function behindPrefix(reference: string, pattern: string): string[] {
   return segments.map((_, last) => `/${segments.slice(0, last + 1).join("/")}${reference}`);
 }
 
-/** @returns the key of a reference in a response; undefined when it names another origin or is no URL */
+/** @returns the URL key of a reference in a response; undefined if it names another host or is not a URL */
 export function sameOriginUrl(
   exchange: Exchange,
   normal: NormalQuery,

@@ -1,14 +1,14 @@
-// Byte ranges out of a complete stored response (RFC 9110 section 14). Only one range: several are answered whole.
+// Selects a byte range of a complete stored response (RFC 9110 section 14). A request for several gets the whole body.
 import { sizeOf } from "../store/body-copy.ts";
 import type { Entry } from "../store/entry.ts";
 
-/** A range that can be served; "unsatisfiable" = 416; undefined = answer with the whole. */
+/** A range that can be served; "unsatisfiable" = answer 416; undefined = answer with the whole body. */
 export type RangeResult = { readonly start: number; readonly end: number } | "unsatisfiable" | undefined;
 
 /**
  * @param range value of the Range field
- * @param ifRange value of If-Range: the range counts only while the response is that very one
- * @returns first and last byte, both included
+ * @param ifRange value of If-Range: the range counts only if it names exactly this response
+ * @returns positions of the first and the last byte, both included
  */
 export function selectRange(entry: Entry, range: string, ifRange: string | undefined): RangeResult {
   if (entry.status !== 200) return undefined;

@@ -1,4 +1,4 @@
-// What the cache needs to know of a request, read in one pass over its fields.
+// Reads everything that the cache needs to know about a request, in one pass over its fields.
 import {
   compileNameTest,
   credentialFields,
@@ -16,13 +16,13 @@ export interface CacheRequest {
   readonly ifRange: string | undefined;
   readonly ifNoneMatch: string | undefined;
   readonly ifModifiedSince: string | undefined;
-  /** Whether Authorization, an API key or a client certificate goes on to the service. */
+  /** Whether Authorization, an API key or a client certificate is forwarded to the service. */
   readonly hasAuthorization: boolean;
-  /** What of these and of cookies goes on, as text for a known caller's own key; "" for nothing. */
+  /** Those of these fields and cookies that are forwarded, as text for an identified caller's own key; "" for none. */
   readonly credentials: string;
-  /** If-Match or If-Unmodified-Since: for the upstream alone. */
+  /** Whether the request has If-Match or If-Unmodified-Since, which only the upstream can answer. */
   readonly needsUpstream: boolean;
-  /** Unkeyed inputs by which caches are poisoned, as text for the key; "" for nearly every request. */
+  /** Fields that are usually not keyed and by which caches are poisoned, as text for the key; "" for most requests. */
   readonly keyedFields: string;
 }
 
@@ -44,13 +44,13 @@ const nothing: CacheRequest = {
   keyedFields: "",
 };
 
-// Filled and emptied within one call, so that a request without any of these fields allocates nothing.
+// Set and cleared within one call, so that a request without any of these fields allocates nothing.
 let scratch: Scratch | undefined;
 const open = (): Scratch => (scratch ??= { ...nothing, control: undefined, pragma: false });
 
 /**
  * Reads the fields.
- * @param further names of fields that carry credentials on this route
+ * @param further names of more fields that carry credentials on this route
  */
 export function readCacheRequest(fields: Fields, further: readonly string[] = []): CacheRequest {
   fields.forEach(visit);
@@ -62,7 +62,7 @@ export function readCacheRequest(fields: Fields, further: readonly string[] = []
   scratch = undefined;
   if (found === undefined) return nothing;
   if (found.control !== undefined) found.directives = parseRequestDirectives(found.control);
-  // RFC 9111 section 5.4: only where there is no Cache-Control.
+  // Pragma counts only if there is no Cache-Control (RFC 9111 section 5.4).
   else if (found.pragma) found.directives = parseRequestDirectives("no-cache");
   return found;
 }
@@ -109,13 +109,13 @@ function joined(before: string | undefined, value: string): string {
   return before === undefined ? value : `${before}, ${value}`;
 }
 
-/** Each is what Authorization is to a cache (RFC 9111 section 3.5). */
+/** Fields that the cache treats like Authorization (RFC 9111 section 3.5). */
 const isCredential = compileNameTest([...credentialFields, "x-forwarded-client-cert"]);
 
-/** Fields that services act on though no cache key knows them; here they are part of the key. (Forwarded names the client.) */
+/** Fields that services act on but most caches do not key; here they are in the key. (Forwarded names the client.) */
 const isPoisonous = compileNameTest([...toldOriginFields, ...overrideFields]);
 
-/** Requests that neither use nor fill the cache: other methods, upgrades, and a GET with a body. */
+/** Whether a request may use and fill the cache: GET or HEAD, without a body and without an upgrade. */
 export function isCacheable(exchange: Exchange): boolean {
   const { method, hasBody, upgrade } = exchange.request;
   return (method === "GET" || method === "HEAD") && !hasBody && upgrade === undefined;

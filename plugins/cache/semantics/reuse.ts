@@ -1,19 +1,19 @@
-// Whether a stored response may answer a request (RFC 9111 sections 4, 4.2.4, 5.2.1). The common case, a request
-// without directives, is one comparison of numbers.
+// Decides whether a stored response may answer a request (RFC 9111 sections 4, 4.2.4, 5.2.1). The common case, a
+// request without directives, needs only comparisons of numbers.
 import type { RequestDirectives } from "./directives.ts";
 import type { Entry } from "../store/entry.ts";
 
 /**
- * `fresh`: serve it. `stale`: serve it, the client allows that. `revalidating`: serve it and refresh it behind the
- * client's back. `validate`: ask the upstream first.
+ * `fresh`: serve it. `stale`: serve it, the client allows that. `revalidating`: serve it and refresh it in the
+ * background. `validate`: ask the upstream first.
  */
 export type Reuse = "fresh" | "stale" | "revalidating" | "validate";
 
-/** Clocks of sidecars that share entries differ by so much. */
+/** Largest difference assumed between the clocks of sidecars that share entries. */
 const clockSkewMs = 1_000;
 
 export function reuseOf(entry: Entry, directives: RequestDirectives | undefined, nowMs: number): Reuse {
-  // Asked for in the future: the clock was set back, and would keep it fresh by as much longer.
+  // An entry requested in the future: the clock was set back, which would keep the entry fresh for that much longer.
   if (entry.alwaysValidate || entry.requestedAt > nowMs + clockSkewMs) return "validate";
   const fresh = nowMs < entry.freshUntil;
   if (directives !== undefined) {
@@ -27,7 +27,7 @@ export function reuseOf(entry: Entry, directives: RequestDirectives | undefined,
 function narrow(entry: Entry, asked: RequestDirectives, nowMs: number, fresh: boolean): Reuse | undefined {
   if (asked.noCache) return "validate";
   const ageMs = nowMs - entry.bornAt;
-  // RFC 8246: a fresh immutable response is not worth a reload.
+  // RFC 8246: a reload (max-age=0) does not validate a fresh immutable response.
   const reload = asked.maxAge === 0 && entry.immutable && fresh;
   if (asked.maxAge !== undefined && ageMs > asked.maxAge * 1000 && !reload) return "validate";
   if (asked.maxAge === 0 && !reload) return "validate";
@@ -47,7 +47,7 @@ export function mayServeOnError(
   return nowMs < entry.freshUntil + Math.max(entry.staleIfErrorMs, askedMs);
 }
 
-/** Age field (RFC 9111 section 5.1); a clock set back must not make it negative. */
+/** @returns value of Age in seconds (RFC 9111 section 5.1), not negative even if the clock was set back */
 export function ageSeconds(entry: Entry, nowMs: number): number {
   return Math.max(0, Math.floor((nowMs - entry.bornAt) / 1000));
 }

@@ -1,4 +1,4 @@
-// Whether a response may be stored, for whom, and the entry made of it (RFC 9111 sections 3, 3.1, 3.5).
+// Decides whether a response may be stored and for whom, and makes the entry (RFC 9111 sections 3, 3.1, 3.5).
 import { hopByHopFields } from "../../../src/language/field-sets.ts";
 import { fieldKey, type Fields } from "../../../src/plugin-api/contract.ts";
 import { parseResponseDirectives, parseTargetedDirectives, type ResponseDirectives } from "./directives.ts";
@@ -14,7 +14,7 @@ import {
 import { formatHttpDate } from "./httpdate.ts";
 import { noNames, varyNames, varyValues } from "./vary.ts";
 
-/** What the policy says about storing. */
+/** The policy's options on storing. */
 export interface StorePolicy extends LifetimePolicy {
   readonly scope: "auto" | "shared" | "identity";
   readonly targets: readonly string[];
@@ -22,23 +22,23 @@ export interface StorePolicy extends LifetimePolicy {
   readonly staleIfErrorSeconds: number;
 }
 
-/** Fields as far as they are asked for by name. */
+/** Look-up of fields by name. */
 export type FieldValues = Pick<Fields, "get">;
 
-/** The request's part in the decision. */
+/** Facts about the request that the decision needs. */
 export interface StoreRequest {
   readonly url: string;
-  /** Partition that all callers share, and the caller's own; equal when nobody was identified. */
+  /** Partition that all callers share, and the caller's own; equal when the caller is not identified. */
   readonly sharedPartition: string;
   readonly ownPartition: string;
   readonly identified: boolean;
-  /** Or another credential but a cookie: an API key, a client certificate. */
+  /** Authorization or another credential except a cookie: an API key, a client certificate. */
   readonly hasAuthorization: boolean;
-  /** Authorization, Cookie or an API key: the answer may be for this client only though nothing says so. */
+  /** Any credential, cookies included: the answer may be for this client only, even if the response does not say so. */
   readonly hasCredentials: boolean;
   readonly noStore: boolean;
   readonly requestTimeMs: number;
-  /** Fields at look-up, and as they were forwarded. */
+  /** The request's fields at look-up, and as forwarded. */
   readonly lookupFields: FieldValues;
   readonly forwardedFields: Fields;
 }
@@ -53,7 +53,7 @@ export interface StoreInput {
   readonly policy: StorePolicy;
 }
 
-/** Why a response is not stored; a short word for logs and tests. */
+/** Why a response is not stored, as a short word. */
 export type Refusal =
   | "status"
   | "no-store"
@@ -65,13 +65,13 @@ export type Refusal =
   | "personal"
   | "no-lifetime";
 
-/** An entry that waits for its body. */
+/** An entry whose body is not there yet. */
 export type Draft = EntryFacts;
 
-/** Statuses whose meaning for caching this cache knows (must-understand, RFC 9111 section 5.2.2.3). */
+/** Statuses whose caching rules this cache implements (must-understand, RFC 9111 section 5.2.2.3). */
 const understood = new Set([200, 203, 204, 300, 301, 302, 303, 307, 308, 404, 405, 410, 414, 501]);
 
-/** Directives in force: those of the first valid targeted field, else Cache-Control's. */
+/** @returns the directives in force: those of the first valid targeted field, else those of Cache-Control */
 export function effectiveDirectives(
   fields: Fields,
   targets: readonly string[],
@@ -84,7 +84,7 @@ export function effectiveDirectives(
   return { directives: parseResponseDirectives(fields.get("cache-control")), targeted: false };
 }
 
-/** @returns the draft, or why there is none */
+/** @returns the entry without its body, or why the response is not stored */
 export function draftEntry(input: StoreInput): Draft | Refusal {
   const { request, fields, policy, status } = input;
   const { directives, targeted } = effectiveDirectives(fields, policy.targets);
@@ -95,7 +95,7 @@ export function draftEntry(input: StoreInput): Draft | Refusal {
   const refusal = forbidden(input, directives, lifetime);
   if (refusal !== undefined) return refusal;
   const shared = isShared(request, directives, policy);
-  // A field set behind this plugin is not there at look-up, where everybody would seem to match.
+  // A field that was set or changed behind this plugin is not seen at look-up, so every request would seem to match.
   const unseen = names.some(
     (name) => !inUrlKey.has(name) && request.lookupFields.get(name) !== request.forwardedFields.get(name),
   );
@@ -107,18 +107,18 @@ export function draftEntry(input: StoreInput): Draft | Refusal {
   const useful = lifetime.seconds > lived && !draft.alwaysValidate;
   const stale = draft.staleIfErrorMs > 0 || draft.staleWhileRevalidateMs > 0;
   if (!useful && !validatable && !stale) return "no-lifetime";
-  // Section 3: without an explicit word only the statuses that are cacheable by themselves.
+  // Section 3: without an explicit lifetime, only the heuristically cacheable statuses may be stored.
   if (lifetime.source === "none" && !directives.isPublic && !heuristicStatuses.has(status))
     return "no-lifetime";
   return draft;
 }
 
-/** Set by the proxy from what the URL's key holds already. */
+/** Fields that the proxy sets from values that the URL key already holds. */
 const inUrlKey = new Set(["host", "x-forwarded-host", "x-forwarded-proto"]);
 
 /**
- * Partial responses, news of stored ones, and what was wrong with fields that no key holds (Range, preconditions, Expect,
- * fields that are too long): answers to one request alone, which a stranger could make everybody's.
+ * Statuses of answers to one request alone: partial responses, 304, and errors caused by fields that are not in the key
+ * (Range, preconditions, Expect, fields that are too long). If they were stored, a stranger could send them to all.
  */
 const ofOneRequest = new Set([206, 304, 412, 416, 417, 431]);
 
@@ -137,7 +137,7 @@ function forbidden(
   if (request.noStore || (directives.noStore && !ignoresNoStore)) return "no-store";
   if (directives.isPrivate) return "private";
   if (fields.has("set-cookie")) return "set-cookie";
-  // A known caller's own answers are kept under whatever else the service was shown, too.
+  // An identified caller's own partition covers every other credential that the service saw, so storing there is safe.
   if (!isShared(request, directives, policy)) return undefined;
   const { isPublic, mustRevalidate, sMaxAge } = directives;
   if (request.hasAuthorization && !isPublic && !mustRevalidate && sMaxAge === undefined)
@@ -177,9 +177,9 @@ function makeDraft(
     dateMs: dateOf(fields, responseTimeMs),
     bornAt,
     requestedAt: request.requestTimeMs,
-    // The policy's lifetime counts from when the answer came; the upstream's from when it was made.
+    // An overriding lifetime of the policy counts from the answer's arrival; any other counts from when it was made.
     freshUntil: (overridden ? responseTimeMs : bornAt) + lifetime.seconds * 1000,
-    // The policy prolongs a lifetime; it makes none.
+    // The policy extends a lifetime; it does not create one.
     staleWhileRevalidateMs: stale(
       directives.staleWhileRevalidate,
       lifetime.seconds > 0 ? policy.staleWhileRevalidateSeconds : 0,
@@ -196,7 +196,7 @@ function makeDraft(
   };
 }
 
-/** RFC 9111 section 3.1, RFC 9110 section 7.6.1; Age is made anew for each use, Content-Length from the body. */
+/** RFC 9111 section 3.1, RFC 9110 section 7.6.1. Age is computed for each use, Content-Length from the body. */
 const neverStored = new Set([
   ...hopByHopFields,
   "age",
@@ -207,7 +207,7 @@ const neverStored = new Set([
   "x-cache",
 ]);
 
-/** Fields to keep. A missing Date is the time of arrival. */
+/** @returns the fields to store: name, value, …; a missing Date is set to the time of arrival */
 export function storedFields(
   fields: Fields,
   directives: ResponseDirectives,
@@ -218,7 +218,7 @@ export function storedFields(
   const connection = fields.get("connection");
   const named =
     connection === undefined ? noNames : connection.split(",").map((name) => fieldKey(name.trim()));
-  // The first target is the sidecar's own name; the others may be meant for caches in front of us as well.
+  // A first target `outrigger…` is for this sidecar alone; the other targets may also be for caches in front of it.
   const own = targets[0]?.startsWith("outrigger") === true ? targets[0] : "";
   const kept: string[] = [];
   let dated = false;
@@ -229,6 +229,6 @@ export function storedFields(
     kept.push(name, value);
   });
   if (!dated && !fields.has("date")) kept.push("Date", formatHttpDate(responseTimeMs));
-  // A list of the right size, where one that grows has room for seventeen.
+  // `slice` makes an array of the exact size; an array that grows has room for at least seventeen.
   return kept.slice();
 }

@@ -1,11 +1,11 @@
-// Secondary keys (RFC 9111 section 4.1): which request fields tell answers apart, and their values in a form that
-// is equal for requests that mean the same.
+// Makes secondary keys (RFC 9111 section 4.1): which request fields tell answers apart, and their values in a normal
+// form that is equal for requests that mean the same.
 import { fieldKey, type Fields } from "../../../src/plugin-api/contract.ts";
 
-/** One list for all that vary by nothing. */
+/** The shared empty list of all responses without Vary. */
 export const noNames: readonly string[] = [];
 
-/** Lower-case names of a Vary field, sorted, each once; "*" = no request ever matches. */
+/** @returns lower-case names of a Vary field, sorted, each once; "*" = no request ever matches */
 export function varyNames(fields: Fields): readonly string[] | "*" {
   const value = fields.get("vary");
   if (value === undefined) return noNames;
@@ -18,15 +18,15 @@ export function varyNames(fields: Fields): readonly string[] | "*" {
   return [...names].sort();
 }
 
-/** The request's values of those fields; "" also stands for an absent one with no value, which means the same. */
+/** @returns the request's values of those fields, each as `selectingValue` gives it */
 export function varyValues(names: readonly string[], request: Pick<Fields, "get">): readonly string[] {
   return names.length === 0 ? noNames : names.map((name) => selectingValue(name, request));
 }
 
-/** One selecting field in normal form. */
+/** @returns one selecting field in normal form: "-" if it is absent, else "+" and its normalised value */
 export function selectingValue(name: string, request: Pick<Fields, "get">): string {
   const value = request.get(name);
-  // A present but empty field is not an absent one.
+  // An empty field differs from an absent one.
   if (value === undefined) return "-";
   switch (name) {
     case "accept-language":
@@ -42,7 +42,7 @@ export function selectingValue(name: string, request: Pick<Fields, "get">): stri
   }
 }
 
-/** Members by weight, then name: the order in which a client lists equals means nothing (RFC 9110 section 12.5). */
+/** Sorts members by weight, then name: the order of members of equal weight means nothing (RFC 9110 section 12.5). */
 function preferences(value: string): string {
   const weighted = members(value.toLowerCase()).map((member) => {
     const [name = "", ...parameters] = member.split(";").map((part) => part.trim());

@@ -1,4 +1,4 @@
-// The copy of a body made while it streams to the client: bounded for one body and over all of them together.
+// Copies a body while it streams to the client. Bytes are bounded for each copy and for all copies together.
 import type { BodyTap } from "../../../src/plugin-api/contract.ts";
 
 /** Bytes held by all copies under way. */
@@ -10,9 +10,9 @@ export interface CopyBudget {
 export interface CopyEvents {
   /** @param body the whole body */
   complete(body: Buffer): void;
-  /** Too large, or of another length than announced: nothing will be stored. */
+  /** The body is too large, or its length is not the announced one: it is not stored. */
   abandoned(): void;
-  /** It broke off. */
+  /** The body broke off. */
   aborted(): void;
 }
 
@@ -27,7 +27,7 @@ export class BodyCopy implements BodyTap {
   #rest: Buffer[] | undefined = undefined;
   #bytes = 0;
 
-  /** @param announced the Content-Length, when there is one */
+  /** @param maxBytes bound of this copy. @param announced the Content-Length, if there is one */
   constructor(budget: CopyBudget, maxBytes: number, announced: number | undefined, events: CopyEvents) {
     this.#budget = budget;
     this.#maxBytes = maxBytes;
@@ -54,7 +54,7 @@ export class BodyCopy implements BodyTap {
       this.#events.abandoned();
       return;
     }
-    // A chunk is a view of a larger read buffer, which would stay alive with it.
+    // Copied, because a chunk is a view of a larger read buffer and would keep that buffer alive.
     const body = bodyMemory(this.#bytes);
     let at = this.#first?.copy(body) ?? 0;
     if (this.#rest !== undefined) for (const bytes of this.#rest) at += bytes.copy(body, at);
@@ -83,8 +83,9 @@ let slab = Buffer.alloc(0);
 let taken = 0;
 
 /**
- * Memory for a body. Small ones share a slab, ten times cheaper than memory of their own: most entries never leave the
- * memory tier's window, and those of one slab leave it together. Who keeps one for longer calls `inOwnMemory`.
+ * Allocates memory for a body. Small bodies share a slab, which is ten times cheaper than own memory for each. Most
+ * entries never leave the memory tier's window, and those of one slab are evicted together. `inOwnMemory` moves a body
+ * that is kept for longer out of its slab.
  */
 export function bodyMemory(bytes: number): Buffer {
   if (bytes > maxInSlab) return Buffer.allocUnsafeSlow(bytes);
@@ -98,14 +99,15 @@ export function bodyMemory(bytes: number): Buffer {
 }
 
 /**
- * A body as an entry keeps it: a Buffer until it stays for longer, then small ones as text of one byte a character and
- * others as bare memory. Around its bytes a Buffer of its own has 484, its memory alone 380, a text 16.
+ * The body of an entry: a Buffer at first. If the entry is kept for longer, a small body becomes a string of one byte
+ * per character, and a larger one a bare ArrayBuffer. Overhead in bytes: 484 for a Buffer with own memory, 380 for an
+ * ArrayBuffer, 16 for a string.
  */
 export type KeptBody = Buffer | ArrayBufferLike | string;
 
 const maxTextLength = 512;
 
-/** The same bytes where nothing else is kept alive with them. */
+/** @returns the same bytes in memory of their own, so that they keep nothing else alive */
 export function inOwnMemory(body: KeptBody): KeptBody {
   if (!Buffer.isBuffer(body)) return body;
   if (body.length <= maxTextLength) return body.toString("latin1");
@@ -124,7 +126,7 @@ export function sizeOf(body: KeptBody): number {
   return typeof body === "string" || Buffer.isBuffer(body) ? body.length : body.byteLength;
 }
 
-/** Content-Length as a number; undefined when absent or not one. */
+/** @returns Content-Length as a number; undefined if it is absent or not a number */
 export function announcedBytes(contentLength: string | undefined): number | undefined {
   return contentLength !== undefined && /^\d+$/.test(contentLength) ? Number(contentLength) : undefined;
 }

@@ -1,5 +1,5 @@
-// The form of an entry in Redis: magic with version, flags, lengths, checksum, facts as JSON, body. What comes back is
-// somebody else's bytes: every part is checked before any is believed.
+// Encodes and decodes entries for Redis: magic with version, flags, lengths, checksum, facts as JSON, body. Others may
+// have written what is read back, so every part is checked before any is used.
 import { crc32, deflateRaw, inflateRaw } from "node:zlib";
 import { promisify } from "node:util";
 import { z } from "zod";
@@ -12,16 +12,16 @@ import { StoredEntry } from "./stored-entry.ts";
 const deflate = promisify(deflateRaw);
 const inflate = promisify(inflateRaw);
 
-/** "OCE" and the version of the format: a change of what is written changes the last byte. */
 const checksumAt = 16;
+/** "OCE" and the version of the format: every change of the format changes the last byte. */
 const magic = Buffer.from("OCE2");
 const headBytes = 20;
 const flagDeflated = 1;
-/** Below this the gain is not worth the work; a smaller saving than an eighth is none. */
+/** Smaller bodies are not compressed. A compressed body is used only if it saves more than an eighth. */
 const smallestToDeflate = 1_024;
 
 const token = new RegExp(`^${tokenCharacter}{1,256}$`);
-// Response splitting: no field value with a line end or NUL may come out of Redis.
+// Against response splitting: a field value from Redis must not contain a line end or NUL.
 // oxlint-disable-next-line no-control-regex -- control characters are exactly what is looked for
 const fieldValue = /^[\t\x20-\x7e\x80-\xff]*$/;
 const text = z.string().max(65_536);
@@ -57,16 +57,16 @@ const facts = z.strictObject({
 
 const varyFacts = z.strictObject({ vary: z.array(z.string().regex(token)).min(1).max(64) });
 
-/** What a key of the Redis tier holds: an entry, or by which fields the entries below it differ. */
+/** The value of a Redis key: an entry, or the Vary names that lead to the keys of a URL's variants. */
 export type StoredRecord = { readonly entry: StoredEntry } | { readonly vary: readonly string[] };
 
-/** Bytes that are no record of this version: truncated, foreign, hostile. */
+/** Thrown for bytes that are not a record of this version: truncated, foreign or hostile. */
 export class BadRecord extends Error {
   override readonly name = "BadRecord";
 }
 
 export async function encodeEntry(entry: Entry): Promise<Buffer> {
-  // Validators are among the fields; what was set on the request may hold credentials and stays here.
+  // The fields contain the validators. `forwardedDiff` may hold credentials, so it is not written.
   const { etag: _etag, lastModified: _modified, ...rest } = factsOf(entry);
   const body = bytesOf(entry.body);
   const packed = body.length >= smallestToDeflate ? await deflate(body) : body;
@@ -74,14 +74,14 @@ export async function encodeEntry(entry: Entry): Promise<Buffer> {
   return frame(JSON.stringify(rest), deflated ? packed : body, deflated ? flagDeflated : 0);
 }
 
-/** The record that tells by which request fields the variants of a URL differ. */
+/** Encodes the record that says by which request fields the variants of a URL differ. */
 export function encodeVary(vary: readonly string[]): Buffer {
   return frame(JSON.stringify({ vary }), Buffer.alloc(0), 0);
 }
 
 /**
- * Rejects with BadRecord.
- * @param maxBodyBytes a body that inflates to more is refused before it is there
+ * Rejects with BadRecord if the bytes are not a valid record.
+ * @param maxBodyBytes inflating stops and the record is refused once the body exceeds this
  */
 export async function decodeRecord(bytes: Buffer, maxBodyBytes: number): Promise<StoredRecord> {
   const { json, body, flags } = unframe(bytes);
@@ -109,7 +109,7 @@ function frame(json: string, body: Buffer, flags: number): Buffer {
   return Buffer.concat([head, facts, body]);
 }
 
-/** Over all but itself: a flag that is lost would make a packed body the answer. */
+/** Computes the checksum of everything else, flags included: a lost flag would send the compressed body to clients. */
 function checksum(head: Buffer, facts: Buffer, body: Buffer): number {
   return crc32(body, crc32(facts, crc32(head.subarray(0, checksumAt))));
 }

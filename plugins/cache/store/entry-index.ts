@@ -1,5 +1,5 @@
-// The index of the memory tier: URL and partition -> variants. An invalidation finds all answers of a URL, whosever they
-// are, without a search.
+// Indexes the memory tier: URL and partition -> variants. An invalidation finds all answers of a URL, in every
+// partition, without a search.
 import type { Fields } from "../../../src/plugin-api/contract.ts";
 import type { Entry } from "./entry.ts";
 import { type HashTableMember, hashText, IntrusiveHashTable } from "./intrusive-hash-table.ts";
@@ -7,43 +7,46 @@ import { isEverybodys } from "../key.ts";
 import type { StoredEntry } from "./stored-entry.ts";
 import { selectingValue } from "../semantics/vary.ts";
 
-/** Most variants of one URL kept for one partition; a Vary on a field that always differs must not grow for ever. */
+/** Most variants of one URL and partition, so that a Vary on an ever-changing field does not grow without bound. */
 const maxVariants = 64;
 
-/** In all of it, `urlHash` is the `hashText` of the URL. */
+/** In all methods, `urlHash` is the `hashText` of the URL. */
 export class EntryIndex {
-  /** Variants of one URL and partition stand in one chain, newest first. */
+  /** All variants of one URL and partition are in one chain, newest first. */
   readonly #entries = new IntrusiveHashTable<StoredEntry>();
-  /** URLs that have answers in other partitions than everybody's, which stand under the hash of the URL alone. */
+  /** The other partitions of each URL. Everybody's partitions need no list: their entries have the URL's hash. */
   readonly #partitions = new IntrusiveHashTable<Partitions>();
 
-  /** The newest variant (RFC 9111 section 4.1: the most recent one that matches); `older` leads to the others. */
+  /** @returns the newest variant (RFC 9111 section 4.1 prefers the most recent match); `older` leads to the others */
   newest(url: string, partition: string, urlHash: number): StoredEntry | undefined {
-    // Most URLs have answers for everybody alone: no caller's partition is hashed for nothing.
+    // Most URLs have only everybody's answers, so the caller's partition is hashed only where the URL has others.
     if (!isEverybodys(partition) && this.#partitionsOf(url, urlHash) === undefined) return undefined;
     const hash = placeHash(partition, urlHash);
     return firstOf(this.#entries.first(hash), hash, url, partition);
   }
 
-  /** The next older variant of the same URL and partition. */
+  /** @returns the next older variant of the same URL and partition */
   older(entry: StoredEntry): StoredEntry | undefined {
     return firstOf(entry.next, entry.hash, entry.url, entry.partition);
   }
 
-  /** All entries of a URL, whosever they are; the receiver may remove each as it comes. */
+  /** Yields all entries of a URL in every partition; the receiver may remove each one as it comes. */
   *ofUrl(url: string, urlHash: number): Generator<StoredEntry> {
     yield* this.#everybodys(url, urlHash);
     for (const partition of this.#partitionsOf(url, urlHash)?.all() ?? [])
       yield* this.#variants(url, partition, urlHash);
   }
 
-  /** Answers for everybody by other policies than that of an entry, to the same URL. */
+  /** @returns everybody's entries for the same URL that were stored under other policies than this entry */
   byOtherPolicies({ url, partition, hash }: StoredEntry): readonly StoredEntry[] {
     if (!isEverybodys(partition)) return none;
     return this.#everybodys(url, hash).filter((entry) => entry.partition !== partition);
   }
 
-  /** Puts an entry before the older ones. @returns entries that have to make room: the same variant, or the oldest of too many */
+  /**
+   * Puts an entry before the older ones.
+   * @returns entries that the caller must remove: the same variant, and the oldest one if there are too many
+   */
   add(entry: StoredEntry, urlHash: number): readonly StoredEntry[] {
     const { url, partition } = entry;
     const displaced = this.#displaced(entry, urlHash);
@@ -82,7 +85,7 @@ export class EntryIndex {
     return displaced;
   }
 
-  /** By every policy. */
+  /** @returns everybody's entries of a URL, of every policy */
   #everybodys(url: string, urlHash: number): StoredEntry[] {
     const found: StoredEntry[] = [];
     let entry = this.#entries.first(urlHash);
@@ -106,7 +109,7 @@ export class EntryIndex {
   }
 }
 
-/** The partitions of one URL. Most have one; a set for each would be most of a small entry. */
+/** The partitions of one URL. Most URLs have one, and a Set for each would take more memory than a small entry. */
 class Partitions implements HashTableMember<Partitions> {
   readonly url: string;
   readonly hash: number;
@@ -130,7 +133,7 @@ class Partitions implements HashTableMember<Partitions> {
     else (this.#others ??= new Set()).add(partition);
   }
 
-  /** @returns whether none is left */
+  /** @returns whether no partition is left */
   delete(partition: string): boolean {
     if (this.#one === partition) this.#one = undefined;
     else this.#others?.delete(partition);
@@ -157,7 +160,7 @@ function firstOf(
   return entry;
 }
 
-/** Whether the request has the values that the entry was selected by. */
+/** Whether the request's fields have the values by which the entry varies. */
 export function matches({ vary, varyValues }: Entry, request: Fields): boolean {
   for (let i = 0; i < vary.length; i += 1) {
     if (selectingValue(vary[i] as string, request) !== varyValues[i]) return false;

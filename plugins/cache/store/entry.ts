@@ -1,14 +1,14 @@
-// A stored response: everything that a hit needs, computed once when it is stored.
+// Defines a stored response: everything that a hit needs, computed once when it is stored.
 import type { ForwardedDiff } from "../flow/forwarded-diff.ts";
 import type { KeptBody } from "./body-copy.ts";
 
 export interface Entry {
   /** Key of the URL, see key.ts. */
   readonly url: string;
-  /** Whose it is and by which policy: what key.ts made of that, of the identity and of the keyed request fields. */
+  /** Says whose entry it is and under which policy: made by key.ts from policy, identity and keyed request fields. */
   readonly partition: string;
   readonly status: number;
-  /** name, value, … without hop-by-hop fields, Age, purge tags and what the directives keep from being stored. */
+  /** name, value, … without hop-by-hop fields, Age, purge tags and fields that the directives forbid to store. */
   readonly fields: readonly string[];
   readonly body: KeptBody;
   readonly etag: string | undefined;
@@ -17,34 +17,34 @@ export interface Entry {
   readonly dateMs: number;
   /** The moment at which its age was 0, epoch ms: age = now - bornAt (RFC 9111 section 4.2.3). */
   readonly bornAt: number;
-  /** When the upstream was asked for it, epoch ms: a purge after that hits it. */
+  /** When the upstream was asked for it, epoch ms: every later purge applies to it. */
   readonly requestedAt: number;
   /** Fresh before this, epoch ms. A soft purge lowers it. */
   freshUntil: number;
   /** How long after `freshUntil` it may be served while it is refreshed, and when the upstream fails. */
   readonly staleWhileRevalidateMs: number;
   readonly staleIfErrorMs: number;
-  /** False: must-revalidate, proxy-revalidate, s-maxage or no-cache forbid any stale use (section 4.2.4). */
+  /** False if must-revalidate, proxy-revalidate, s-maxage or no-cache forbids any stale use (section 4.2.4). */
   readonly mayServeStale: boolean;
-  /** no-cache: never without asking the upstream. */
+  /** no-cache: never used without asking the upstream. */
   readonly alwaysValidate: boolean;
   readonly immutable: boolean;
-  /** public or s-maxage: what one caller got is fit for all. */
+  /** public, s-maxage or `scope: shared`: every caller may get the answer that one caller got. */
   readonly forAnyone: boolean;
-  /** Its lifetime is the policy's or a guess, not the upstream's word. */
+  /** The upstream set no lifetime: it is the policy's or a heuristic; never with `scope: shared`. */
   readonly implicit: boolean;
   /** Lower-case field names of Vary, and the request's normalised values of them. */
   readonly vary: readonly string[];
   readonly varyValues: readonly string[];
   readonly tags: readonly string[];
-  /** How its request was changed behind the cache, for a refresh; undefined = not known, or none to come. */
+  /** How its request was changed behind the cache, for a refresh; undefined = not known, or no refresh will come. */
   readonly forwardedDiff: ForwardedDiff | undefined;
 }
 
-/** What is known of an entry before its body is there. */
+/** The facts of an entry that are known before its body is complete. */
 export type EntryFacts = Omit<Entry, "body" | "forwardedDiff">;
 
-/** The facts of an entry as an object of their own. */
+/** @returns the facts of an entry as a new object */
 export function factsOf(entry: Entry): EntryFacts {
   const { url, partition, status, fields, etag, lastModified, dateMs, bornAt, requestedAt, freshUntil } =
     entry;

@@ -1,25 +1,25 @@
-// Requests for one thing that are under way together: one asks the upstream, the others wait for its answer.
+// Coalesces simultaneous misses of one key (single-flight): one request asks the upstream, the others await its answer.
 import type { GatewayError } from "../../../src/plugin-api/contract.ts";
 import type { Entry } from "./entry.ts";
 import { type HashTableMember, IntrusiveHashTable } from "./intrusive-hash-table.ts";
 
 /**
- * How a flight ended for those who wait. `stored`: here is the answer, if it fits. `stale`: the upstream failed, here
- * is what may stand in. `failed`: the upstream failed, and there is nothing; as many requests again would meet a service
- * that is dying. `retry`: the client of the one who asked has left, choose another. `uncacheable`: not to be shared, or slow,
- * everybody asks for himself, at once.
+ * How a flight ended, for its waiters. `stored`: `entry` is the answer, if it fits the waiter. `stale`: the upstream
+ * failed, and `entry` may stand in. `failed`: the upstream failed and nothing stands in; asking once per waiter would
+ * overload a failing service. `retry`: the leader's client has left, so one waiter leads a new flight. `uncacheable`:
+ * the answer cannot be shared or is slow, so each waiter asks the upstream at once.
  */
 export type FlightEnd =
   | { readonly kind: "stored" | "stale"; readonly entry: Entry }
   | { readonly kind: "failed"; readonly error: GatewayError }
   | { readonly kind: "retry" | "uncacheable" };
 
-/** What a flight is for: a URL key, with partition and variant where there are any. */
+/** Key of a flight: a URL key, with partition and variant if there are any. */
 export interface FlightKey {
   readonly url: string;
-  /** `hashText` of it. */
+  /** `hashText` of `url`. */
   readonly hash: number;
-  /** Partition of the answers for everybody: two policies ask apart. */
+  /** The shared partition: requests under different policies do not join one flight. */
   readonly shared: string;
 }
 
@@ -30,7 +30,7 @@ export class Flight implements HashTableMember<Flight> {
   next: Flight | undefined = undefined;
   readonly startedMono: number;
   readonly #flights: IntrusiveHashTable<Flight>;
-  // Made for the first who waits: for most flights nobody does.
+  // Made for the first waiter: most flights have none.
   #waiters: Set<(end: FlightEnd) => void> | undefined = undefined;
   #ended = false;
 
@@ -60,7 +60,7 @@ export class Flight implements HashTableMember<Flight> {
     });
   }
 
-  /** Tells all who wait. Only the first call counts. */
+  /** Ends the flight and tells all waiters. Only the first call counts. */
   end(end: FlightEnd): void {
     if (this.#ended) return;
     this.#ended = true;
@@ -69,7 +69,7 @@ export class Flight implements HashTableMember<Flight> {
   }
 }
 
-/** Flights under way; as many as there are exchanges that lead one. */
+/** The flights under way: at most one for each exchange. */
 export class Flights {
   readonly #flights = new IntrusiveHashTable<Flight>();
 
@@ -77,7 +77,7 @@ export class Flights {
     return this.#flights.size;
   }
 
-  /** @param maxAgeMs an older flight is too slow to be joined */
+  /** Finds a flight to join. @param maxAgeMs a flight of this age or more is too slow to join */
   find({ url, hash, shared }: FlightKey, nowMono: number, maxAgeMs: number): Flight | undefined {
     let flight = this.#flights.first(hash);
     while (flight !== undefined && (flight.hash !== hash || flight.shared !== shared || flight.key !== url))
@@ -85,7 +85,7 @@ export class Flights {
     return flight !== undefined && nowMono - flight.startedMono < maxAgeMs ? flight : undefined;
   }
 
-  /** Begins a flight; a slow one under the same key keeps those who wait for it, but gets no more. */
+  /** Begins a flight. A slow one under the same key keeps its waiters but gets no more. */
   begin(key: FlightKey, nowMono: number): Flight {
     const flight = new Flight(this.#flights, key, nowMono);
     this.#flights.add(flight);

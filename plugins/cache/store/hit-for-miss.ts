@@ -1,5 +1,5 @@
-// Hit-for-miss: keys whose last answer could not be stored; nobody waits for their next one, and Redis is not asked for
-// it. Only the hashes are kept: of two keys with one hash, the other is not shared either for a while, and that is all.
+// Marks keys whose last answer could not be stored (hit-for-miss): for a while no request waits for their next answer
+// or asks Redis for it. Only hashes are kept; another key with the same hash is not coalesced either, which is safe.
 
 const lifeMs = 10_000;
 const maxMarks = 8_192;
@@ -15,7 +15,7 @@ export class HitForMiss {
     return this.#hashes[place] === hash && nowMono < (this.#until[place] as number);
   }
 
-  /** Takes the place of an older mark, if one is there. */
+  /** Marks a key. Replaces an older mark in the same place. */
   add(hash: number, nowMono: number): void {
     const place = hash & (maxMarks - 1);
     this.#hashes[place] = hash;

@@ -1,10 +1,11 @@
-// A hash table whose members hold the links themselves. A `Map` that gains and loses a key with every request is made
-// anew again and again, and its dead tables keep alive what they held until a full collection (V8 14); this one is not.
+// Implements a hash table whose members hold the links themselves. V8 14 rebuilds a `Map` again and again when each
+// request adds and removes a key, and the old tables keep their members alive until a full collection. This table is
+// only rebuilt to grow.
 import { randomBytes } from "node:crypto";
 
-/** What can stand in a table; both fields are the table's. */
+/** A member of a table, with the two fields that the table uses. */
 export interface HashTableMember<Member> {
-  /** Of `hashText`. */
+  /** From `hashText`. */
   readonly hash: number;
   next: Member | undefined;
 }
@@ -17,7 +18,7 @@ export class IntrusiveHashTable<Member extends HashTableMember<Member>> {
     return this.#size;
   }
 
-  /** The first of those that may have this hash, the latest added before older ones; the others follow by `next`. */
+  /** @returns the first member that may have this hash, newest first; `next` leads to the others */
   first(hash: number): Member | undefined {
     return this.#heads[hash & (this.#heads.length - 1)];
   }
@@ -28,7 +29,7 @@ export class IntrusiveHashTable<Member extends HashTableMember<Member>> {
     this.#link(member);
   }
 
-  /** @param member one that is in the table */
+  /** @param member a member of the table */
   remove(member: Member): void {
     const place = member.hash & (this.#heads.length - 1);
     let before = this.#heads[place];
@@ -38,7 +39,7 @@ export class IntrusiveHashTable<Member extends HashTableMember<Member>> {
       if (before === undefined) return;
       before.next = member.next;
     }
-    // What is dead must not keep its neighbours.
+    // A removed member must not keep its neighbours alive.
     member.next = undefined;
     this.#size -= 1;
   }
@@ -65,15 +66,15 @@ function emptyHeads<Member>(length: number): (Member | undefined)[] {
   return Array.from({ length }, () => undefined);
 }
 
-// Clients choose the texts: without a secret they could choose thousands that fall on one place.
+// Clients choose the texts: without a secret seed they could choose thousands that share one chain.
 const seed = randomBytes(4).readInt32LE();
 
-/** A 32-bit hash. @param from the hash of a text before this one, for the hash of both */
+/** @param from hash of a preceding text, to hash both together. @returns a 32-bit hash, seeded per process */
 export function hashText(text: string, from = seed): number {
   let hash = from;
   for (let i = 0; i < text.length; i += 1) {
     hash = Math.imul(hash ^ text.charCodeAt(i), 0x9e3779b1);
-    // The high bits come back into play, or the low ones would depend on low ones alone.
+    // Mixes high bits into the low ones, which would otherwise depend on low bits alone.
     hash ^= hash >>> 15;
   }
   return hash;

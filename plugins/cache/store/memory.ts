@@ -1,6 +1,6 @@
-// The memory tier: bounded in bytes, keys and fields counted. A new entry stands in a small window first; out of it
-// only what is asked for more often than what it would displace comes into the main part, so that a scan of URLs
-// asked for once flushes nothing (W-TinyLFU with SIEVE as the main part's order).
+// Keeps entries in memory, bounded in bytes, keys and fields counted. A new entry starts in a small window. It moves to
+// the main part if there is room, or if it is requested more often than the entries that it would displace, so that a
+// scan of URLs requested once flushes nothing (W-TinyLFU, with SIEVE for eviction in the main part).
 import type { Fields } from "../../../src/plugin-api/contract.ts";
 import { EntryIndex, matches } from "./entry-index.ts";
 import { OwedPurges } from "../purge/owed-purges.ts";
@@ -11,7 +11,7 @@ import { FrequencySketch } from "./sketch.ts";
 import type { StoredEntry } from "./stored-entry.ts";
 
 const windowShare = 0.01;
-/** Most entries of a URL that its purge takes out at once. */
+/** Most entries of a URL that a purge of that URL removes at once. */
 const maxAtOnce = 256;
 
 export class MemoryTier {
@@ -22,7 +22,7 @@ export class MemoryTier {
   /** SIEVE's hand: the next entry of the main part to be judged. */
   #hand: StoredEntry | undefined = undefined;
   readonly #owed = new OwedPurges();
-  /** Where a walk over all entries has come to. */
+  /** The next entry of a walk over all entries. */
   #walked: StoredEntry | undefined = undefined;
   #maxBytes: number;
 
@@ -47,14 +47,14 @@ export class MemoryTier {
     this.#settle();
   }
 
-  /** The newest variant of a URL for a partition. Marks nothing. @param urlHash for who has it already */
+  /** @returns the newest variant of a URL and partition. Counts no use. @param urlHash saves hashing the URL */
   find(url: string, partition: string, urlHash = hashText(url)): StoredEntry | undefined {
     let entry = this.#index.newest(url, partition, urlHash);
     while (entry !== undefined && this.#owed.isPurged(entry)) entry = this.#index.older(entry);
     return entry;
   }
 
-  /** The newest variant whose selecting fields match the request's. */
+  /** @returns the newest variant that matches the request's fields */
   select(url: string, partition: string, urlHash: number, request: Fields): StoredEntry | undefined {
     let entry = this.#index.newest(url, partition, urlHash);
     while (entry !== undefined && (this.#owed.isPurged(entry) || !matches(entry, request)))
@@ -62,7 +62,7 @@ export class MemoryTier {
     return entry;
   }
 
-  /** Notes that an entry answered a request. */
+  /** Counts a use of an entry. */
   touch(entry: StoredEntry): void {
     entry.visited = true;
     this.#sketch.add(entry.hash);
@@ -70,7 +70,7 @@ export class MemoryTier {
 
   /**
    * Puts an entry in the place of the same variant, and counts the request that brought it.
-   * @returns false when it is larger than the window may hold
+   * @returns false if the entry is too large for the main part, and so is not kept
    */
   put(entry: StoredEntry, urlHash = hashText(entry.url)): boolean {
     entry.judged = this.#owed.latest;
@@ -86,7 +86,7 @@ export class MemoryTier {
     return true;
   }
 
-  /** Does nothing for one that is not here any more. */
+  /** Does nothing for an entry that is no longer in the tier. */
   remove(entry: StoredEntry): void {
     if (entry.queue === undefined) return;
     if (this.#hand === entry) this.#hand = entry.newer;
@@ -94,12 +94,15 @@ export class MemoryTier {
     this.#index.remove(entry);
   }
 
-  /** Entries of one URL, in every partition. */
+  /** Yields the entries of one URL in every partition. */
   ofUrl(url: string): Generator<StoredEntry> {
     return this.#index.ofUrl(url, hashText(url));
   }
 
-  /** From now on nothing is found that it concerns. @returns whether some may still be here: see `clear` */
+  /**
+   * Applies a purge: from now on no look-up finds an entry that a hard purge concerns.
+   * @returns whether purged entries may still take memory, so that `clear` must run
+   */
   purge(purge: Purge, nowMs: number): boolean {
     if (isExact(purge) && !purge.soft) {
       let left = maxAtOnce;
@@ -112,7 +115,7 @@ export class MemoryTier {
     return true;
   }
 
-  /** Takes out what was purged, an entry looked at each step. One walk at a time. */
+  /** Removes purged entries; each step checks one entry. Only one walk at a time. */
   *clear(): Generator<void> {
     const { latest } = this.#owed;
     for (const entry of this.all()) {
@@ -122,7 +125,7 @@ export class MemoryTier {
     this.#owed.settle(latest);
   }
 
-  /** Every entry, oldest first; between two of them others may come and go. One walk at a time. */
+  /** Yields every entry, window first, oldest first; entries may come and go meanwhile. Only one walk at a time. */
   *all(): Generator<StoredEntry> {
     for (const queue of [this.#window, this.#main]) {
       this.#walked = queue.oldest;
@@ -150,7 +153,8 @@ export class MemoryTier {
     }
   }
 
-  // What leaves the window comes into the main part where there is room, or where it beats everything that must go.
+  // Moves an entry from the window to the main part if there is room, or if it was requested more often than every
+  // entry that must make room. Otherwise removes it.
   #admit(candidate: StoredEntry, mainBytes: number): void {
     const wanted = this.#sketch.estimate(candidate.hash);
     while (this.#main.bytes + candidate.bytes > mainBytes) {
@@ -161,7 +165,8 @@ export class MemoryTier {
       }
       const victim = this.#victim();
       if (victim === undefined || this.#sketch.estimate(victim.hash) >= wanted) {
-        // The next candidate meets another one: the few worth most would keep all out who come while they stand here.
+        // Moves the hand on, so that the next candidate meets another victim. Otherwise a few frequent entries at the
+        // hand would keep every candidate out.
         if (victim !== undefined) this.#hand = victim.newer;
         this.remove(candidate);
         return;
@@ -174,8 +179,8 @@ export class MemoryTier {
     this.#main.append(candidate);
   }
 
-  // What another policy has stored of the same URL, and nobody has asked for since it was last passed by. It is counted
-  // by the URL as well, and would keep out for long what is asked for now.
+  // Finds an entry of the same URL that another policy stored and that was not used since the last check. The sketch
+  // counts both under the URL's hash, so the old entry would keep the new one out for long.
   #leftAt(candidate: StoredEntry): StoredEntry | undefined {
     for (const entry of this.#index.byOtherPolicies(candidate)) {
       if (entry.queue !== this.#main) continue;
@@ -185,7 +190,7 @@ export class MemoryTier {
     return undefined;
   }
 
-  // SIEVE: the hand goes from old to new, spares once what was visited, and stays where it stopped.
+  // SIEVE: the hand moves from old to new, spares each visited entry once, and stays where it stops.
   #victim(): StoredEntry | undefined {
     let entry = this.#hand ?? this.#main.oldest;
     while (entry?.visited === true) {
@@ -197,7 +202,7 @@ export class MemoryTier {
   }
 }
 
-/** Four counters for each entry of 1 KiB; 64 KiB of them at the least, so that a small cache remembers as well. */
+/** @returns counters per row: four for each KiB of the cache; at least 2^14 (64 KiB in four rows), for small caches */
 function sketchWidth(maxBytes: number): number {
   return 2 ** Math.min(22, Math.max(14, Math.ceil(Math.log2((maxBytes / 1_024) * 4))));
 }

@@ -1,19 +1,19 @@
-// Texts that are kept for long. A field's name or value is a part of the head that it came in, and keeps all of that
-// alive; and most are the same in one message after another.
+// Copies texts that are kept for long, and shares equal ones. A field's name or value is a slice of the message head
+// and keeps the whole head alive, and most texts are equal in one message after another.
 import { hashText } from "./intrusive-hash-table.ts";
 
 export interface OwnTexts {
   readonly texts: readonly string[];
-  /** What they hold beside texts that were kept before; the references to them counted. */
+  /** Bytes of the texts that were not shared with earlier ones, and of the references to all texts. */
   readonly bytes: number;
 }
 
 const places = 1_024;
 const maxSharedLength = 128;
-// One text a place: the next that falls there takes it.
+// Each place holds one text; a new text with the same place replaces it.
 const known = Array.from<string | undefined>({ length: places });
 
-/** The same texts where nothing else is kept alive with them. */
+/** @returns equal texts that keep nothing else alive */
 export function ownTexts(texts: readonly string[]): OwnTexts {
   if (texts.length === 0) return { texts, bytes: 0 };
   const own = texts.slice();
@@ -33,13 +33,13 @@ export function ownTexts(texts: readonly string[]): OwnTexts {
   return { texts: own, bytes };
 }
 
-/** A V8 string of its own, one byte a character for the Latin-1 text of fields. */
+/** @returns bytes of a V8 string that is not a slice, with one byte per character, as the Latin-1 text of fields has */
 export function stringBytes(text: string): number {
   return 16 + ((text.length + 7) & ~7);
 }
 
 function copyOf(text: string): string {
   const copy = Buffer.from(text, "latin1").toString("latin1");
-  // What is not Latin-1 stays as it is.
+  // A text that is not Latin-1 stays as it is.
   return copy === text ? copy : text;
 }

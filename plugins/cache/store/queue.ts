@@ -1,4 +1,4 @@
-/** What can stand in a queue; all but `bytes` is the queue's. */
+/** A member of a queue. Only the queue writes its fields, except `bytes`. */
 export interface QueueMember<Member extends QueueMember<Member>> {
   bytes: number;
   queue: Queue<Member> | undefined;
@@ -6,7 +6,7 @@ export interface QueueMember<Member extends QueueMember<Member>> {
   newer: Member | undefined;
 }
 
-/** A doubly linked list, oldest to newest, of members that hold the links themselves; each stands in one at most. */
+/** A doubly linked list, oldest to newest, of members that hold the links themselves; each is in one queue at most. */
 export class Queue<Member extends QueueMember<Member>> {
   oldest: Member | undefined = undefined;
   newest: Member | undefined = undefined;
@@ -29,7 +29,7 @@ export class Queue<Member extends QueueMember<Member>> {
     else member.older.newer = member.newer;
     if (member.newer === undefined) this.newest = member.older;
     else member.newer.older = member.older;
-    // A dead member that the collector has aged already would keep its neighbours alive until a full collection.
+    // A removed member in V8's old generation would keep its neighbours alive until a full collection.
     member.older = undefined;
     member.newer = undefined;
     member.queue = undefined;

@@ -1,5 +1,5 @@
-// The second tier: entries in Redis, shared by the sidecars of one service. It may be down, slow, full or hostile;
-// then there is the memory tier alone. Keys of one URL and partition share a hash tag: one slot in Redis Cluster.
+// Keeps entries in Redis, shared by the sidecars of one service. If Redis is down, slow, full or hostile, only the
+// memory tier works. Keys of one URL and partition share a hash tag, so that they are in one slot of Redis Cluster.
 import { hash } from "node:crypto";
 import type { Counter, Fields, Store, StoreSeal } from "../../../src/plugin-api/contract.ts";
 import { BadRecord, decodeRecord, encodeEntry, encodeVary, type StoredRecord } from "./codec.ts";
@@ -8,7 +8,7 @@ import { matches } from "./entry-index.ts";
 import type { StoredEntry } from "./stored-entry.ts";
 import { varyValues } from "../semantics/vary.ts";
 
-/** What a look-up asks for. */
+/** Limits of a look-up. */
 export interface LookUpLimits {
   /** Longest wait for each of at most two reads. */
   readonly redisWaitMs: number;
@@ -16,11 +16,11 @@ export interface LookUpLimits {
   readonly maxBodyBytes: number;
 }
 
-/** Longest life in Redis, and so the longest time for which a purge must be remembered. */
+/** Longest TTL in Redis, and so the longest time for which a purge must be remembered. */
 export const maxLifeMs = 86_400_000;
-/** How long beyond its last use a stale entry with a validator is kept, so that it can be validated. */
+/** How long an entry with a validator is kept at least after its freshness ends, so that it can be validated. */
 const validationGraceMs = 3_600_000;
-/** Writes under way at once; what comes on top is not written. */
+/** Most writes under way at once; further entries are not written. */
 const maxWrites = 64;
 
 export interface RedisTierParts {
@@ -28,7 +28,7 @@ export interface RedisTierParts {
   /** `cache:<service>:`, with the region's part. */
   readonly prefix: string;
   readonly badRecords: Counter;
-  /** With it, only what a sidecar of this service wrote counts. */
+  /** With a seal, only records that a sidecar of this service wrote count. */
   readonly seal: StoreSeal | undefined;
   readonly now: () => number;
 }
@@ -45,7 +45,7 @@ export class RedisTier {
     return this.#parts.store.up;
   }
 
-  /** Never rejects. @returns undefined when there is no usable entry, whatever the cause; one that was purged may be there */
+  /** Never rejects. Does not check purges. @returns undefined if there is no usable entry, whatever the cause */
   async find(
     url: string,
     partition: string,
@@ -59,17 +59,17 @@ export class RedisTier {
     }
     if (record === undefined || !("entry" in record)) return undefined;
     const { entry } = record;
-    // Bytes under a wrong key, by collision or by a hostile hand, are nobody's answer.
+    // An entry under a wrong key, by collision or attack, must not answer anything.
     if (entry.url !== url || entry.partition !== partition) {
       this.#parts.badRecords.inc();
       return undefined;
     }
-    // Not a text of its own for each entry.
+    // All entries share one partition string.
     entry.partition = partition;
     return matches(entry, request) ? entry : undefined;
   }
 
-  /** Writes an entry; a failure costs nothing but the entry. Never rejects, and nobody has to wait for it. */
+  /** Writes an entry; a failure only loses the entry in Redis. Never rejects, and need not be awaited. */
   async put(entry: Entry, maxBytes: number, nowMs: number): Promise<void> {
     if (!this.#parts.store.up || this.#writing >= maxWrites) return;
     const ttlMs = Math.min(maxLifeMs, Math.ceil(usefulMs(entry, nowMs)));
@@ -78,13 +78,13 @@ export class RedisTier {
     try {
       await this.#write(entry, maxBytes, ttlMs);
     } catch {
-      // Down, slow or full: there is the memory tier.
+      // Redis is down, slow or full: the memory tier has the entry.
     } finally {
       this.#writing -= 1;
     }
   }
 
-  /** Takes an entry away; for one that was superseded by an answer that may not be stored. */
+  /** Deletes an entry, for example when an answer that may not be stored supersedes it. Does not wait. */
   drop(entry: Entry): void {
     if (!this.#parts.store.up) return;
     const key = this.#key(entry.url, entry.partition);
@@ -93,8 +93,8 @@ export class RedisTier {
   }
 
   /**
-   * Asks for the right to fill a key for the whole fleet.
-   * @returns false when another sidecar has it; true also when Redis cannot be asked
+   * Takes the lease to fill a key for the whole fleet. Never rejects.
+   * @returns false if another sidecar holds the lease; true also if Redis cannot be asked
    */
   async lease(url: string, partition: string, ttlMs: number, limitMs: number): Promise<boolean> {
     try {

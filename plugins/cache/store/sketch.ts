@@ -1,5 +1,5 @@
-// How often a key was asked for lately, estimated in a fixed amount of memory: a count-min sketch whose counts are
-// halved as they grow old (TinyLFU, Einziger et al. 2017). It decides what a full cache admits.
+// Estimates how often a key was requested lately, in a fixed amount of memory: a count-min sketch whose counts are
+// halved from time to time (TinyLFU, Einziger et al. 2017). The estimate decides what a full cache admits.
 
 const rows = 4;
 const most = 15;
@@ -10,21 +10,21 @@ export class FrequencySketch {
   readonly #maxMarks = new Int32Array(rows);
   #additions = 0;
 
-  /** @param width counters a row, a power of two; four times the entries that the cache holds, or strangers' counts run together */
+  /** @param width counters per row, a power of two; below four per cached entry, counts of other keys mix in */
   constructor(width: number) {
     this.#counts = new Uint8Array(width * rows);
     this.#mask = width - 1;
   }
 
-  /** Counts one request. @param hash of `hashText` */
+  /** Counts one request. @param hash from `hashText` */
   add(hash: number): void {
     const least = this.estimate(hash);
     this.#additions += 1;
-    // Only the lowest counts rise: the others hold strangers' requests already.
+    // Only the lowest counters rise: the others already include requests for other keys.
     if (least < most) {
       for (const place of this.#maxMarks) if (this.#counts[place] === least) this.#counts[place] = least + 1;
     }
-    // About ten requests for each entry that the cache holds.
+    // Halves the counts after about ten requests for each entry that the cache holds.
     if (this.#additions > this.#mask * 2.5) this.#age();
   }
 

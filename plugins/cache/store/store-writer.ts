@@ -1,4 +1,4 @@
-// Puts complete answers into both tiers and tells those who wait for them.
+// Puts complete answers into both tiers, and ends the flights that wait for them.
 import type { Exchange, Fields } from "../../../src/plugin-api/contract.ts";
 import type { Entry } from "./entry.ts";
 import { StoredEntry } from "./stored-entry.ts";
@@ -38,7 +38,7 @@ export function keepEntry(
   else void written.then(release);
 }
 
-/** Nothing came of it that others could keep. */
+/** Ends the flight and releases the lease of a request whose answer is not stored. */
 export function keepNothing(state: CacheState, to: Destination, end: FlightEnd): void {
   to.flight?.end(end);
   if (!to.leased) return;
@@ -46,7 +46,7 @@ export function keepNothing(state: CacheState, to: Destination, end: FlightEnd):
   state.redis?.release(to.key.url, to.key.own);
 }
 
-/** Removes the variant that an entry stands for; it has been superseded. */
+/** Removes a superseded entry from both tiers. */
 export function dropEntry(state: CacheState, entry: Entry): void {
   if (entry instanceof StoredEntry) {
     state.memory.remove(entry);
@@ -55,7 +55,11 @@ export function dropEntry(state: CacheState, entry: Entry): void {
   state.redis?.drop(entry);
 }
 
-/** Takes out of an upstream's response what is meant for the cache alone, obeys its purges. @returns its tags */
+/**
+ * Removes fields meant for the cache alone from an upstream's response, and Set-Cookie under `stripSetCookie`. Applies
+ * the purges that the response asks for.
+ * @returns the policy's tags and the response's
+ */
 export function takeCacheFields(
   state: CacheState,
   options: CacheOptions,
@@ -76,7 +80,7 @@ export function takeCacheFields(
   return [...options.tags, ...parseTags(cacheTag, surrogateKey)];
 }
 
-/** The request's part of the decision to store. */
+/** Collects the request's facts for the decision to store. */
 export function storeRequest(
   request: { key: Key; seen: CacheRequest; requestTimeMs: number },
   lookupFields: FieldValues,

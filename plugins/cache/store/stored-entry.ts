@@ -1,5 +1,5 @@
-// An entry with its place in the memory tier, in one object: what stands around a small answer would be most of what the
-// answer takes.
+// Holds an entry and its place in the memory tier in one object. Separate objects would take more memory than a small
+// answer itself.
 import type { ForwardedDiff } from "../flow/forwarded-diff.ts";
 import { isEverybodys } from "../key.ts";
 import { inOwnMemory, type KeptBody, sizeOf } from "./body-copy.ts";
@@ -10,8 +10,8 @@ import type { Queue, QueueMember } from "./queue.ts";
 
 const flag = { mayServeStale: 1, alwaysValidate: 2, immutable: 4, forAnyone: 8, implicit: 16 };
 
-// A class, no literal: V8 14 puts what a literal makes into the old generation once it has seen a warm-up in which all
-// of it lives on, and there it keeps what it once held until a full collection.
+// A class, not an object literal: if all objects of a literal survive the warm-up, V8 14 allocates later ones directly
+// in the old generation, where they keep everything that they once held alive until a full collection.
 export class StoredEntry implements Entry, HashTableMember<StoredEntry>, QueueMember<StoredEntry> {
   readonly url: string;
   partition: string;
@@ -20,7 +20,7 @@ export class StoredEntry implements Entry, HashTableMember<StoredEntry>, QueueMe
   body: KeptBody;
   etag: string | undefined;
   lastModified: string | undefined;
-  // Dates of HTTP are whole seconds; as such they are no objects.
+  // HTTP dates are whole seconds; stored as seconds, the number needs no heap object.
   readonly #dateSeconds: number;
   readonly bornAt: number;
   readonly requestedAt: number;
@@ -33,16 +33,16 @@ export class StoredEntry implements Entry, HashTableMember<StoredEntry>, QueueMe
   tags: readonly string[];
   forwardedDiff: ForwardedDiff | undefined;
 
-  // The rest is the memory tier's.
+  // Only the memory tier uses the rest.
   bytes = 0;
-  /** Of URL and partition. */
+  /** Hash of URL and partition, set by the index. */
   hash = 0;
   next: StoredEntry | undefined = undefined;
-  /** The queue it stands in, and its neighbours there. */
+  /** The queue that holds it, and its neighbours there. */
   queue: Queue<StoredEntry> | undefined = undefined;
   older: StoredEntry | undefined = undefined;
   newer: StoredEntry | undefined = undefined;
-  /** Asked for since it was put in, or since eviction last passed by. */
+  /** Used since it was put into its queue, or since eviction last passed it. */
   visited = false;
   /** See owed-purges.ts. */
   judged = 0;
@@ -92,18 +92,18 @@ export class StoredEntry implements Entry, HashTableMember<StoredEntry>, QueueMe
     return (this.#flags & flag.implicit) !== 0;
   }
 
-  /** Bytes that it holds as it came, with the strings and objects around it. */
+  /** @returns bytes that it holds as received, with the strings and objects around it */
   receivedBytes(): number {
     const { fields, vary, varyValues, tags, forwardedDiff } = this;
     let bytes = this.#bytesBesideTexts() + 8 * fields.length;
-    // Names that come often are shared with all other messages.
+    // Only values are counted: frequent names are shared with all other messages.
     for (let i = 1; i < fields.length; i += 2) bytes += partBytes + (fields[i] as string).length;
     for (const list of [vary, varyValues, tags]) bytes += bytesOfParts(list);
     if (forwardedDiff === undefined) return bytes;
     return bytes + bytesOfParts(forwardedDiff.set) + bytesOfParts(forwardedDiff.removed);
   }
 
-  /** Lets go of all that it came with and shares what it has in common with others. @returns bytes that it holds then */
+  /** Copies body and texts out of the received buffers, and shares equal texts. @returns bytes that it holds then */
   settle(): number {
     this.body = inOwnMemory(this.body);
     const fields = ownTexts(this.fields);
@@ -134,12 +134,12 @@ export class StoredEntry implements Entry, HashTableMember<StoredEntry>, QueueMe
       objectBytes +
       stringBytes(this.url) +
       (typeof body === "string" ? stringBytes(body) : bodyBytes + sizeOf(body));
-    // The list of a URL's partitions; the text of everybody's is one for all.
+    // Another partition than everybody's adds its own text and a place in the URL's list of partitions.
     return isEverybodys(partition) ? bytes : bytes + partitionBytes + stringBytes(partition);
   }
 }
 
-/** A validator as it stands among the fields; of several lines, one of its own. */
+/** @returns the string of a validator in `fields`; a copy if it is not there, as when it combines several lines */
 function ownOf(text: string | undefined, fields: readonly string[]): string | undefined {
   if (text === undefined) return undefined;
   return fields.find((part) => part === text) ?? ownTexts([text]).texts[0];
@@ -151,16 +151,16 @@ function bytesOfParts(parts: readonly string[]): number {
   return bytes;
 }
 
-// On Node 26, with what the allocator adds: `node test/bench/cache-entry.ts` shows them, a test holds them.
-/** The entry, its numbers that are objects, its list of fields, its share of the tables. */
+// Measured on Node 26, with the allocator's overhead: `node test/bench/cache-entry.ts` prints them, a test checks them.
+/** The entry, those of its numbers that are heap objects, its list of fields, its share of the tables. */
 const objectBytes = 352;
-/** Around the bytes of a body that is no text; the view of a Buffer in the window is not counted. */
+/** Overhead of a body that is not a string; the Buffer view that a body has in the window is not counted. */
 const bodyBytes = 380;
 const partitionBytes = 96;
-/** Part of a longer string: the object, and the reference to it. */
+/** A slice of a longer string: the object, and the reference to it. */
 const partBytes = 40;
 
-/** Around the references of a list; of an object with two of them. */
+/** Overhead of an array around its references, or of an object with two of them. */
 const listBytes = 48;
 
 function flagsOf(facts: EntryFacts): number {
