@@ -187,7 +187,7 @@ describe("a canary of sidecars", () => {
   test("passes step by step over a restart of Redis, whatever the clocks say, and becomes the policy", async () => {
     keepAsking(four);
     const guards = ["--guard", "errors<2x,denied<2x", "--min-requests", "2"];
-    await canary(good, "--canary", "25%,100%", "--for", "1s", "--reason", "greener", ...guards);
+    await canary(good, "--canary", "25%,100%", "--for", "3s", "--reason", "greener", ...guards);
     await eventually("one tries it", async () => marks(await all(four)).includes("good"));
     assert.match(await metrics(), /outrigger_policy_canary\{.*revision="2".*\} 1/);
     await redis.restart();
