@@ -7,6 +7,8 @@ export type WhenGone = "keep" | "remove";
 export interface Declared {
   /** Unique name for people: `policy.users.yaml`, `OutriggerPolicy demo/users`. */
   readonly origin: string;
+  /** Which state of its object was read, where that can change before its outcome is reported. */
+  readonly version?: string;
   /** The service whose layer it is; undefined = the shared policy. */
   readonly service: string | undefined;
   readonly bytes: Uint8Array;

@@ -99,7 +99,9 @@ export class KubernetesSource implements DeclaredSource {
     let problem: Error | undefined;
     for (const object of this.#policies.objects) {
       const outcome = byOrigin.get(originOf(object, this.#options.namespace));
-      const status = outcome && statusOf(object, outcome, now());
+      // The object has changed since it was read: its status would speak of a generation that nobody has looked at.
+      if (outcome?.declared.version !== versionOf(object)) continue;
+      const status = statusOf(object, outcome, now());
       if (status === undefined) continue;
       if (performance.now() > endMono) {
         problem ??= new Error("statuses take too long to write: the rest is written next time");
@@ -129,8 +131,20 @@ function declaredBy(object: KubernetesObject, namespace: string, byDefault: When
   const facts = annotated(object, byDefault);
   const reason = [`generation ${generation}`, facts.reason].filter((part) => part !== "").join(", ");
   const origin = originOf(object, namespace);
-  return { origin, service, bytes, format, reason, whenGone: facts.whenGone, flaw: flaw ?? facts.flaw };
+  const version = versionOf(object);
+  return {
+    origin,
+    version,
+    service,
+    bytes,
+    format,
+    reason,
+    whenGone: facts.whenGone,
+    flaw: flaw ?? facts.flaw,
+  };
 }
+
+const versionOf = ({ metadata: { uid, generation = 0 } }: KubernetesObject): string => `${uid} ${generation}`;
 
 /** @returns one declared policy for each key of the ConfigMap that names one */
 function declaredIn(object: KubernetesObject, namespace: string, byDefault: WhenGone): Declared[] {

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { after, afterEach, beforeEach, describe, it } from "node:test";
 import { syncPolicies, type SyncOptions } from "../../src/cli/sync.ts";
 import { clusterIn, KubernetesApi } from "../../src/kubernetes/api.ts";
+import { KubernetesSource } from "../../src/sync/kubernetes-source.ts";
 import { WatchedList } from "../../src/kubernetes/watched-list.ts";
 import { makeCertificate } from "../support/certificate.ts";
 import { ApiServer, type Stored } from "../support/api-server.ts";
@@ -116,6 +117,30 @@ describe("outrigger sync of a cluster", () => {
     );
     await becomes("text", "Applied");
     assert.equal(patches(), before + 1);
+  });
+
+  it("reports nothing of an object that has changed since it was read", async (t) => {
+    api.put(policies, policy("users", { service: "users", policy: layer("/a") }));
+    const cluster = new KubernetesApi(clusterIn(api.env, api.serviceAccount));
+    const source = new KubernetesSource({ api: cluster, namespace: "demo", whenGone: "keep" });
+    const stop = new AbortController();
+    t.after(() => stop.abort());
+    let changes = 0;
+    source.start(() => (changes += 1), stop.signal);
+    const facts = { message: "it is", problems: [], revision: 7, digest: "sha256:7" };
+    const inForce = async () =>
+      (await source.read(stop.signal))?.map(
+        (declared) => ({ declared, state: "in-force", ...facts }) as const,
+      );
+    await eventually("it is read", async () => (await inForce())?.length === 1);
+    const old = (await inForce()) ?? [];
+    const before = changes;
+    api.put(policies, policy("users", { service: "users", policy: layer("/b") }));
+    await eventually("the change is seen", () => changes > before);
+    await source.report(old, stop.signal);
+    assert.equal(statusOf("users").observedGeneration, undefined);
+    await source.report((await inForce()) ?? [], stop.signal);
+    assert.deepEqual([statusOf("users").observedGeneration, statusOf("users").revision], [2, 7]);
   });
 
   it("writes the refusal's sentence and path, who claims the same, and who changed it since", async () => {
