@@ -14,7 +14,7 @@ import { scenarios } from "./scenarios.ts";
 import { createScene } from "./scene.ts";
 
 const usage = `npm run bench -- [options]
-  --quick            about seven minutes in place of thirty: fewer scenarios and contenders, fewer rounds
+  --quick            about fifteen minutes in place of forty: fewer scenarios and contenders, fewer rounds
   --scenario NAME    only this one; may be given several times
                      ${scenarios.map(({ name }) => name).join(", ")}
   --json FILE        also writes every value of every round
