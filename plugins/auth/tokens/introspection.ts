@@ -76,6 +76,9 @@ export class Introspection {
   #judge(claims: z.output<typeof answerShape>): IntrospectionVerdict {
     const nowMs = this.#services.clock.now();
     const cachedMs = nowMs + this.#options.cacheSeconds * 1000;
+    // A clock that is behind the server's must not hold a new token back for longer than that.
+    if (claims.nbf !== undefined && claims.nbf * 1000 > nowMs)
+      return { result: inactive, untilMs: Math.min(cachedMs, claims.nbf * 1000) };
     const fault = this.#fault(claims, nowMs);
     if (fault !== undefined) return { result: fault, untilMs: cachedMs };
     const identity = mapIdentity(
@@ -94,7 +97,6 @@ export class Introspection {
     const { issuer, audience, requiredClaims } = this.#options;
     if (!claims.active) return inactive;
     if (claims.exp !== undefined && claims.exp * 1000 <= nowMs) return inactive;
-    if (claims.nbf !== undefined && claims.nbf * 1000 > nowMs) return inactive;
     if (issuer !== undefined && claims.iss !== undefined && claims.iss !== issuer) {
       return refused("introspection", "token: issuer");
     }

@@ -163,6 +163,22 @@ test("answers are held to exp, nbf, issuer, audience, required claims and types"
   await route.close();
 });
 
+test("a token that is not yet valid by our clock is asked about again once it is", async () => {
+  const nbf = Math.ceil(services.clock.now() / 1000) + 2;
+  const endpoint = await endpointOf((response) =>
+    response.end(JSON.stringify({ active: true, client_id: "c", nbf })),
+  );
+  const route = await makeRoute(optionsFor(endpoint.url), services);
+  assert.equal((await claim(route)).status, 401);
+  assert.equal((await claim(route)).status, 401);
+  assert.equal(endpoint.asked(), 1);
+  services.clock.forward(3_000);
+  assert.equal((await claim(route)).status, 200);
+  services.clock.aheadMs = 0;
+  endpoint.close();
+  await route.close();
+});
+
 test("one token asked about many times at once is one question", async () => {
   const endpoint = await endpointOf((response) => response.end('{"active":true,"client_id":"c"}'));
   const route = await makeRoute(optionsFor(endpoint.url), services);
