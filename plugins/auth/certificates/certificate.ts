@@ -75,7 +75,7 @@ export class CertificateCheck {
   ids(exchange: Exchange): readonly string[] {
     const value = this.#told(exchange);
     if (value === undefined) {
-      const der = exchange.client.tls?.certificate;
+      const der = this.#shown(exchange);
       if (der === undefined) return noIds;
       const { ids, endsMs } = this.#read(der);
       return this.#clock.now() < endsMs ? ids : overIds;
@@ -103,7 +103,7 @@ export class CertificateCheck {
   thumbprint(exchange: Exchange): string | undefined {
     const value = this.#told(exchange);
     if (value !== undefined) return forwardedThumbprint(value);
-    const der = exchange.client.tls?.certificate;
+    const der = this.#shown(exchange);
     if (der === undefined) return undefined;
     const { thumbprint, endsMs } = this.#read(der);
     return this.#clock.now() < endsMs ? thumbprint : undefined;
@@ -118,6 +118,15 @@ export class CertificateCheck {
   }
 
   /**
+   * @returns the connection's certificate, unless it is the proxy's and the client is behind the proxy: one of which the
+   * proxy tells no certificate must not be taken for the proxy itself
+   */
+  #shown({ client }: Exchange): Buffer | undefined {
+    const isBehind = client.viaTrustedProxy && client.address !== client.peer;
+    return this.#forwarded && isBehind ? undefined : client.tls?.certificate;
+  }
+
+  /**
    * @param ids as returned by `ids`
    * @returns undefined when no certificate was shown, or certificates identify nobody
    */
@@ -128,7 +137,7 @@ export class CertificateCheck {
     if (this.#listed === undefined) return undefined;
     let result = this.#results.get(ids);
     if (result === undefined) {
-      const der = this.#told(exchange) === undefined ? exchange.client.tls?.certificate : undefined;
+      const der = this.#told(exchange) === undefined ? this.#shown(exchange) : undefined;
       result = find(this.#listed, ids, der === undefined ? undefined : this.#read(der).endsMs);
       this.#results.set(ids, result);
     }

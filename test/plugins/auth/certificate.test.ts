@@ -124,6 +124,26 @@ test("a trusted proxy's word counts where the policy believes it, its nearest cl
   assert.equal(again.identity, answer.identity, "one identity for one certificate");
 });
 
+test("a client behind a trusted proxy that tells of no certificate is nobody, and not the proxy", async () => {
+  const services = await makeServices();
+  const sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+  const options = {
+    apiKeys: { keys: [{ sha256, id: "k", userId: "u" }] },
+    certificates: { ...certificates, forwarded: true },
+  };
+  const route = await makeRoute(options, services);
+  const rule = { allow: { certificate: { any: ["robot.example"] } } };
+  const ruled = await makeRoute({ ...options, rules: [rule] }, services);
+  const hop = new X509Certificate(authority.issue("gateway", "DNS:robot.example").cert).raw;
+  const behind = { viaTrustedProxy: true, certificate: hop, address: "192.0.2.7", peer: "10.0.0.1" };
+  const key = ["X-Api-Key", "abc"];
+  assert.equal((await route.ask(behind)).status, 401);
+  assert.equal((await ruled.ask({ ...behind, fields: key })).status, 403, "a rule asks for the client's");
+  const own = { ...behind, address: behind.peer };
+  assert.equal((await route.ask(own)).identity?.userId, "robot.example", "the proxy itself is one");
+  assert.equal((await ruled.ask({ ...own, fields: key })).status, 200);
+});
+
 test("rules may ask for a certificate beside another credential", async () => {
   const services = await makeServices();
   const sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";

@@ -136,6 +136,8 @@ export interface Ask {
   readonly fields?: readonly string[];
   readonly address?: string;
   readonly viaTrustedProxy?: boolean;
+  /** Default: the client's own address. */
+  readonly peer?: string;
   readonly certificate?: Buffer;
   /** Which that certificate is, as the listener reads it. */
   readonly svid?: { readonly id: string; readonly endsMs: number };
@@ -197,7 +199,7 @@ export function exchangeFor(ask: Ask, hooks: Hooks = {}): LiveExchange {
     },
     client: {
       address,
-      peer: address,
+      peer: ask.peer ?? address,
       viaTrustedProxy: ask.viaTrustedProxy ?? false,
       tls: ask.certificate === undefined ? undefined : { certificate: ask.certificate, svid: ask.svid },
     },
