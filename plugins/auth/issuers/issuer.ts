@@ -191,7 +191,7 @@ export class Issuer {
 
   #verifyBySet(look: Look, set: Keys): SignatureVerdict | Promise<SignatureVerdict> {
     if (set === undefined) return this.#outOfReach;
-    if (set === notLookedUp) return { result: this.#noKey, version: undefined, unremembered: true };
+    if (set === notLookedUp) return this.#notLookedUp();
     const { token, header, semaphore, elsewhere } = look;
     const kid = header["kid"] as string | undefined;
     if (!set.mayHold(kid)) return { result: this.#noKey, version: set.whole };
@@ -202,6 +202,15 @@ export class Issuer {
     return passing(semaphore, () => pooled?.(token) ?? this.#verifiesWith(token, set)).then((good) =>
       good === undefined ? this.#tooMany : this.#verdict(look, set, good),
     );
+  }
+
+  /**
+   * Of a caller's token this is a refusal, which invites no flood. Tokens that the provider itself sends once (ID and
+   * logout tokens) must not be lost: nobody can tell now.
+   */
+  #notLookedUp(): SignatureVerdict {
+    if (this.#method === "session") return this.#outOfReach;
+    return { result: this.#noKey, version: undefined, unremembered: true };
   }
 
   #verdict({ header, result, endsMs }: Look, set: KeySet, good: boolean): SignatureVerdict {

@@ -5,6 +5,7 @@ import { after, before, test } from "node:test";
 import * as fc from "fast-check";
 import { JwksSource } from "../../../plugins/auth/issuers/jwks.ts";
 import { authOptions } from "../../../plugins/auth/options.ts";
+import { LogoutTokens } from "../../../plugins/auth/login/logout-token.ts";
 import { Provider } from "../../../plugins/auth/login/provider.ts";
 import { safeReturn } from "../../../plugins/auth/login/return-address.ts";
 import { EndpointServer } from "../../support/endpoint-server.ts";
@@ -316,6 +317,39 @@ test("an ID token of another login, client, issuer, key or time is none of ours"
   }
   keys.close();
   issuer.close();
+});
+
+test("a provider's token by a new key is not refused while strangers' key ids use up the look-ups", async (t) => {
+  const issuer = await TokenIssuer.start();
+  const { services } = await makeServices();
+  const limits = {
+    refreshMs: 60_000,
+    maxStaleMs: 60_000,
+    cooldownMs: 10_000,
+    timeoutMs: 1_000,
+    share: false,
+  };
+  const keys = new JwksSource({ ...limits, issuer: issuer.url, jwksUri: issuer.jwksUri }, services);
+  t.after(() => {
+    keys.close();
+    issuer.close();
+  });
+  const facts = { issuer: issuer.url, clientId, publicUrl: appUrl };
+  const options = authOptions.parse({ jwt: { login: facts } }).jwt?.login;
+  assert.ok(options);
+  const client = new Provider(options, services, keys);
+  const logouts = new LogoutTokens(options, keys, services.clock);
+  await keys.refresh();
+  for (let stranger = 0; stranger < 3; stranger += 1) await keys.keysFor(`k${stranger}`);
+  const key = await issuer.rotate("second", "keep");
+  const idToken = await issuer.sign({ aud: clientId }, { key });
+  await assert.rejects(client.verifyIdToken(idToken, undefined), { name: "ProviderDown" });
+  const events = { "http://schemas.openid.net/event/backchannel-logout": {} };
+  const logoutToken = await issuer.sign({ aud: clientId, jti: "j", events }, { key });
+  assert.equal(await logouts.verify(logoutToken), undefined, "the provider is to send it again");
+  await keys.refresh();
+  assert.equal((await client.verifyIdToken(idToken, undefined)).claims["sub"], "u1");
+  assert.ok(await logouts.verify(logoutToken));
 });
 
 test("a cookie that was changed, moved between names, or sealed by a stranger is no session", async () => {
