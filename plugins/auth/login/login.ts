@@ -40,6 +40,8 @@ import { keepingFor, SessionTooLarge } from "../sessions/session-keeping.ts";
 import { overMsOf, SessionSeal, type Session } from "../sessions/session-seal.ts";
 
 const unreadable = refused("session", "session: cookie in parts or twice");
+/** Error codes by which a provider says that it cannot tell now (RFC 6749 section 4.1.2.1). */
+const outages: ReadonlySet<string> = new Set(["server_error", "temporarily_unavailable"]);
 /** A session younger than this has just begun. The time includes clock skew. */
 const justMs = 90_000;
 
@@ -254,8 +256,9 @@ export class Login {
   async #end(query: URLSearchParams, pending: PendingLogin, address: string): Promise<Verdict> {
     await this.#provider.checkIssuer(single(query, "iss"));
     const code = single(query, "code");
-    if (code === undefined || single(query, "error") !== undefined)
-      throw new GrantRefused("the provider gave no code");
+    const error = single(query, "error");
+    if (error !== undefined && outages.has(error)) throw new ProviderDown(`the provider says ${error}`);
+    if (code === undefined || error !== undefined) throw new GrantRefused("the provider gave no code");
     const startedMs = await this.#revoked.startMs();
     const tokens = await this.#provider.exchangeCode(code, pending, address);
     if (tokens.idToken === undefined) throw new GrantRefused("the provider gave no ID token");

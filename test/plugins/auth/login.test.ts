@@ -275,6 +275,12 @@ test("a callback that this browser did not start, or twice, or with another stat
   assert.equal(await callback(`code=x&code=y&state=${state}&${own}`), 401);
   assert.equal(await callback(`error=access_denied&state=${state}&${own}`), 401);
   assert.equal(await callback(`code=made-up&state=${state}`), 401);
+  // The provider itself says that it cannot tell now.
+  const late = await browser.visit(route, "/oauth2/login");
+  const lateState = new URL(late.answerFields.get("location") ?? "").searchParams.get("state") ?? "";
+  for (const error of ["server_error", "temporarily_unavailable"])
+    assert.equal(await callback(`error=${error}&state=${lateState}&${own}`), 503, error);
+  assert.equal(await callback(`error=server_error&state=other&${own}`), 401);
 });
 
 test("an ID token of another login, client, issuer, key or time is none of ours", async () => {
