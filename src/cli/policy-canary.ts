@@ -1,13 +1,12 @@
 // Parses the canary options of `outrigger policy apply` (`--canary`, `--traffic`, `--shadow`), starts the canary and
 // reports it.
-import { setTimeout as wait } from "node:timers/promises";
 import { defaultGuards, type Guard, guardText, parseGuards } from "../canary/guard.ts";
 import { maxSteps } from "../canary/order.ts";
 import { durationText, parseDuration } from "../language/duration.ts";
 import { readFleet, services as liveServices } from "../plane/fleet.ts";
-import type { Canary } from "../plane/canary.ts";
 import type { Current } from "../plane/history.ts";
 import { digestOf } from "../policy/document/digest.ts";
+import { canaryExit, printCanaryEnd, untilCanaryEnds } from "./canary-wait.ts";
 import { epochIn } from "./policy-signed.ts";
 import { printable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
@@ -175,11 +174,14 @@ export async function beginCanary(terminal: Terminal, plane: Plane, canary: Begu
     terminal.err(
       `${printable(alone.join(", "))} has one live sidecar, which gets it for all callers, with none beside it to compare with: --traffic gives it to a share of them\n`,
     );
-  const ended = waitMs === undefined ? undefined : await untilEnd(plane, order.id, waitMs);
-  if (json)
-    terminal.out(`${JSON.stringify({ document: documentName(service), canary: order, ended }, null, 2)}\n`);
-  else if (ended !== undefined) printEnd(terminal, ended);
-  return waitMs === undefined || ended?.state === "promoted" ? 0 : 1;
+  const waited = waitMs === undefined ? undefined : await untilCanaryEnds(plane, order, waitMs);
+  if (json) {
+    const facts = { document: documentName(service), canary: order, ended: waited?.outcome };
+    terminal.out(`${JSON.stringify(facts, null, 2)}\n`);
+  }
+  if (waited === undefined) return 0;
+  printCanaryEnd(terminal, waited, json);
+  return canaryExit(waited);
 }
 
 function printBegun(terminal: Terminal, { wanted, service, waitMs }: BegunCanary): void {
@@ -218,31 +220,4 @@ async function aloneIn({ store }: Plane, named: readonly string[] | null): Promi
     if (live === 1) alone.push(name);
   }
   return alone;
-}
-
-const betweenMs = 200;
-
-async function untilEnd(plane: Plane, id: string, limitMs: number): Promise<Canary["state"] | undefined> {
-  const endsMono = performance.now() + limitMs;
-  const stop = new AbortController();
-  const onInterrupt = (): void => stop.abort();
-  process.once("SIGINT", onInterrupt);
-  let last: Canary["state"] | undefined;
-  while (performance.now() < endsMono && !stop.signal.aborted) {
-    const found = await plane.canaries.read();
-    if (found?.order.id !== id) break;
-    last = found.state;
-    if (last.state !== "running") {
-      await plane.canaries.settle();
-      break;
-    }
-    await wait(betweenMs, undefined, { signal: stop.signal }).catch(() => {});
-  }
-  process.off("SIGINT", onInterrupt);
-  return last;
-}
-
-function printEnd(terminal: Terminal, { state, why }: Canary["state"]): void {
-  if (state === "running") terminal.err("it still runs, and goes on without this command\n");
-  else terminal.out(`${printable(`the canary is ${state}: ${why}`)}\n`);
 }
