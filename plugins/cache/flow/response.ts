@@ -77,6 +77,7 @@ export class ResponsePath {
   };
 
   readonly onComplete = (exchange: Exchange, outcome: Outcome): void => {
+    this.#unsafe.completed(exchange);
     const { cacheStatus } = exchange;
     if (cacheStatus === "HIT" || cacheStatus === "BYPASS") return;
     const pending = pendingOf(exchange);
