@@ -91,6 +91,9 @@ function visit(lower: string, value: string): void {
     case "if-unmodified-since":
       open().needsUpstream = true;
       return;
+    case "forwarded":
+      noteForwarded(value);
+      return;
     case "cookie":
       open().credentials += `\ncookie:${value}`;
       return;
@@ -105,6 +108,14 @@ function noteCredential(lower: string, value: string): void {
   open().hasAuthorization = true;
 }
 
+/** Only the client's and the proxies' addresses are left out: whatever else it says, a service may build links from. */
+function noteForwarded(value: string): void {
+  const told = value.replaceAll(node, "");
+  if (/[^\s,;]/.test(told)) open().keyedFields += `\nforwarded:${told}`;
+}
+
+const node = /(?<=^|[\s,;])(?:for|by)=(?:"[\w.:[\]-]*"|[\w.:[\]-]*)(?=$|[\s,;])/gi;
+
 function joined(before: string | undefined, value: string): string {
   return before === undefined ? value : `${before}, ${value}`;
 }
@@ -112,8 +123,13 @@ function joined(before: string | undefined, value: string): string {
 /** Fields that the cache treats like Authorization (RFC 9111 section 3.5). */
 const isCredential = compileNameTest([...credentialFields, "x-forwarded-client-cert"]);
 
-/** Fields that services act on but most caches do not key; here they are in the key. (Forwarded names the client.) */
-const isPoisonous = compileNameTest([...toldOriginFields, ...overrideFields]);
+/**
+ * Fields that services act on but most caches do not key; here they are in the key: whatever a hop in front tells, except
+ * the client's address.
+ */
+const isPoisonous = (lower: string): boolean =>
+  lower.startsWith("x-forwarded-") ? lower !== "x-forwarded-for" : isTold(lower);
+const isTold = compileNameTest([...toldOriginFields, ...overrideFields]);
 
 /** Whether a request may use and fill the cache: GET or HEAD, without a body and without an upgrade. */
 export function isCacheable(exchange: Exchange): boolean {

@@ -37,27 +37,35 @@ export function selectingValue(name: string, request: Pick<Fields, "get">): stri
     case "cookie":
     case "user-agent":
       return `+${value.trim()}`;
+    // No list, perhaps: to a service `,a` may be another value than `a`, so an empty member stays.
     default:
       return `+${members(value).join(",")}`;
   }
 }
 
-/** Sorts members by weight, then name: the order of members of equal weight means nothing (RFC 9110 section 12.5). */
+const wellFormedWeight = /^q=(?:0(?:\.\d{0,3})?|1(?:\.0{0,3})?)$/;
+
+/**
+ * Sorts members by weight, then name: the order of members of equal weight means nothing (RFC 9110 section 12.5), nor
+ * does an empty member (section 5.6.1).
+ */
 function preferences(value: string): string {
-  const weighted = members(value.toLowerCase()).map((member) => {
+  const listed = members(value.toLowerCase()).filter((member) => member !== "");
+  const weighted = listed.map((member) => {
     const [name = "", ...parameters] = member.split(";").map((part) => part.trim());
-    const weight = parameters.findIndex((parameter) => parameter.startsWith("q="));
+    // What is malformed stays: services differ in what they take it for.
+    const weight = parameters.findIndex((parameter) => wellFormedWeight.test(parameter));
     const q = weight === -1 ? 1 : Number(parameters[weight]?.slice(2));
     if (weight !== -1) parameters.splice(weight, 1);
-    return { name: [name, ...parameters].join(";"), q: Number.isFinite(q) ? q : 1 };
+    return { name: [name, ...parameters].join(";"), q };
   });
   weighted.sort((a, b) => b.q - a.q || (a.name < b.name ? -1 : Number(a.name > b.name)));
   return weighted.map(({ name, q }) => (q === 1 ? name : `${name};q=${q}`)).join(",");
 }
 
-/** Splits at commas outside quoted strings and trims; empty members mean nothing (RFC 9110 section 5.6.1). */
+/** Splits at commas outside quoted strings and trims. */
 function members(value: string): string[] {
-  if (!value.includes('"')) return trimmed(value.split(","));
+  if (!value.includes('"')) return value.split(",").map((part) => part.trim());
   const parts: string[] = [];
   let start = 0;
   let quoted = false;
@@ -71,9 +79,5 @@ function members(value: string): string[] {
     }
   }
   parts.push(value.slice(start));
-  return trimmed(parts);
-}
-
-function trimmed(parts: readonly string[]): string[] {
-  return parts.map((part) => part.trim()).filter((part) => part !== "");
+  return parts.map((part) => part.trim());
 }
