@@ -143,8 +143,9 @@ function identityKey(identity: Identity): string {
     const claims = Object.entries(identity.claims)
       .filter(([name]) => !volatileClaims.has(name))
       .sort(([a], [b]) => compare(a, b));
-    const { method, credentialId, userId, plan, scopes, roles } = identity;
-    const facts = JSON.stringify([method, credentialId ?? "", userId, plan ?? "", scopes, roles, claims]);
+    const { method, issuer, credentialId, userId, plan, scopes, roles } = identity;
+    const who = [method, issuer ?? "", credentialId ?? "", userId, plan ?? ""];
+    const facts = JSON.stringify([who, scopes, roles, claims]);
     key = `u:${hash("sha256", facts, "base64url")}`;
     identityKeys.set(identity, key);
   }

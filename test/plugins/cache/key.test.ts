@@ -1,4 +1,4 @@
-// Who may get a stored answer if the policy distinguishes callers by a claim.
+// Who may get a stored answer: callers are told apart by issuer, and by a claim if the policy says so.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { createKeyOf } from "../../../plugins/cache/key.ts";
@@ -11,6 +11,15 @@ const shared = (identity?: Partial<Identity>): string => {
   const exchange = exchangeOf(identity === undefined ? {} : { identity });
   return keyOf(exchange, readCacheRequest(exchange.request.fields)).shared;
 };
+
+test("a user of one id is another user for each issuer", () => {
+  const own = (issuer: string): string => {
+    const exchange = exchangeOf({ identity: { userId: "7", method: "ext-auth", issuer } });
+    return keyOf(exchange, readCacheRequest(exchange.request.fields)).own;
+  };
+  assert.notEqual(own("https://one.example"), own("https://two.example"));
+  assert.equal(own("https://one.example"), own("https://one.example"));
+});
 
 test("a nested claim means what it means to auth and rate-limit", () => {
   const acme = { claims: { org: { id: "acme" } } };
