@@ -11,7 +11,7 @@ import { MissPath } from "./miss.ts";
 import type { CacheOptions } from "../options.ts";
 import type { Wanted } from "./pending.ts";
 import { Refresher } from "./refresh.ts";
-import { isCacheable, readCacheRequest } from "../semantics/request.ts";
+import { type CacheRequest, isCacheable, readCacheRequest } from "../semantics/request.ts";
 import { ageSeconds, mayServeOnError, reuseOf } from "../semantics/reuse.ts";
 import type { CacheState } from "../state.ts";
 import type { UnsafeMethods } from "./unsafe.ts";
@@ -47,8 +47,7 @@ export class LookUp {
       exchange.explain("bypassed", "by the policy");
       return undefined;
     }
-    const read = readCacheRequest(exchange.request.fields, exchange.credentialFields);
-    const seen = this.#options.respectClient ? read : { ...read, directives: undefined };
+    const seen = this.#read(exchange);
     if (seen.needsUpstream || seen.directives?.noStore === true) {
       exchange.explain("bypassed", "by the request");
       return undefined;
@@ -62,6 +61,13 @@ export class LookUp {
     this.#state.memory.touch(entry);
     return this.#use(wanted, entry, exchange.startedAt, "hit") ?? this.#missPath.run(wanted, entry);
   };
+
+  #read({ request, credentialFields }: Exchange): CacheRequest {
+    const read = readCacheRequest(request.fields, credentialFields);
+    const seen = this.#options.respectClient ? read : { ...read, directives: undefined };
+    // Ranges are defined for GET alone (RFC 9110 section 14.2).
+    return seen.range === undefined || request.method === "GET" ? seen : { ...seen, range: undefined };
+  }
 
   /** @returns the answer; undefined when the upstream has to be asked first */
   readonly #use = (

@@ -619,6 +619,8 @@ for (const [what, range, status, text, contentRange] of ranges) {
           [answer.status, answer.text, answer.headers["content-range"]],
           [status, text, contentRange],
         );
+        const head = await bench.ask("/x", { method: "HEAD", headers: { range } });
+        assert.deepEqual([head.status, head.headers["content-length"]], [200, "10"], "only GET has ranges");
         const other = await bench.ask("/x", { headers: { range, "if-range": '"v2"' } });
         assert.deepEqual([other.status, other.text], [200, "0123456789"]);
         assert.equal(bench.asked.length, 1);
