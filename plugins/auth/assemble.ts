@@ -88,6 +88,7 @@ async function holdLogin(
       keys: state.sources.acquire(keys, () => new JwksSource(keys, services)),
       ended: state.endedSessions(),
       revoked: state.revokedSessions(),
+      refreshes: state.refreshes,
     });
   });
 }

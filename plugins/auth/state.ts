@@ -12,6 +12,7 @@ import { KeyStore } from "./api-keys/key-store.ts";
 import { KeyUsage } from "./api-keys/key-usage.ts";
 import type { Login } from "./login/login.ts";
 import { RevokedSessions } from "./sessions/revoked-sessions.ts";
+import { SessionRefreshes } from "./sessions/session-refreshes.ts";
 import { RefCountedPool } from "./ref-counted-pool.ts";
 import type { TokenExchange } from "./token-exchange/token-exchange.ts";
 import { Replays } from "./replays.ts";
@@ -33,6 +34,7 @@ export interface AuthState {
   /** Made when the first login needs it. */
   endedSessions(): EndedSessions;
   revokedSessions(): RevokedSessions;
+  readonly refreshes: SessionRefreshes;
   readonly assertions: RefCountedPool<Assertion>;
   readonly tokenExchanges: RefCountedPool<TokenExchange>;
   readonly failedAuth: RefCountedPool<FailedAuthLimiter>;
@@ -60,6 +62,7 @@ export function createState(services: Services): AuthState {
     logins: new RefCountedPool<Login>(),
     endedSessions: () => (ended ??= new EndedSessions(services)),
     revokedSessions: () => (revoked ??= new RevokedSessions(services)),
+    refreshes: new SessionRefreshes(),
     assertions: new RefCountedPool<Assertion>(),
     tokenExchanges: new RefCountedPool<TokenExchange>(),
     failedAuth: new RefCountedPool<FailedAuthLimiter>(),

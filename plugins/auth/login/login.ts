@@ -21,7 +21,6 @@ import {
   writeChunks,
   type CookieShape,
 } from "../sessions/cookies.ts";
-import type { EndedSessions } from "../sessions/ended-sessions.ts";
 import { refused, type AuthResult } from "../auth-result.ts";
 import type { JwksSource } from "../issuers/jwks.ts";
 import { onlyGet, redirectTo, tooLarge } from "./login-answers.ts";
@@ -35,7 +34,7 @@ import { makePrivate } from "./private-answer.ts";
 import { GrantRefused, Provider, ProviderDown } from "./provider.ts";
 import { safeReturn } from "./return-address.ts";
 import type { RevokedSessions } from "../sessions/revoked-sessions.ts";
-import { Sessions } from "../sessions/session.ts";
+import { Sessions, type SessionMemory } from "../sessions/session.ts";
 import { keepingFor, SessionTooLarge } from "../sessions/session-keeping.ts";
 import { overMsOf, SessionSeal, type Session } from "../sessions/session-seal.ts";
 
@@ -46,10 +45,8 @@ const outages: ReadonlySet<string> = new Set(["server_error", "temporarily_unava
 const justMs = 90_000;
 
 /** Parts that several logins share. */
-export interface LoginShared {
+export interface LoginShared extends SessionMemory {
   readonly keys: { readonly value: JwksSource; readonly release: () => void };
-  readonly ended: EndedSessions;
-  readonly revoked: RevokedSessions;
 }
 
 export class Login {
@@ -85,18 +82,11 @@ export class Login {
     this.#provider = new Provider(options, services, shared.keys.value);
     const seal = new SessionSeal(sealer, options);
     const keeping = keepingFor(options, services, seal);
-    const { ended, revoked } = shared;
+    const { keys: _, ...memory } = shared;
+    const { revoked } = memory;
     this.#revoked = revoked;
     revoked.expectLives(options.sessionSeconds * 1000);
-    this.#sessions = new Sessions({
-      options,
-      services,
-      seal,
-      keeping,
-      provider: this.#provider,
-      ended,
-      revoked,
-    });
+    this.#sessions = new Sessions({ options, services, seal, keeping, provider: this.#provider, ...memory });
     this.#backchannel = backchannelFor(options, services, shared.keys.value, revoked);
     this.#cookie = { name: options.cookieName, secure: options.secureCookie };
     this.cookies = [...chunkNames(this.#cookie), ...this.#pendingLogins.cookies];

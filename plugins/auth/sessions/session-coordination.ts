@@ -1,25 +1,23 @@
 // Coordinates through Redis the refresh of a session among sidecars. A rotating refresh token may be used only once, so
 // one sidecar uses it under a short lease and the others take over the result.
-import { LRUCache } from "lru-cache";
 import type { Services } from "../../../src/plugin-api/contract.ts";
 import { refreshDigest, type Session, type SessionSeal } from "./session-seal.ts";
+import { keepMs, type SessionRefreshes } from "./session-refreshes.ts";
 
-/** How long requests with the old cookie find the new session. */
-const keepMs = 60_000;
 const pollMs = 50;
-const maxRefreshed = 8_192;
 
 export class SessionCoordination {
   readonly #services: Services;
   readonly #seal: SessionSeal;
   /** Long enough for two calls to the provider (tokens, keys). */
   readonly #leaseMs: number;
-  readonly #refreshed = new LRUCache<string, Session>({ max: maxRefreshed, ttl: keepMs });
-  readonly #running = new Map<string, Promise<Session>>();
+  /** Of this process. */
+  readonly #here: SessionRefreshes;
 
-  constructor(services: Services, seal: SessionSeal, timeoutMs: number) {
+  constructor(services: Services, seal: SessionSeal, timeoutMs: number, here: SessionRefreshes) {
     this.#services = services;
     this.#seal = seal;
+    this.#here = here;
     this.#leaseMs = timeoutMs * 2 + 1_000;
   }
 
@@ -31,14 +29,15 @@ export class SessionCoordination {
    */
   async once(session: Session, refreshToken: string, renew: () => Promise<Session>): Promise<Session> {
     const digest = refreshDigest(session, refreshToken);
-    const known = this.#refreshed.get(digest);
+    const { done, running } = this.#here;
+    const known = done.get(digest);
     if (known !== undefined) return known;
-    let running = this.#running.get(digest);
-    if (running === undefined) {
-      running = this.#once(digest, session, renew).finally(() => this.#running.delete(digest));
-      this.#running.set(digest, running);
+    let refresh = running.get(digest);
+    if (refresh === undefined) {
+      refresh = this.#once(digest, session, renew).finally(() => running.delete(digest));
+      running.set(digest, refresh);
     }
-    return await running;
+    return await refresh;
   }
 
   async #once(digest: string, session: Session, renew: () => Promise<Session>): Promise<Session> {
@@ -84,7 +83,7 @@ export class SessionCoordination {
   }
 
   #keep(digest: string, session: Session): Session {
-    this.#refreshed.set(digest, session);
+    this.#here.done.set(digest, session);
     return session;
   }
 }

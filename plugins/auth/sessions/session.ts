@@ -14,6 +14,7 @@ import { renewedClaims, userClaims } from "./session-claims.ts";
 import { SessionCoordination } from "./session-coordination.ts";
 import type { SessionKeeping } from "./session-keeping.ts";
 import { marksOf } from "./session-marks.ts";
+import type { SessionRefreshes } from "./session-refreshes.ts";
 import { loginId, overMsOf, type Session, type SessionSeal } from "./session-seal.ts";
 import {
   ended,
@@ -45,14 +46,19 @@ export interface Logout {
 /** Largest clock skew between sidecars. */
 const clockSlackMs = 60_000;
 
-export interface SessionParts {
+/** What outlives a login: the process has one of each. */
+export interface SessionMemory {
+  readonly ended: EndedSessions;
+  readonly revoked: RevokedSessions;
+  readonly refreshes: SessionRefreshes;
+}
+
+export interface SessionParts extends SessionMemory {
   readonly options: LoginOptions;
   readonly services: Services;
   readonly seal: SessionSeal;
   readonly keeping: SessionKeeping;
   readonly provider: Provider;
-  readonly ended: EndedSessions;
-  readonly revoked: RevokedSessions;
 }
 
 export class Sessions {
@@ -75,7 +81,7 @@ export class Sessions {
     this.#revoked = parts.revoked;
     this.#provider = parts.provider;
     this.#ended = parts.ended;
-    this.#fleet = new SessionCoordination(services, seal, options.timeoutMs);
+    this.#fleet = new SessionCoordination(services, seal, options.timeoutMs, parts.refreshes);
     this.#known = new KnownSessions(services.clock, parts.ended, parts.revoked);
   }
 

@@ -414,6 +414,27 @@ test("tokens are refreshed before they end, and the browser gets the new session
   assert.equal(provider.refreshes(), count);
 });
 
+test("routes that share a login refresh a session once, and so does the login of a new policy", async () => {
+  const { route, services } = await makeApp();
+  const strict = { requiredClaims: { sub: "ada" } };
+  const other = await makeRoute(loginOptions(strict), services, route.state);
+  closing.push(() => other.close());
+  const browser = new Browser(appUrl);
+  assert.equal((await browser.follow(route, "/")).status, 200);
+  const cookie = ["Cookie", `app.0=${browser.cookies().get("app.0")}`];
+  const refreshes = provider.refreshes();
+  services.clock.forward(545_000);
+  const answers = await Promise.all([route, other].map((each) => each.ask({ fields: cookie })));
+  assert.deepEqual(
+    answers.map(({ status }) => status),
+    [200, 200],
+  );
+  const later = await makeRoute(loginOptions({ sessionSeconds: 7_200 }), services, route.state);
+  closing.push(() => later.close());
+  assert.equal((await later.ask({ fields: cookie })).status, 200, "a request that was on its way");
+  assert.equal(provider.refreshes(), refreshes + 1);
+});
+
 test("two sidecars with many requests at once refresh a session once, and nobody is logged out", async () => {
   const own = await startOpenIdProvider({ appUrl, accessTokenSeconds: 3_600 });
   const login = { issuer: own.url, refreshBeforeSeconds: 3_500 };
