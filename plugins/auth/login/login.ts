@@ -176,14 +176,13 @@ export class Login {
 
   async #open(exchange: Exchange, sealed: string, mayRefresh: boolean): Promise<AuthResult> {
     const opened = await this.#sessions.open(sealed, mayRefresh);
+    const { session, renewed } = opened;
+    if (session !== undefined && renewed !== undefined)
+      this.#pending.set(exchange, this.#sessionCookies(session, renewed));
     if ("forget" in opened) {
       // Clear the cookie, or it would be refused again and again.
       if (opened.forget) this.#pending.set(exchange, clearChunks(this.#cookie));
       if (opened.startedMs !== undefined) this.#isNotEnough(exchange, opened.startedMs);
-      return opened.result;
-    }
-    if (opened.renewed !== undefined) {
-      this.#pending.set(exchange, this.#sessionCookies(opened.session, opened.renewed));
     }
     return opened.result;
   }

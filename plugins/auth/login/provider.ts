@@ -54,6 +54,11 @@ export class Provider {
   readonly #options: LoginOptions;
   readonly #services: Services;
   readonly #idTokens: Issuer;
+  /**
+   * For refreshed ID tokens. Which claims a session must have is checked where it is used: one that is not enough on this
+   * route must stay good on others.
+   */
+  readonly #refreshed: Issuer;
   readonly #metadata: MetadataSource;
   readonly #exchanges = new Semaphore(maxExchanges, maxWaiting, maxWaitingOfOne);
   readonly #pushes = new Semaphore(maxExchanges, maxWaiting, maxWaitingOfOne);
@@ -69,14 +74,17 @@ export class Provider {
       throw new Error(`jwt.login.clientSecret: ${(error as Error).message}`, { cause: error });
     }
     const { issuer, algorithms, clientId, requiredClaims, claims } = options;
-    const facts = { issuer, algorithms, audience: [clientId], requiredClaims, claims };
+    const facts = { issuer, algorithms, audience: [clientId], claims };
     const rest = { discovery: true, clockToleranceSeconds: 10, requireExp: true, typ: ["JWT"] };
-    this.#idTokens = new Issuer(
-      { ...facts, ...rest },
-      { kind: "source", source: keys },
-      services.clock,
-      "session",
-    );
+    const requiring = (required: LoginOptions["requiredClaims"]): Issuer =>
+      new Issuer(
+        { ...facts, ...rest, requiredClaims: required },
+        { kind: "source", source: keys },
+        services.clock,
+        "session",
+      );
+    this.#idTokens = requiring(requiredClaims);
+    this.#refreshed = requiring({});
   }
 
   /** Rejects with `ProviderDown`. */
@@ -180,9 +188,10 @@ export class Provider {
     // The token must have just been made (sections 3.1.3.7 and 12.2). An old one may have been stolen.
     if (typeof iat !== "number" || this.#services.clock.now() / 1000 - iat > maxAgeSeconds)
       throw new GrantRefused("ID token: too old");
-    const inspected = this.#idTokens.inspect(parts);
+    const issuer = nonce === undefined ? this.#refreshed : this.#idTokens;
+    const inspected = issuer.inspect(parts);
     if (inspected.kind === "refused") throw new GrantRefused(`ID ${inspected.because}`);
-    const verdict = await this.#idTokens.verify(idToken, parts, inspected satisfies Accepted);
+    const verdict = await issuer.verify(idToken, parts, inspected satisfies Accepted);
     if ("kind" in verdict) throw new ProviderDown(verdict.because);
     if (!("endsMs" in verdict)) throw new GrantRefused(`ID ${verdict.result.because}`);
     return { claims, endsMs: verdict.endsMs };

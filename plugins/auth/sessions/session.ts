@@ -10,11 +10,12 @@ import { cookieDigest, KnownSessions, type KnownSession } from "./known-sessions
 import type { LoginOptions } from "../login/options.ts";
 import { GrantRefused, type Provider, type Tokens } from "../login/provider.ts";
 import type { RevokedSessions } from "./revoked-sessions.ts";
-import { renewedClaims, userClaims } from "./session-claims.ts";
+import { userClaims } from "./session-claims.ts";
 import { SessionCoordination } from "./session-coordination.ts";
 import type { SessionKeeping } from "./session-keeping.ts";
 import { marksOf } from "./session-marks.ts";
 import type { SessionRefreshes } from "./session-refreshes.ts";
+import { renewSession } from "./session-renewal.ts";
 import { loginId, overMsOf, type Session, type SessionSeal } from "./session-seal.ts";
 import {
   ended,
@@ -143,27 +144,43 @@ export class Sessions {
         ? await this.#refresh(session, session.refreshToken)
         : session;
     if ("forget" in current) return current;
-    if (nowMs >= current.endsMs) return over;
-    // Checked each time the session is opened, so that new requirements of a policy also apply to running sessions.
-    const missing = missingClaim(current.claims, this.#options.requiredClaims);
-    if (missing !== undefined) return goodElsewhere(`claim ${missing}`, current.startedMs);
-    const identity = this.#identityOf(current);
-    if (typeof identity === "string") return unreadable;
-    const result = accepted({ ...identity, expiresAt: current.endsMs });
+    const kept = current === session ? { renewed: undefined } : await this.#keepRenewed(cookie, current);
+    if (kept === "ended") return ended;
+    const renewed = kept?.renewed;
+    const result = this.#judge(current, current !== session);
+    // Its old refresh token is spent: the browser gets the new session, even if this route does not accept it.
+    if ("forget" in result) return renewed === undefined ? result : { ...result, session: current, renewed };
     this.accessTokens.set(result.identity, current);
-    if (current === session) {
-      this.#remember(cookie, current, { result, openedMono });
-      return { session, result, renewed: undefined };
-    }
+    if (kept !== undefined && renewed === undefined) this.#remember(cookie, current, { result, openedMono });
+    return { session: current, result, renewed };
+  }
+
+  /** @param isRefreshed whether its tokens were just refreshed */
+  #judge(session: Session, isRefreshed: boolean): Accepted | ShutSession {
+    // A refresh that prolongs nothing is one whose ID token could not be verified (session-renewal.ts).
+    if (this.#services.clock.now() >= session.endsMs) return isRefreshed ? outOfReach : over;
+    // Checked each time the session is opened, so that new requirements of a policy also apply to running sessions.
+    const missing = missingClaim(session.claims, this.#options.requiredClaims);
+    if (missing !== undefined) return goodElsewhere(`claim ${missing}`, session.startedMs);
+    const identity = this.#identityOf(session);
+    if (typeof identity === "string") return unreadable;
+    return accepted({ ...identity, expiresAt: session.endsMs });
+  }
+
+  /**
+   * @returns the cookie's new value, if it changes; undefined = the session is good for this request, but must not be
+   * cached, so that the next one tries again. Never rejects.
+   */
+  async #keepRenewed(
+    cookie: string,
+    session: Session,
+  ): Promise<{ readonly renewed: string | undefined } | "ended" | undefined> {
     try {
-      const renewed = await this.#keeping.renew(cookie, current);
-      if (await this.#endedMeanwhile(cookie, current)) return ended;
-      if (renewed === undefined) this.#remember(cookie, current, { result, openedMono });
-      return { session: current, result, renewed };
+      const renewed = await this.#keeping.renew(cookie, session);
+      return (await this.#endedMeanwhile(cookie, session)) ? "ended" : { renewed };
     } catch (error) {
-      // Good for this request, but not cached, so that the next one tries again.
       this.#services.logger.warn({ err: error }, "a session that was refreshed could not be kept");
-      return { session: current, result, renewed: undefined };
+      return undefined;
     }
   }
 
@@ -262,35 +279,19 @@ export class Sessions {
 
   async #refresh(session: Session, refreshToken: string): Promise<Session | ShutSession> {
     try {
-      return await this.#fleet.once(session, refreshToken, () => this.#renew(session, refreshToken));
+      const { accessTokens } = this;
+      const parts = {
+        options: this.#options,
+        services: this.#services,
+        provider: this.#provider,
+        accessTokens,
+      };
+      return await this.#fleet.once(session, refreshToken, () => renewSession(session, refreshToken, parts));
     } catch (error) {
       if (error instanceof GrantRefused) return refreshRefused;
       this.#services.logger.warn({ err: error }, "a session could not be refreshed");
       // Its tokens are still good for a moment, so let the caller go on.
       return this.#services.clock.now() < session.endsMs ? session : outOfReach;
     }
-  }
-
-  async #renew(session: Session, refreshToken: string): Promise<Session> {
-    const tokens = await this.#provider.refresh(refreshToken);
-    const verified =
-      tokens.idToken === undefined
-        ? undefined
-        : await this.#provider.verifyIdToken(tokens.idToken, undefined);
-    // OpenID Connect Core section 12.2: the refreshed ID token must be of the same user.
-    if (verified !== undefined && verified.claims["sub"] !== session.claims["sub"]) {
-      throw new GrantRefused("ID token: another subject");
-    }
-    return {
-      ...session,
-      endsMs: tokens.endsMs ?? verified?.endsMs ?? session.endsMs,
-      refreshToken: tokens.refreshToken ?? refreshToken,
-      idToken: tokens.idToken ?? session.idToken,
-      accessToken: this.accessTokens.kept(tokens),
-      claims:
-        verified === undefined
-          ? session.claims
-          : renewedClaims(session.claims, verified.claims, this.#options),
-    };
   }
 }

@@ -1,5 +1,6 @@
 // The reasons why a session lets nobody in.
 import { refused, unavailable, type Accepted, type AuthResult } from "../auth-result.ts";
+import type { Session } from "./session-seal.ts";
 
 export interface ShutSession {
   readonly result: Exclude<AuthResult, Accepted>;
@@ -7,6 +8,9 @@ export interface ShutSession {
   readonly forget: boolean;
   /** When it began (epoch ms). Set for a session that is good elsewhere: another login may give the same. */
   readonly startedMs?: number;
+  /** The session and the cookie's new value, where its tokens were refreshed all the same. */
+  readonly session?: Session;
+  readonly renewed?: string;
 }
 
 const shut = (because: string, forget: boolean): ShutSession => ({

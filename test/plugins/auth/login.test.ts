@@ -435,6 +435,20 @@ test("routes that share a login refresh a session once, and so does the login of
   assert.equal(provider.refreshes(), refreshes + 1);
 });
 
+test("a session that is refreshed where it is not enough reaches the browser, and goes on elsewhere", async () => {
+  const app = await makeApp();
+  const strict = await makeApp({ login: { requiredClaims: { plan: "gold" } } });
+  const browser = new Browser(appUrl);
+  assert.equal((await browser.follow(app.route, "/")).status, 200);
+  for (const { services } of [app, strict]) services.clock.forward(545_000);
+  const refreshes = provider.refreshes();
+  const refused = await browser.visit(strict.route, "/", []);
+  assert.deepEqual([refused.status, refused.because], [401, "session: claim plan"]);
+  assert.equal(provider.refreshes(), refreshes + 1);
+  assert.equal((await browser.visit(app.route, "/", [])).status, 200);
+  assert.equal(provider.refreshes(), refreshes + 1, "it has got the refreshed one");
+});
+
 test("two sidecars with many requests at once refresh a session once, and nobody is logged out", async () => {
   const own = await startOpenIdProvider({ appUrl, accessTokenSeconds: 3_600 });
   const login = { issuer: own.url, refreshBeforeSeconds: 3_500 };

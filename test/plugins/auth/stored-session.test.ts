@@ -1,6 +1,8 @@
 // Sessions in Redis while Redis is not available, and what stays valid over a refresh.
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
+import type { ServerResponse } from "node:http";
+import { text } from "node:stream/consumers";
 import { after, before, test } from "node:test";
 import { eventually, startRedis, type RedisServer } from "../../support/redis.ts";
 import { EndpointServer } from "../../support/endpoint-server.ts";
@@ -130,4 +132,57 @@ test("a session is in reach of the provider's logout while it begins, and after 
     await eventually("ended", async () => (await route.ask({ fields })).status === 401, 1_000);
     await route.close();
   });
+});
+
+test("while nobody can verify refreshed ID tokens a session ends with 503 and not with a logout, and comes back", async (t) => {
+  const issuer = await TokenIssuer.start();
+  let [key] = issuer.keys;
+  let keysDown = false;
+  let nonce: string | null = null;
+  let grants = 0;
+  const endpoint = new EndpointServer((request, response) => {
+    const { url } = endpoint;
+    const ends = { authorization_endpoint: `${url}/authorize`, token_endpoint: `${url}/token` };
+    if (request.url === "/jwks") response.writeHead(keysDown ? 500 : 200).end(keysDown ? "" : issuer.jwks());
+    else if (request.url !== "/token")
+      response.end(JSON.stringify({ issuer: url, jwks_uri: `${url}/jwks`, ...ends }));
+    else void text(request).then((form) => answer(new URLSearchParams(form), response));
+  });
+  // Each refresh token is good once.
+  const answer = async (form: URLSearchParams, response: ServerResponse): Promise<void> => {
+    const shown = form.get("refresh_token");
+    if (shown !== null && shown !== `r${grants}`) {
+      response.writeHead(400).end('{"error":"invalid_grant"}');
+      return;
+    }
+    grants += 1;
+    const now = Math.floor(services.clock.now() / 1000);
+    const claims = { iss: endpoint.url, aud: clientId, iat: now, exp: now + 600, nonce };
+    const id_token = await issuer.sign(claims, key && { key });
+    response.end(JSON.stringify({ id_token, refresh_token: `r${grants}`, expires_in: 600 }));
+  };
+  await endpoint.listen();
+  const services = await makeServices({ secrets });
+  const route = await makeRoute(optionsFor({}, endpoint.url), services);
+  t.after(async () => {
+    await route.close();
+    services.close();
+    endpoint.close();
+    issuer.close();
+  });
+  const browser = new Browser(appUrl);
+  const begun = await browser.visit(route, "/oauth2/login");
+  const asked = new URL(begun.answerFields.get("location") ?? "").searchParams;
+  nonce = asked.get("nonce");
+  await browser.visit(route, `/oauth2/callback?code=x&state=${asked.get("state")}`);
+  const status = async (): Promise<number> => (await browser.visit(route, "/", [])).status;
+  assert.equal(await status(), 200);
+  [key, keysDown] = [await issuer.rotate("second", "keep"), true];
+  services.clock.forward(545_000);
+  assert.deepEqual([await status(), await status()], [200, 200], "to the end of its tokens");
+  services.clock.forward(60_000);
+  assert.deepEqual([await status(), await status()], [503, 503]);
+  keysDown = false;
+  services.clock.forward(30_000);
+  assert.equal(await status(), 200);
 });
