@@ -14,6 +14,7 @@ import {
   SwitchedOff,
 } from "./kill-switch.ts";
 import type { KeptSwitches } from "./kept-switches.ts";
+import { RedisClock } from "./redis-clock.ts";
 
 /** Opens a value; undefined = it does not count (unsigned, or not signed by a trusted key). */
 export type SwitchOpener = (value: string, field: string) => Promise<string | undefined>;
@@ -26,7 +27,7 @@ export interface SwitchSourceOptions {
    * not removed.
    */
   readonly policyKey: string;
-  /** The clock by which switches expire. */
+  /** This machine's clock, by which switches expire until Redis has told its time. */
   readonly clock: Pick<Clock, "now">;
   readonly kept?: KeptSwitches | undefined;
   readonly open?: SwitchOpener | undefined;
@@ -52,6 +53,7 @@ const untoldPollMs = 900;
 export class SwitchSource {
   readonly #options: SwitchSourceOptions;
   readonly #poller: Poller;
+  readonly #clock: RedisClock;
   readonly #first = Promise.withResolvers<void>();
   #current = nothingOff;
   #text = "[]";
@@ -69,7 +71,8 @@ export class SwitchSource {
 
   constructor(options: SwitchSourceOptions) {
     this.#options = options;
-    const { pollMs = 10_000 } = options;
+    const { store, clock, needsEnd, pollMs = 10_000 } = options;
+    this.#clock = new RedisClock(store, clock, needsEnd);
     this.#poller = new Poller({
       settleMs,
       pollMs: Math.min(untoldPollMs, pollMs),
@@ -86,7 +89,12 @@ export class SwitchSource {
   async start(): Promise<void> {
     const { store, kept } = this.#options;
     const last = await kept?.load();
-    if (last !== undefined) await this.#judgeRead(last);
+    if (last !== undefined) {
+      this.#clock.assume(last.aheadMs);
+      // A Redis that has neither the policy nor the switches any more has lost them: a restart changes nothing of that.
+      if (last.hadPolicy) this.#policy = "there";
+      await this.#judgeRead(last.switches);
+    }
     this.#unhear = store.hear(disabledKey, () => {
       this.#told = true;
       this.#poller.trigger();
@@ -119,6 +127,7 @@ export class SwitchSource {
     if (this.#refused !== undefined) this.#options.onRead();
     this.#refused = undefined;
     this.#readMono = isLost ? -Infinity : performance.now();
+    if (texts.length > 0) await this.#clock.look();
     if (!isLost) await this.#judgeRead(texts);
     this.#first.resolve();
     return true;
@@ -157,10 +166,13 @@ export class SwitchSource {
     this.#read = texts;
     this.#judged += 1;
     const turn = this.#judged;
-    const nowMs = this.#options.clock.now();
-    const switches = await this.#parse(texts, nowMs);
+    const switches = await this.#parse(texts, this.#clock.now());
     // Unless the reading or the keys changed meanwhile: then a later call judges everything.
-    if (turn === this.#judged && this.#take(switches, nowMs)) this.#options.kept?.save(texts);
+    if (turn !== this.#judged) return;
+    const { aheadMs } = this.#clock;
+    const reading = { switches: texts, hadPolicy: this.#policy !== "absent", aheadMs };
+    if (this.#take(switches)) this.#options.kept?.save(reading);
+    else if (texts.length > 0) this.#options.kept?.renew(reading);
   }
 
   /** @returns whether the next look can wait for the usual interval */
@@ -201,13 +213,14 @@ export class SwitchSource {
   }
 
   /** Puts the switches in force until the next one expires. @returns whether anything changed */
-  #take(switches: readonly KillSwitch[], nowMs: number): boolean {
+  #take(switches: readonly KillSwitch[]): boolean {
     clearTimeout(this.#end);
+    const nowMs = this.#clock.now();
     const live = switches.filter(({ untilMs }) => untilMs === undefined || untilMs > nowMs);
     const next = Math.min(...live.map(({ untilMs }) => untilMs ?? Infinity));
     if (next < Infinity) {
-      const inMs = Math.min(next - nowMs, 2 ** 31 - 1);
-      this.#end = setTimeout(() => this.#take(live, nowMs + inMs), inMs).unref();
+      const inMs = Math.min(Math.ceil(next - nowMs), 2 ** 31 - 1);
+      this.#end = setTimeout(() => this.#take(live), inMs).unref();
     }
     const text = JSON.stringify(live);
     if (text === this.#text) return false;

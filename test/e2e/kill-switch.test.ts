@@ -1,10 +1,13 @@
 // The kill switch as an operator uses it: commands against a real Redis, and the answers of real sidecars meanwhile.
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
+import { readFile } from "node:fs/promises";
 import http from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, afterEach, before, describe, test } from "node:test";
+import type { Clock } from "../../src/plugin-api/services.ts";
+import { systemClock } from "../../src/runtime/clock.ts";
 import { startCrew } from "../support/crew.ts";
 import { pluginWith } from "../support/plugins.ts";
 import { outrigger } from "../support/process.ts";
@@ -40,12 +43,18 @@ async function disable(...args: string[]): Promise<void> {
   const { code, stderr } = await run("disable", ...args, "--reason", "it leaks");
   assert.equal(code, 0, stderr);
 }
-async function sidecar(name = "orders", env: Record<string, string> = {}): Promise<TestSidecar> {
+const kept = (state: string) => readFile(join(folder, state, "disabled-orders.json"), "utf8");
+async function sidecar(
+  name = "orders",
+  env: Record<string, string> = {},
+  clock: Clock = systemClock,
+): Promise<TestSidecar> {
   await redis.cli.set("outrigger:policy", JSON.stringify(policy));
   const started = await startSidecar({
     upstream: service,
     redisUrl: redis.url,
     env: { OUTRIGGER_SERVICE: name, OUTRIGGER_INSTANCE: `${name}-1`, ...env },
+    clock,
   });
   sidecars.push(started);
   return started;
@@ -182,6 +191,35 @@ describe("a plugin that is switched off", () => {
     await soon(async () => assert.equal((await ask(one)).status, 401), 3_000);
   });
 
+  test("is off by Redis' clock, whatever this machine's says, also over a start without Redis", async () => {
+    const env = { OUTRIGGER_STATE_DIR: join(folder, "clocks") };
+    for (const byMs of [3_600_000, -3_600_000]) {
+      const clock = { now: () => Date.now() + byMs, mono: () => performance.now() };
+      const one = await sidecar("orders", env, clock);
+      await disable("auth", "--accept-open-routes", "--ttl", "4s");
+      const setMono = performance.now();
+      const short = "it is off";
+      await eventually(short, async () => (await ask(one)).status === 200, 3_000);
+      await eventually("it is on again", async () => (await ask(one)).status === 401, 7_000);
+      assert.ok(performance.now() - setMono > 2_500, "not early");
+
+      await disable("auth", "--accept-open-routes", "--ttl", "30m");
+      await eventually(short, async () => (await ask(one)).status === 200, 3_000);
+      await eventually("it is kept", async () => /aheadMs/.test(await kept("clocks").catch(() => "")));
+      await one.stop();
+      const dead = await startSidecar({
+        upstream: service,
+        redisUrl: "redis://127.0.0.1:1",
+        env: { OUTRIGGER_SERVICE: "orders", ...env },
+        clock,
+      });
+      sidecars.push(dead);
+      await eventually(short, async () => (await ask(dead)).status === 200, 3_000);
+      await dead.stop();
+      assert.equal((await run("enable", "auth")).code, 0);
+    }
+  });
+
   test("is off whatever becomes of the policy: refused, gone, another one", async () => {
     const one = await sidecar();
     await redis.cli.set("outrigger:policy", "{");
@@ -211,6 +249,36 @@ describe("a plugin that is switched off", () => {
     await one.line(({ plugin }) => plugin === "cache");
     for (const plugin of ["cache", "auth"]) assert.equal((await run("enable", plugin)).code, 0);
     await soon(async () => assert.equal((await ask(one)).status, 401), 5_000);
+  });
+
+  test("is off in a sidecar that starts anew after Redis has lost everything, and on where it was taken back meanwhile", async () => {
+    const env = { OUTRIGGER_STATE_DIR: join(folder, "lost") };
+    const one = await sidecar("orders", env);
+    await disable("auth", "--accept-open-routes");
+    await soon(async () => assert.equal((await ask(one)).status, 200), 5_000);
+    await one.stop();
+    await redis.cli.flushall();
+    const start = async (): Promise<TestSidecar> => {
+      const options = { upstream: service, redisUrl: redis.url };
+      const started = await startSidecar({ ...options, env: { OUTRIGGER_SERVICE: "orders", ...env } });
+      sidecars.push(started);
+      return started;
+    };
+    const again = await start();
+    await again.line(({ msg }) => /has lost its policy, and kill switches with it/.test(String(msg)));
+    assert.equal((await ask(again)).status, 200);
+    await redis.cli.set("outrigger:policy", JSON.stringify(policy));
+    await soon(async () => assert.equal((await ask(again)).status, 401), 5_000);
+
+    // One that is set while Redis holds no policy, and taken back while the sidecar is down.
+    await redis.cli.del("outrigger:policy");
+    await disable("auth", "--accept-open-routes");
+    await soon(async () => assert.equal((await ask(again)).status, 200), 5_000);
+    await eventually("it is kept", async () => /"hadPolicy":false/.test(await kept("lost")));
+    await again.stop();
+    assert.equal((await run("enable", "auth")).code, 0);
+    const last = await start();
+    await soon(async () => assert.equal((await ask(last)).status, 401), 5_000);
   });
 
   test("is off in a sidecar that starts, from the first request on, also when Redis is dead by then", async () => {

@@ -16,13 +16,14 @@ test("what is being written stays, however often the copy is looked for meanwhil
   const switches = new KeptSwitches(options);
   for (let round = 1; round <= 12; round += 1) {
     policy.save({ raw: undefined, keySets: [Buffer.from("keys")], revision: round, from: "redis" });
-    switches.save([`plugin:${round}`, "off"]);
+    const reading = { switches: [`plugin:${round}`, "off"], hadPolicy: false, aheadMs: -5_000 };
+    switches.save(reading);
     const state = { saved: false };
     const saved = Promise.all([policy.settled(), switches.settled()]).then(() => (state.saved = true));
     while (!state.saved) await Promise.all([policy.load(), switches.load()]);
     await saved;
     assert.equal((await policy.load())?.revision, round);
-    assert.deepEqual(await switches.load(), [`plugin:${round}`, "off"]);
+    assert.deepEqual(await switches.load(), { version: 1, ...reading });
   }
   assert.deepEqual(troubles, []);
   assert.deepEqual((await readdir(dir)).toSorted(), ["disabled-users.json", "policy-users.json"]);
