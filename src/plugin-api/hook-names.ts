@@ -37,6 +37,21 @@ export function hooksReturned(returned: unknown, declared: readonly string[] = h
 }
 
 /**
+ * Checks like `hooksReturned`. Hooks that are refused are closed, since nobody else has them: they may hold timers and
+ * connections by now.
+ */
+export function hooksOrClosed(returned: unknown, declared: readonly string[]): Hooks {
+  try {
+    return hooksReturned(returned, declared);
+  } catch (error) {
+    const close = async (): Promise<void> => (returned as Partial<Hooks> | null | undefined)?.close?.();
+    // The refusal is what is wrong, and does not wait for a close that may hang.
+    close().catch(() => {});
+    throw error;
+  }
+}
+
+/**
  * All members of the object, including methods of its classes, which are not enumerable, but without those that every
  * object inherits.
  */

@@ -185,20 +185,30 @@ describe("a plugin in a process of its own", () => {
   });
 
   test("is refused, and the policy with it, where it cannot be set up", async () => {
-    const refused = async (members: string, why: RegExp, facts?: Facts): Promise<void> => {
+    const refused = async (
+      members: string,
+      why: RegExp,
+      facts?: Facts,
+      then?: (sidecar: TestSidecar) => Promise<unknown>,
+    ): Promise<void> => {
       await using sidecar = await start(members, facts);
       const line = await sidecar.line(
         ({ msg }) => typeof msg === "string" && /policy/.test(msg) && /refused|not|cannot/.test(msg),
       );
       assert.match(JSON.stringify(line), why);
       assert.equal((await ask(sidecar, "/"))[0], 503);
+      await then?.(sidecar);
     };
     await refused(`setup() { throw new Error("no country"); }`, /plugin \\"geo\\" on route .*no country/);
     await refused(`x: require("node:fs"), setup: () => ({})`, /requires \\"node:fs\\"/);
     await refused(`nothing: 1`, /exports no plugin/);
-    await refused(`setup: () => ({ onRequest() {} })`, /manifest does not name the hook onRequest/, {
-      manifest: { hooks: ["onResponse"] },
-    });
+    const closes = `close() { services.logger.info({}, "closed what was refused"); }`;
+    await refused(
+      `setup: ({ services }) => ({ onRequest() {}, ${closes} })`,
+      /manifest does not name the hook onRequest/,
+      { manifest: { hooks: ["onResponse"] } },
+      (sidecar) => sidecar.line(({ msg }) => msg === "closed what was refused"),
+    );
     await refused(`setup: () => ({ onrequest() {} })`, /did you mean onRequest\?/);
     await refused(
       `setup: () => ({ ownedRequestFields: ["Authorization"] })`,

@@ -3,7 +3,7 @@
 import type { Extension } from "../../extensions/entry.ts";
 import { hookLimitMs } from "../../extensions/entry.ts";
 import type { Manifest } from "../../extensions/manifest.ts";
-import { hooksReturned } from "../../plugin-api/hook-names.ts";
+import { hooksOrClosed } from "../../plugin-api/hook-names.ts";
 import type { PluginDefinition } from "../../plugin-api/contract.ts";
 import { type ExtensionDefinition, factsOf } from "../extension-definition.ts";
 import { loadBundle } from "./bundle.ts";
@@ -31,7 +31,7 @@ export function createTrustedPlugin(extension: Extension): ExtensionDefinition {
       importState: (state: unknown, exported: unknown) => definition.importState?.(state, exported),
     }),
     async setup(input) {
-      return hooksReturned(await definition.setup(input), manifest.hooks);
+      return hooksOrClosed(await definition.setup(input), manifest.hooks);
     },
     hookLimitMs: hookLimitMs(extension.entry),
   };

@@ -2,7 +2,7 @@
 import type { GatewayError } from "../../../plugin-api/errors.ts";
 import { textOf } from "../../../plugin-api/error-text.ts";
 import type { Hooks, PluginDefinition } from "../../../plugin-api/contract.ts";
-import { hooksReturned } from "../../../plugin-api/hook-names.ts";
+import { hooksOrClosed } from "../../../plugin-api/hook-names.ts";
 import type { ExchangeResponse, Outcome, RouteInfo, Verdict } from "../../../plugin-api/exchange.ts";
 import type {
   Declared,
@@ -52,7 +52,7 @@ export class HookRunner {
     };
     const options = optionsBy(definition, given);
     const { hooks: declared } = loaded.facts;
-    const known = hooksReturned(await definition.setup({ options, services, state, route }), declared);
+    const known = hooksOrClosed(await definition.setup({ options, services, state, route }), declared);
     const names = declared.filter((name) => typeof known[name] === "function");
     this.#setups.set(setup, { hooks: known, route, keeps: names.length > 1 });
     return {

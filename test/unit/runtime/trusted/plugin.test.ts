@@ -105,6 +105,18 @@ describe("a package of JavaScript in this process", () => {
     await assert.rejects(async () => lying.setup(input), /its manifest does not name the hook onRequest/);
   });
 
+  it("has its hooks closed where they are refused, and is refused for what it is where it cannot close them", async () => {
+    const closed: string[] = [];
+    Object.assign(globalThis, { closedByTest: closed });
+    for (const close of ["closedByTest.push(this.of)", "throw new Error(closedByTest.push(this.of))"]) {
+      const made = `setup: () => ({ of: "timer", onRequest() {}, close() { ${close} } })`;
+      const lying = load({ code: pluginCode(made), manifest: { hooks: ["onResponse"] } });
+      const input = {} as Parameters<typeof lying.setup>[0];
+      await assert.rejects(async () => lying.setup(input), /its manifest does not name the hook onRequest/);
+    }
+    assert.deepEqual(closed, ["timer", "timer"]);
+  });
+
   it("leaves nothing behind once it is out of use, however many versions are loaded", () => {
     const program = `
       import { createTrustedPlugin } from "./src/runtime/trusted/plugin.ts";
