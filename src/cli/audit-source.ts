@@ -5,7 +5,7 @@ import { FileShelf, KeyDirectory, type KeyShelf, RedisShelf } from "../audit/key
 import { AuditKey } from "../audit/key.ts";
 import { fileLines, streamLines, trailFiles } from "../audit/read-trail.ts";
 import type { TrailLine } from "../audit/verify.ts";
-import type { Config } from "../config/config.ts";
+import { type Config, ConfigError } from "../config/config.ts";
 import type { RedisStore } from "../redis/store.ts";
 import type { Terminal } from "./terminal.ts";
 import { withStore } from "./with-store.ts";
@@ -22,13 +22,8 @@ export interface AuditSource {
   /** Whether the oldest records are dropped automatically, as in the stream in Redis. */
   readonly trimmed: boolean;
   lines(): AsyncIterable<TrailLine>;
-  /** @throws AuditRefusal without OUTRIGGER_AUDIT_KEY */
+  /** @throws ConfigError without OUTRIGGER_AUDIT_KEY */
   directory(): KeyDirectory;
-}
-
-/** The command cannot do what it was asked for; the message says why, in one line. */
-class AuditRefusal extends Error {
-  override readonly name = "AuditRefusal";
 }
 
 /**
@@ -85,7 +80,7 @@ function sourceOf(
     directory() {
       const { auditKey, service } = config;
       if (auditKey === undefined)
-        throw new AuditRefusal("OUTRIGGER_AUDIT_KEY: is not set: it opens what is recorded of persons");
+        throw new ConfigError(["OUTRIGGER_AUDIT_KEY: is not set: it opens what is recorded of persons"]);
       const shelves: KeyShelf[] = paths.map((path) => new FileShelf(path));
       if (store !== undefined) shelves.unshift(new RedisShelf(store, service));
       return new KeyDirectory(
@@ -97,7 +92,6 @@ function sourceOf(
 }
 
 function complaintOf(error: unknown): string | undefined {
-  if (error instanceof AuditRefusal) return error.message;
   const { code, path } = error as NodeJS.ErrnoException;
   return code !== undefined && path !== undefined ? `${path}: cannot be read: ${code}` : undefined;
 }

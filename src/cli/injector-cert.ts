@@ -2,7 +2,7 @@
 // Kubernetes run it.
 import { FormatError, integer } from "../config/formats.ts";
 import { renewCertificate } from "../injector/renew.ts";
-import { ApiProblem, clusterIn, KubernetesApi, namespaceOf } from "../kubernetes/api.ts";
+import { ApiProblem, clusterIn, KubernetesApi, namespaceOf, NoCluster } from "../kubernetes/api.ts";
 import type { Terminal } from "./terminal.ts";
 
 export interface CertOptions {
@@ -64,7 +64,7 @@ export async function runCert(
     }
     if (!(error instanceof ApiProblem)) throw error;
     terminal.err(`outrigger injector cert: ${error.message}${hint(error.status)}\n`);
-    return 1;
+    return error instanceof NoCluster ? 2 : 1;
   }
 }
 

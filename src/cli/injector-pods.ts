@@ -3,7 +3,7 @@
 import { loadConfig } from "../app/environment.ts";
 import { type UnprotectedPod, writeUnprotected } from "../fleet/unprotected.ts";
 import { listUnprotected } from "../injector/unprotected.ts";
-import { ApiProblem, clusterIn, KubernetesApi } from "../kubernetes/api.ts";
+import { ApiProblem, clusterIn, KubernetesApi, NoCluster } from "../kubernetes/api.ts";
 import { exemptNamespaces } from "./injector.ts";
 import { printTable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
@@ -36,7 +36,7 @@ export async function listPods(
         ? ": give the service account the ClusterRole of deploy/kubernetes/injector/pods.yaml"
         : "";
     terminal.err(`outrigger injector pods: ${error.message}${hint}\n`);
-    return 1;
+    return error instanceof NoCluster ? 2 : 1;
   }
   if (options.json) terminal.out(`${JSON.stringify({ pods }, null, 2)}\n`);
   else

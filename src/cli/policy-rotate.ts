@@ -1,5 +1,6 @@
 // Runs `outrigger policy rotate`: adds keys that may sign, and revokes others, by a document that an accepted key
 // signs. Every sidecar takes it within a second. OUTRIGGER_POLICY_KEYS can be updated later, for sidecars that start.
+import { ConfigError } from "../config/config.ts";
 import { services } from "../plane/fleet.ts";
 import { KeyFileRefusal, readSigningKey, type SigningKey } from "../plane/private-key.ts";
 import { nextEpoch, signDocument } from "../plane/sign.ts";
@@ -58,9 +59,9 @@ export async function rotateKeys(terminal: Terminal, options: RotateOptions): Pr
   return await withPlane(terminal, {}, async (plane) => {
     const { policyKeys } = plane.config;
     if (policyKeys === undefined)
-      throw new PlaneRefusal(
+      throw new ConfigError([
         "OUTRIGGER_POLICY_KEYS: is not set: give the keys that sidecars are started with",
-      );
+      ]);
     const key = await readSigningKey(options.key);
     const trust = await createTrust(policyKeys);
     const before = await plane.store.getBytes(keySetKey, limitMs, keySetMaxBytes * 2);

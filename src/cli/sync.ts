@@ -1,7 +1,8 @@
 // Runs `outrigger sync`: puts the policies of a cluster (OutriggerPolicy objects, ConfigMaps) or of a folder into Redis
 // and keeps them there.
+import { ConfigError } from "../config/config.ts";
 import { randomUUID } from "node:crypto";
-import { ApiProblem, clusterIn, KubernetesApi, namespaceOf } from "../kubernetes/api.ts";
+import { ApiProblem, clusterIn, KubernetesApi, namespaceOf, NoCluster } from "../kubernetes/api.ts";
 import { parseDuration } from "../language/duration.ts";
 import type { WhenGone } from "../sync/declared.ts";
 import { FolderSource } from "../sync/folder-source.ts";
@@ -93,7 +94,7 @@ function parseSync({ from, namespace, serviceAccount, every, key }: SyncOptions)
   return { everyMs, wish };
 }
 
-/** @throws PlaneRefusal when there is no cluster */
+/** @throws ConfigError when there is no cluster, PlaneRefusal when it tells no namespace */
 function sourceFor(
   terminal: Terminal,
   options: SyncOptions,
@@ -108,7 +109,9 @@ function sourceFor(
     const namespace = options.namespace ?? namespaceOf(cluster);
     return new KubernetesSource({ api: new KubernetesApi(cluster), namespace, whenGone, once });
   } catch (error) {
-    if (error instanceof ApiProblem) throw new PlaneRefusal(`${error.message}, or give a folder with --from`);
+    const said = error instanceof ApiProblem ? `${error.message}, or give a folder with --from` : "";
+    if (error instanceof NoCluster) throw new ConfigError([said]);
+    if (error instanceof ApiProblem) throw new PlaneRefusal(said);
     throw error;
   }
 }

@@ -52,7 +52,10 @@ const maxEventBytes = 4 * 1_048_576;
 /** Most characters of an error's text that are shown. */
 const maxSaid = 300;
 
-/** @throws ApiProblem when this process does not run in a cluster */
+/** This process does not run in a cluster. */
+export class NoCluster extends ApiProblem {}
+
+/** @throws NoCluster */
 export function clusterIn(
   env: Readonly<Record<string, string | undefined>>,
   serviceAccount = defaultServiceAccount,
@@ -60,7 +63,7 @@ export function clusterIn(
   const { KUBERNETES_SERVICE_HOST: host = "", KUBERNETES_SERVICE_PORT: port = "" } = env;
   const isHost = /^[0-9A-Za-z.:-]{1,253}$/.test(host);
   if (!isHost || !/^[1-9]\d{0,4}$/.test(port) || Number(port) > 65_535)
-    throw new ApiProblem(
+    throw new NoCluster(
       "KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT name no API server: run it in a pod",
     );
   return { host, port: Number(port), serviceAccount };

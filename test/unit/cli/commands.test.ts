@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, it } from "node:test";
 import { mainFile, outrigger, outriggerProcess, startNode } from "../../support/process.ts";
+import { startRedis } from "../../support/redis.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "outrigger-cli-"));
 after(() => rmSync(directory, { recursive: true }));
@@ -59,6 +60,35 @@ describe("outrigger", () => {
       const { code, stdout, stderr } = await outrigger(args);
       assert.deepEqual([code, stdout], [2, ""], args.join(" "));
       assert.notEqual(stderr, "");
+    }
+  });
+
+  it("exits 2 where its environment lacks what it needs, whichever command, and says what in one line", async (t) => {
+    const redis = await startRedis();
+    t.after(() => redis.close());
+    const key = join(directory, "policy.key");
+    assert.equal((await outrigger(["policy", "keygen", key])).code, 0);
+    const subject = ["--subject", "ada"];
+    const lacking: readonly (readonly [string, readonly string[]])[] = [
+      ["OUTRIGGER_AUDIT_KEY", ["audit", "search", good]],
+      ["OUTRIGGER_AUDIT_KEY", ["audit", "search", good, ...subject]],
+      ["OUTRIGGER_AUDIT_KEY", ["audit", "export", good, ...subject]],
+      ["OUTRIGGER_AUDIT_KEY", ["audit", "forget", good, ...subject]],
+      ["OUTRIGGER_AUDIT_KEY", ["audit", "verify", good]],
+      ["OUTRIGGER_POLICY_KEYS", ["policy", "verify", good]],
+      ["OUTRIGGER_POLICY_KEYS", ["policy", "rotate", "--key", key, "--revoke", "k".repeat(43)]],
+      ["KUBERNETES_SERVICE_HOST", ["sync", "--once"]],
+      ["KUBERNETES_SERVICE_HOST", ["injector", "cert"]],
+      ["KUBERNETES_SERVICE_HOST", ["injector", "pods"]],
+      ...[["policy", "history"], ["fleet"], ["logs"], ["plugins", "list"], ["plugin", "list"]].map(
+        (args) => ["REDIS_URL", args] as const,
+      ),
+    ];
+    for (const [variable, args] of lacking) {
+      const env: Record<string, string> = variable === "REDIS_URL" ? {} : { REDIS_URL: redis.url };
+      const { code, stdout, stderr } = await outrigger(args, env);
+      assert.deepEqual([code, stdout], [2, ""], args.join(" "));
+      assert.match(stderr, new RegExp(`^[^\\n]*${variable}\\b[^\\n]*\\n$`), args.join(" "));
     }
   });
 
