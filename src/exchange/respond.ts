@@ -5,6 +5,7 @@ import { mayHaveBody, type LiveResponse } from "../runtime/response.ts";
 import { isFinalStatus } from "../runtime/verdict.ts";
 import { BodyTransforms } from "./body-transforms.ts";
 import type { ClientLimits } from "../client/client-limits.ts";
+import { readContentLength } from "../http1/content-length.ts";
 import { isAlwaysHopByHop } from "../http1/hop-by-hop.ts";
 import { allowedTrailers } from "../http1/trailers.ts";
 import { ClientTaker } from "./client-taker.ts";
@@ -278,6 +279,7 @@ export class ClientWriter extends ClientTaker {
 /** @throws Error if the value is not one number: the client would read another body than was written */
 function announcedBytes(contentLength: string | undefined): number {
   if (contentLength === undefined) return Infinity;
-  if (!/^\d{1,15}$/.test(contentLength)) throw new Error("Content-Length is not one number");
-  return Number(contentLength);
+  const bytes = readContentLength(contentLength);
+  if (bytes === undefined) throw new Error("Content-Length is not one number");
+  return bytes;
 }

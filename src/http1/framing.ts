@@ -1,4 +1,5 @@
 // Reads what a response head says about its body and its connection (RFC 9112 sections 6.3 and 9.3).
+import { readContentLength } from "./content-length.ts";
 import { pairsOf } from "../plugin-api/pairs.ts";
 
 /** Where the body ends: there is none, after `length` bytes, after its last chunk, or with the connection. */
@@ -66,10 +67,10 @@ export class Framing {
       if (coding.toLowerCase() !== "chunked") return "Transfer-Encoding other than chunked";
       this.kind = "chunked";
     } else if (contentLength !== undefined) {
-      // Fifteen digits stay exact numbers.
-      if (!/^\d{1,15}$/.test(contentLength)) return "bad Content-Length";
+      const bytes = readContentLength(contentLength);
+      if (bytes === undefined) return "bad Content-Length";
       this.kind = "length";
-      this.length = Number(contentLength);
+      this.length = bytes;
     } else this.kind = "close";
     if (method === "HEAD" || status === 204 || status === 304) {
       // A service that announces a body here may well send it, and the next exchange would read it as its answer.
@@ -106,6 +107,7 @@ export function interimProblem(
 }
 
 function hasToken(value: string, token: string): boolean {
+  if (value === token) return true;
   const lower = value.toLowerCase();
   if (lower === token) return true;
   if (!lower.includes(token)) return false;

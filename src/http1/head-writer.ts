@@ -2,6 +2,7 @@
 // follows (RFC 9112 sections 3 and 6), since the code that built the fields is not trusted here.
 import { pairsOf } from "../plugin-api/pairs.ts";
 import { GatewayError } from "../plugin-api/errors.ts";
+import { readContentLength } from "./content-length.ts";
 import { isToken } from "../language/field-name.ts";
 import { knownName } from "../plugin-api/field-names.ts";
 import { isFieldValue } from "./field-text.ts";
@@ -83,8 +84,8 @@ function announcedBytes(
     if (body !== "none") return wrongFraming("a body without length");
     return 0;
   }
-  if (!/^\d{1,15}$/.test(contentLength)) return wrongFraming("bad Content-Length");
-  const announced = Number(contentLength);
+  const announced = readContentLength(contentLength);
+  if (announced === undefined) return wrongFraming("bad Content-Length");
   if (body === "none" ? announced !== 0 : body !== "stream" && announced !== body.length) {
     return wrongFraming("Content-Length of another body");
   }

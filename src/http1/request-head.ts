@@ -3,6 +3,7 @@
 import { GatewayError } from "../plugin-api/errors.ts";
 import { type DropsField, Fields } from "../plugin-api/fields.ts";
 import { isHopByHop } from "./hop-by-hop.ts";
+import { readContentLength } from "./content-length.ts";
 import { normalisePath, PathError } from "../language/request-path.ts";
 
 /** A request head as it was received. */
@@ -178,7 +179,7 @@ function announced(
 ): RequestHead["body"] {
   if (transferEncoding !== undefined) throw malformed("There is no Transfer-Encoding in HTTP/2.");
   if (contentLength === undefined) return framing;
-  if (!/^\d{1,15}$/.test(contentLength)) throw malformed("Content-Length is not one number.");
+  if (readContentLength(contentLength) === undefined) throw malformed("Content-Length is not one number.");
   if (framing === "none" && contentLength !== "0")
     throw malformed("Content-Length announces a body that does not come.");
   return contentLength === "0" ? "none" : framing;
