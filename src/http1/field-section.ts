@@ -80,6 +80,8 @@ export class FieldSection {
   #keptBytes = 0;
   /** Offsets from the section's start, four per field: name, its end, value, its end. */
   readonly #marks: number[] = [];
+  /** The marks of this section. The array keeps those of longer ones before it: setting its length would free it. */
+  #marked = 0;
   /** How many marks `contentBytes` has counted, and the bytes between them. */
   #counted = 0;
   #countedBytes = 0;
@@ -94,10 +96,10 @@ export class FieldSection {
   get contentBytes(): number {
     const marks = this.#marks;
     // Each mark is counted once: a head may come byte by byte.
-    for (; this.#counted + 1 < marks.length; this.#counted += 2)
+    for (; this.#counted + 1 < this.#marked; this.#counted += 2)
       this.#countedBytes += (marks[this.#counted + 1] as number) - (marks[this.#counted] as number);
-    const open = marks[this.#counted];
-    return this.#countedBytes + (open === undefined ? 0 : this.bytes - open);
+    const hasOpen = this.#counted < this.#marked;
+    return this.#countedBytes + (hasOpen ? this.bytes - (marks[this.#counted] as number) : 0);
   }
 
   /** Prepares for the next section. */
@@ -108,7 +110,7 @@ export class FieldSection {
     if (this.#keptBytes > 0) this.#kept = [];
     this.fields = noFields;
     this.#keptBytes = 0;
-    this.#marks.length = 0;
+    this.#marked = 0;
     this.#counted = 0;
     this.#countedBytes = 0;
   }
@@ -146,19 +148,19 @@ export class FieldSection {
           while (i < bytes.length && (byteClass[bytes[i] as number] as number) !== 0) i += 1;
           if (i === bytes.length) break;
           if (bytes[i] !== CR) return this.#malformed("control character in a field value", i + shift);
-          this.#marks.push(i + shift);
+          this.#mark(i + shift);
           place = At.lineEnd;
           break;
         case At.name:
           while (i < bytes.length && ((byteClass[bytes[i] as number] as number) & TOKEN) !== 0) i += 1;
           if (i === bytes.length) break;
           if (bytes[i] !== COLON) return this.#malformed("bad character in a field name", i + shift);
-          this.#marks.push(i + shift);
+          this.#mark(i + shift);
           place = At.beforeValue;
           break;
         case At.beforeValue:
           if (byte === SP || byte === HTAB) break;
-          this.#marks.push(i + shift);
+          this.#mark(i + shift);
           place = At.value;
           i -= 1;
           break;
@@ -187,9 +189,17 @@ export class FieldSection {
   #beginsField(byte: number, at: number): boolean {
     // Also catches obsolete folding, an empty name and a bare LF.
     if (((byteClass[byte] as number) & TOKEN) === 0) this.#malformed("bad start of a field line", at);
-    else if (this.#marks.length === this.#maxMarks) this.#malformed(tooMany, at);
-    else return this.#marks.push(at) > 0;
+    else if (this.#marked === this.#maxMarks) this.#malformed(tooMany, at);
+    else {
+      this.#mark(at);
+      return true;
+    }
     return false;
+  }
+
+  #mark(at: number): void {
+    this.#marks[this.#marked] = at;
+    this.#marked += 1;
   }
 
   /** @param at offset in the section @returns whether the byte may stand there; moves `#place` on */
@@ -225,7 +235,7 @@ export class FieldSection {
     if (this.#hasStatusLine) this.statusText = text.slice(STATUS_LINE_START, this.#reasonEnd);
     const marks = this.#marks;
     const fields: string[] = [];
-    for (let i = 0; i < marks.length; i += 4) {
+    for (let i = 0; i < this.#marked; i += 4) {
       const start = marks[i + 2] as number;
       let stop = marks[i + 3] as number;
       while (stop > start && isBlank(text.charCodeAt(stop - 1))) stop -= 1;

@@ -11,8 +11,9 @@ const DEL = 127;
 
 const versionPrefix = Buffer.from("HTTP/");
 /** 2.0 and 0.9 are refused later, with their request; all others are no versions. */
-const versions = new Set(["1.1", "1.0", "2.0", "0.9"]);
-const methods: ReadonlySet<string> = new Set(METHODS);
+const versions = ["1.1", "1.0", "2.0", "0.9"];
+/** The usual ones come first. */
+const methods = [...new Set(["GET", "POST", "PUT", "HEAD", "PATCH", "DELETE", "OPTIONS", ...METHODS])];
 const maxMethodLength = Math.max(...METHODS.map((name) => name.length));
 
 const At = { start: 0, method: 1, target: 2, version: 3, lineEnd: 4 } as const;
@@ -119,13 +120,17 @@ export class RequestLine {
     const whole = kept === undefined ? bytes : Buffer.concat([kept, bytes.subarray(from, end)]);
     const start = kept === undefined ? from : 0;
     const text = whole.toString("latin1", start, start + this.#targetEnd + 1 + versionBytes);
-    this.method = text.slice(0, this.#methodEnd);
+    const method = oneOf(methods, text.slice(0, this.#methodEnd));
+    const httpVersion = oneOf(versions, text.slice(this.#targetEnd + 6));
     this.target = text.slice(this.#methodEnd + 1, this.#targetEnd);
-    this.httpVersion = text.slice(this.#targetEnd + 6);
     this.#kept = undefined;
-    if (!methods.has(this.method)) this.#malformed("invalid method", 0);
-    else if (!versions.has(this.httpVersion)) this.#malformed("invalid HTTP version", this.bytes);
-    else return true;
+    if (method === undefined) this.#malformed("invalid method", 0);
+    else if (httpVersion === undefined) this.#malformed("invalid HTTP version", this.bytes);
+    else {
+      this.method = method;
+      this.httpVersion = httpVersion;
+      return true;
+    }
     return false;
   }
 
@@ -141,4 +146,10 @@ export function skipEmptyLines(bytes: Buffer, from: number): number {
   let at = from;
   while (at < bytes.length && (bytes[at] === CR || bytes[at] === LF)) at += 1;
   return at;
+}
+
+/** @returns the listed text that equals `text`: the same string for each request, so later comparisons are by address */
+function oneOf(listed: readonly string[], text: string): string | undefined {
+  for (const one of listed) if (one === text) return one;
+  return undefined;
 }
