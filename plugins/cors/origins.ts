@@ -45,8 +45,15 @@ export function compileOrigins(entries: readonly string[]): (origin: string) => 
     if (entry.includes("*")) patterns.push(compilePattern(entry));
     else exact.add(entry);
   }
+  // Most pages that call a service have one origin, and a Set would hash it anew for each request.
+  let usual: string | undefined;
   return function isAllowed(origin) {
-    if (exact.has(origin)) return true;
+    if (origin === usual) return true;
+    if (exact.has(origin)) {
+      // The policy's own string: that of the request keeps its whole head in memory.
+      usual = entries.find((entry) => entry === origin);
+      return true;
+    }
     return origin.length <= maxOriginLength && patterns.some((pattern) => pattern.test(origin));
   };
 }

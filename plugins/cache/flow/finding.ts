@@ -70,8 +70,11 @@ export class Finder {
     const vary = newest?.vary ?? [];
     if (vary.length === 0 && isEverybodys(partition)) return key;
     const variant = vary.length === 0 ? "" : `\n${JSON.stringify(varyValues(vary, exchange.request.fields))}`;
-    const url = `${key.url}\n${partition}${variant}`;
-    return { url, hash: hashText(url), shared: key.shared };
+    return {
+      url: `${key.url}\n${partition}${variant}`,
+      hash: hashText(variant, hashText(partition, key.hash)),
+      shared: key.shared,
+    };
   }
 
   #isFor(entry: Entry, { key, seen }: Wanted): boolean {

@@ -17,7 +17,7 @@ export type FlightEnd =
 /** Key of a flight: a URL key, with partition and variant if there are any. */
 export interface FlightKey {
   readonly url: string;
-  /** `hashText` of `url`. */
+  /** By `hashText`: of the URL, then of the rest. */
   readonly hash: number;
   /** The shared partition: requests under different policies do not join one flight. */
   readonly shared: string;
