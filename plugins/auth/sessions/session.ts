@@ -23,6 +23,7 @@ import {
   gone,
   outOfReach,
   over,
+  overHere,
   refreshRefused,
   unreadable,
   type ShutSession,
@@ -133,7 +134,8 @@ export class Sessions {
       if (read === "gone") return gone;
       if ("ofAnotherLogin" in read) return goodElsewhere("of another login", read.startedMs);
       session = read;
-      if (nowMs >= this.#overHereMs(session)) return over;
+      if (nowMs >= overMsOf(session, this.#options)) return over;
+      if (nowMs >= this.#overHereMs(session)) return overHere;
       if (await this.#wasEnded(session)) return ended;
     } catch {
       return outOfReach;

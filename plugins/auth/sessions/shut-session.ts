@@ -21,6 +21,8 @@ const shut = (because: string, forget: boolean): ShutSession => ({
 export const unreadable = shut("not readable", false);
 export const gone = shut("over or logged out", true);
 export const over = shut("over", true);
+/** Other routes of its login may accept it for longer. */
+export const overHere = shut("older than this route takes", false);
 export const ended = shut("logged out", true);
 export const refreshRefused = shut("the provider refused to refresh it", true);
 export const outOfReach: ShutSession = {

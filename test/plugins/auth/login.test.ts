@@ -387,6 +387,18 @@ test("a dead session is taken from the browser, which then logs in anew", async 
   assert.equal(browser.cookies().size, 0);
 });
 
+test("a session that is too old for one route goes on at those that take it for longer", async () => {
+  const { route, services } = await makeApp();
+  const short = await makeRoute(loginOptions({ sessionSeconds: 120 }), services, route.state);
+  closing.push(() => short.close());
+  const browser = new Browser(appUrl);
+  await browser.follow(route, "/");
+  services.clock.forward(121_000);
+  assert.equal((await browser.visit(short, "/", [])).status, 401);
+  assert.equal((await browser.visit(route, "/", [])).status, 200);
+  assert.equal((await browser.follow(short, "/")).status, 200, "by another login");
+});
+
 test("keys rotate: a new one in front, the old one still opens", async () => {
   const { route } = await makeApp();
   const browser = new Browser(appUrl);
