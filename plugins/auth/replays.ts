@@ -1,7 +1,7 @@
 // Tells whether something that counts once (the proof of a token, a signed request) was seen before. With Redis, by any
 // sidecar of the service. Without Redis, by this sidecar; its workers ask their primary process.
-import { hash } from "node:crypto";
-import type { Clock, Services } from "../../src/plugin-api/contract.ts";
+import { hash, randomBytes } from "node:crypto";
+import { boundedCache, type Clock, type Services } from "../../src/plugin-api/contract.ts";
 import { SeenIds, type Seen } from "./seen-ids.ts";
 
 const workersLimitMs = 500;
@@ -12,6 +12,7 @@ const spareMs = 5_000;
  * bits of the id itself.
  */
 const [ownerLetters, ownLetters] = [2, 22];
+const maxUnsure = 16_384;
 
 /** `unknown` = it cannot be known now; `full` = there is no room to remember more. */
 export type Shown = Seen | "unknown";
@@ -45,6 +46,10 @@ export class Replays {
   readonly #services: Services;
   readonly #seen: SeenIds;
   readonly #prefix: string;
+  /** What this process writes to Redis, so that it knows its own. */
+  readonly #mark = randomBytes(12).toString("base64url");
+  /** Ids that were answered `unknown`: Redis may have them from that attempt. */
+  readonly #unsure = boundedCache<true>(maxUnsure);
 
   constructor(services: Services) {
     this.#services = services;
@@ -73,11 +78,15 @@ export class Replays {
     const here = this.#seen.see(id, rememberMs);
     if (here !== "first" || store === undefined) return here;
     try {
-      const isFirst = await store.set(this.#prefix + id, "1", { ttlMs: rememberMs, ifAbsent: true });
+      const key = this.#prefix + id;
+      const isNew = await store.set(key, this.#mark, { ttlMs: rememberMs, ifAbsent: true });
+      const isFirst = isNew || (this.#unsure.has(id) && (await store.get(key)) === this.#mark);
+      this.#unsure.delete(id);
       return isFirst ? "first" : "again";
     } catch {
       if (onStoreError === "local") return "first";
-      // The client is told to come again, and may then show the same one.
+      // The client is told to come again, and may then show the same one. A slow Redis may have it by then.
+      this.#unsure.set(id, true);
       this.#seen.forget(id);
       return "unknown";
     }

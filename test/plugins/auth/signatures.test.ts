@@ -7,7 +7,7 @@ import fc from "fast-check";
 import { parseDictionary, type InnerList } from "structured-headers";
 import type { Hooks } from "../../../src/plugin-api/contract.ts";
 import { signatureBase } from "../../../plugins/auth/signatures/signature-base.ts";
-import { startRedis, type RedisServer } from "../../support/redis.ts";
+import { eventually, startRedis, type RedisServer } from "../../support/redis.ts";
 import { startSidecar } from "../../support/sidecar.ts";
 import {
   exchangeFor,
@@ -364,6 +364,30 @@ test("a nonce counts once, by any key and sidecar; an outage is 503", async () =
     await hooks.recheck?.(exchangeFor(asked, hooks));
   assert.equal(await judged(route.hooks, once), undefined, "what goes on is not asked for a new one");
   assert.notEqual(await judged(route.hooks, { ...once, method: "PUT" }), undefined);
+});
+
+test("a request that was 503 as Redis was slow is taken when it comes again, once", async () => {
+  const slow = await startRedis();
+  const services = await makeServices({ redisUrl: slow.url, secrets: { SECRET_BATCH: secret } });
+  const own = await makeRoute(optionsFor(), services);
+  const signed = signedAsk();
+  try {
+    // Redis gets the nonce, but does not say so in time.
+    slow.freeze();
+    assert.equal((await own.ask(signed)).status, 503);
+    slow.thaw();
+    let answer = await own.ask(signed);
+    await eventually("redis is back", async () => {
+      if (answer.status === 503) answer = await own.ask(signed);
+      return answer.status !== 503;
+    });
+    assert.deepEqual([answer.status, answer.because], [200, undefined]);
+    assert.equal((await own.ask(signed)).because, "signature: seen before (nonce)");
+  } finally {
+    await own.close();
+    services.close();
+    await slow.close();
+  }
 });
 
 test("a body is the one that was signed, or the service never sees it", async () => {
