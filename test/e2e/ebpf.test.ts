@@ -11,7 +11,7 @@ import { killed, mainFile, passedOn } from "../support/process.ts";
 import { eventually } from "../support/redis.ts";
 
 const uid = 65_534;
-const root = dirname(dirname(mainFile));
+const root = join(import.meta.dirname, "../..");
 const folder = mkdtempSync(join(tmpdir(), "outrigger-ebpf-"));
 chmodSync(folder, 0o755);
 const pins = join(folder, "pins");
