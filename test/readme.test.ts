@@ -18,7 +18,7 @@ import { lintCodes } from "../src/plane/lint/lint.ts";
 import { createPolicyReader } from "../src/policy/read.ts";
 import { pluginsByName } from "../src/app/registry.ts";
 import { outlineOptions } from "./support/options-table.ts";
-import { type Started, startNode } from "./support/process.ts";
+import { mainFile, type Started, startNode } from "./support/process.ts";
 import { eventually, freePort, type RedisServer, startRedis } from "./support/redis.ts";
 
 const root = join(import.meta.dirname, "..");
@@ -243,7 +243,7 @@ describe("with Redis and a service", () => {
   const bounded = (line: string): string =>
     line
       // What npm makes of it, without half a second of npm each; the commands above are typed with it.
-      .replace("npm run --silent outrigger --", `node ${join(root, "src/main.ts")}`)
+      .replace("npm run --silent outrigger --", `node ${mainFile}`)
       .replace(/ --watch| -f\b/, "")
       .replace(/(?<= )(policy|next)(-keys)?\.(yaml|key|json|jws)/g, (name) => join(folder, name));
 

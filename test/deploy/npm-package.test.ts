@@ -28,7 +28,8 @@ before(async () => {
   const [tarball = ""] = execFileSync("sh", ["-c", "ls *.tgz"], { cwd: folder, encoding: "utf8" }).split(
     "\n",
   );
-  await run("npm", ["install", "--prefer-offline", "--ignore-scripts", `./${tarball}`], { cwd: folder });
+  const options = ["--prefer-offline", "--ignore-scripts", "--no-audit", "--no-fund"];
+  await run("npm", ["install", ...options, `./${tarball}`], { cwd: folder });
 });
 after(() => rmSync(folder, { recursive: true }));
 

@@ -5,7 +5,6 @@ import http from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
 import { type Finished, mainFile, startNode, type Started } from "./process.ts";
 
 export type Line = Readonly<Record<string, unknown>>;
@@ -58,22 +57,23 @@ export async function startCrew(options: CrewOptions): Promise<TestCrew> {
     ...options.env,
   });
   void started.end.then(() => rmSync(folder, { recursive: true, force: true }));
-  let text = "";
-  started.child.stdout.on("data", (chunk: Buffer) => (text += chunk.toString()));
-  const lines = (): Line[] =>
-    text
-      .slice(0, text.lastIndexOf("\n") + 1)
-      .split("\n")
-      .filter((line) => line !== "")
-      .map((line) => JSON.parse(line) as Line);
+  const lines: Line[] = [];
+  let unread = "";
+  started.child.stdout.on("data", (chunk: Buffer) => {
+    const complete = (unread + chunk.toString()).split("\n");
+    unread = complete.pop() ?? "";
+    for (const line of complete) if (line !== "") lines.push(JSON.parse(line) as Line);
+  });
   const until = async (count: number, matches: (line: Line) => boolean): Promise<Line[]> => {
-    const startedMono = performance.now();
+    const signal = AbortSignal.timeout(15_000);
+    const said = (): string => lines.map((line) => JSON.stringify(line)).join("\n");
     for (;;) {
-      const found = lines().filter(matches);
+      const found = lines.filter(matches);
       if (found.length >= count) return found;
-      if (started.child.exitCode !== null) throw new Error(`ended: ${text}`);
-      if (performance.now() - startedMono > 15_000) throw new Error(`not within 15 s: ${text}`);
-      await delay(5);
+      if (started.child.exitCode !== null) throw new Error(`ended: ${said()}`);
+      if (signal.aborted) throw new Error(`not within 15 s: ${said()}`);
+      const more = once(started.child.stdout, "data", { signal }).catch(() => undefined);
+      await Promise.race([more, started.end]);
     }
   };
   await started.said('"msg":"listening"');
@@ -86,11 +86,11 @@ export async function startCrew(options: CrewOptions): Promise<TestCrew> {
     url: `http://${address}`,
     adminUrl,
     folder,
-    lines,
+    lines: () => [...lines],
     until,
     pids: () =>
       new Map(
-        lines().flatMap(({ msg, number, pid }) =>
+        lines.flatMap(({ msg, number, pid }) =>
           msg === "worker is serving" ? [[number as number, pid as number] as const] : [],
         ),
       ),
