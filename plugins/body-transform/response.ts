@@ -130,8 +130,12 @@ export function onResponse(
       fields.delete("content-length");
       return describeChanged(fields);
     }
-    if (heldBytes + maxBodyBytes > maxHeldBytes)
-      return failed(exchange, "would be one too many to be taken in at once");
+    if (heldBytes + maxBodyBytes > maxHeldBytes) {
+      failed(exchange, "would be one too many to be taken in at once");
+      // The next such body is changed.
+      response.failedOpen = true;
+      return undefined;
+    }
     return change(exchange, response);
   };
 }

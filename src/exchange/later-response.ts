@@ -29,7 +29,14 @@ export async function throughLaterHooks(
     answer.body.destroy();
     throw response.error;
   }
-  return { status: response.status, fields: response.fields, body: bodyOf(response, body) };
+  return {
+    status: response.status,
+    fields: response.fields,
+    body: bodyOf(response, body),
+    get failedOpen() {
+      return response.failedOpen;
+    },
+  };
 }
 
 function bodyOf(

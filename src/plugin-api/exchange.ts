@@ -201,6 +201,8 @@ export interface UpstreamAnswer {
   readonly fields: Fields;
   /** Iterating rejects when the upstream breaks off. */
   readonly body: AsyncIterable<Buffer> & { destroy(): void };
+  /** As `ExchangeResponse.failedOpen`; final once the body has been read. */
+  readonly failedOpen?: boolean;
 }
 
 /** Watches the body on its way to the client and cannot delay it. Either `end` or `abort` is called, once. */
@@ -224,6 +226,12 @@ export interface ExchangeResponse {
   readonly origin: "upstream" | "sidecar";
   /** The error that this response reports, when the sidecar made it for an error. */
   readonly error: GatewayError | undefined;
+  /**
+   * Whether a plugin behind the running one failed in this exchange and was passed over (`failMode: open`), as far as is
+   * known yet: no cache may keep the response, which lacks that plugin's work. To be set by a plugin that lets one
+   * response pass without its work.
+   */
+  failedOpen?: boolean;
   /**
    * Reads the whole body before the head is sent. Unless it is replaced, it is then sent unchanged. Call it only when
    * needed: without it the body streams.

@@ -158,6 +158,7 @@ export class Chain {
   #verdict(exchange: LiveExchange, step: Step, result: HookResult<Verdict>): Answer | undefined {
     const answer = result instanceof HookFailure ? refusal(step, result) : (result ?? undefined);
     if (answer !== undefined) exchange.answeredBy = step.name;
+    else if (result instanceof HookFailure) exchange.failedOpen = exchange.reached;
     return answer;
   }
 
@@ -175,6 +176,7 @@ export class Chain {
       const hasRun = index < exchange.reached;
       if (hasRun === beyond) continue;
       const step = this.steps[index] as Step;
+      if (!beyond && exchange.failedOpen > index + 1) current.failedOpen = true;
       const cookies = this.ownedCookies?.isOwner(step.name) === false ? this.ownedCookies : undefined;
       const before = cookies?.setIn(current.fields);
       const result = step.response(exchange, current);
@@ -242,7 +244,10 @@ function replaced(
   result: HookResult<void>,
 ): LiveResponse {
   if (!(result instanceof HookFailure)) return response;
-  if (refusal(step, result) === undefined) return response;
+  if (refusal(step, result) === undefined) {
+    response.failedOpen = true;
+    return response;
+  }
   response.discard();
   const failure = LiveResponse.fromError(result.error, exchange.id);
   failure.faults = response.faults;

@@ -61,6 +61,8 @@ export class LiveExchange implements Exchange, FieldWatcher {
   refusedBecause: string | undefined = undefined;
   /** How many steps of the chain had their request phase. The response phase runs those, in reverse. */
   reached = 0;
+  /** `reached` of the last step whose request phase failed open; 0 = none. */
+  failedOpen = 0;
   /** Chosen plugin of each group of alternatives. The key is the name of the plugin that the others replace. */
   choices: Map<string, string> | undefined = undefined;
   /** Digest of the policy, if that policy is on trial beside the one in force. */

@@ -20,6 +20,7 @@ export class LiveResponse implements ExchangeResponse {
   readonly fields: Fields;
   readonly origin: "upstream" | "sidecar";
   readonly error: GatewayError | undefined;
+  failedOpen = false;
   /** Status as the upstream sent it; undefined for the sidecar's own answer. */
   received: number | undefined = undefined;
   /** The body in memory; undefined = the upstream's body streams. */

@@ -56,6 +56,21 @@ for (const hosts of guestHosts) {
       assert.deepEqual([late.status, late.body], [200, "answered"]);
     });
 
+    it("fails open in the middle of a body: no cache keeps what went on without it", async () => {
+      await using scene = await GuestScene.start({
+        bytes: await scriptGuest(),
+        hosts,
+        routes: { "/half": "responseBody.end trap" },
+        entry: { failMode: "open", limits: { restartsPerMinute: 60, responseBytes: 1_000 } },
+        further: ["cache"],
+        pluginConfig: { cache: { ttlSeconds: 60 } },
+      });
+      for (const _ of ["first", "second"]) {
+        const { status, headers } = await scene.ask("/half");
+        assert.deepEqual([status, headers["x-cache"]], [200, "MISS"]);
+      }
+    });
+
     it("is started again, by itself", async () => {
       const { scene } = await start("closed", 60);
       await using _ = scene;

@@ -1,4 +1,5 @@
 // Stores an answer once its body is copied, or gives up. The copy is made while the answer streams to the client.
+import type { ExchangeResponse } from "../../../src/plugin-api/contract.ts";
 import type { ForwardedDiff } from "./forwarded-diff.ts";
 import type { CopyEvents } from "../store/body-copy.ts";
 import { StoredEntry } from "../store/stored-entry.ts";
@@ -14,6 +15,7 @@ export class Filling implements CopyEvents {
   readonly #pending: Pending;
   readonly #draft: Draft;
   readonly #forwardedDiff: ForwardedDiff | undefined;
+  readonly #response: Pick<ExchangeResponse, "failedOpen">;
 
   constructor(
     state: CacheState,
@@ -21,16 +23,20 @@ export class Filling implements CopyEvents {
     pending: Pending,
     draft: Draft,
     forwardedDiff: ForwardedDiff | undefined,
+    response: Pick<ExchangeResponse, "failedOpen">,
   ) {
     this.#state = state;
     this.#options = options;
     this.#pending = pending;
     this.#draft = draft;
     this.#forwardedDiff = forwardedDiff;
+    this.#response = response;
   }
 
   complete(body: Buffer): void {
-    if (this.#pending.fill.invalidated) keepNothing(this.#state, this.#pending, { kind: "uncacheable" });
+    if (this.#response.failedOpen === true)
+      refuseAnswer(this.#state, this.#pending, "failed-open", this.#draft.status);
+    else if (this.#pending.fill.invalidated) keepNothing(this.#state, this.#pending, { kind: "uncacheable" });
     else {
       const entry = new StoredEntry(this.#draft, body, this.#forwardedDiff);
       keepEntry(this.#state, this.#options, entry, this.#pending);
@@ -58,7 +64,7 @@ export function refuseAnswer(
   if (pending.flight !== undefined && refusal !== "status")
     state.uncacheable.add(pending.flight.hash, state.clock.mono());
   keepNothing(state, pending, { kind: "uncacheable" });
-  // A newer answer that may not be stored has superseded the stored one.
-  const superseded = status < 500 && isStorableStatus(status);
+  // A newer answer that may not be stored has superseded the stored one, unless a plugin failed to make it what it is.
+  const superseded = refusal !== "failed-open" && status < 500 && isStorableStatus(status);
   if (pending.entry !== undefined && superseded) dropEntry(state, pending.entry);
 }

@@ -63,6 +63,7 @@ export class Refresher {
     }
     const { body, received, status } = await this.#whole(answer, entry);
     const tags = takeCacheFields(this.#state, this.#options, exchange, received);
+    if (answer.failedOpen === true) throw new Error("a plugin behind the cache failed open");
     const draft = draftEntry({
       request: storeRequest(
         { key, seen: { ...seen, directives: undefined }, requestTimeMs },

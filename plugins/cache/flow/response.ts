@@ -102,7 +102,7 @@ export class ResponsePath {
       return answer !== undefined;
     }
     if (exchange.request.method === "HEAD" && response.status === 200) {
-      this.#freshenByHead(pending, entry, response.fields, tags);
+      this.#freshenByHead(pending, entry, response, tags);
       return true;
     }
     return false;
@@ -115,7 +115,8 @@ export class ResponsePath {
     // A Set-Cookie in a 304 is for this client only: it is not stored, and does not forbid storing the rest.
     const cookies = response.fields.getAll("set-cookie");
     response.fields.delete("set-cookie");
-    const fresh = this.#freshened(pending, entry, response.fields, tags);
+    const fresh =
+      response.failedOpen === true ? undefined : this.#freshened(pending, entry, response.fields, tags);
     const detail = `fwd=${pending.forwarded}; fwd-status=304`;
     replaceResponse(response, answerFrom(fresh ?? entry, seen, nowMs, "HIT", detail));
     for (const cookie of cookies) response.fields.append("Set-Cookie", cookie);
@@ -124,10 +125,17 @@ export class ResponsePath {
     this.#finish(pending, fresh === undefined ? { kind: "uncacheable" } : { kind: "stored", entry: fresh });
   }
 
-  #freshenByHead(pending: Pending, entry: Entry, received: Fields, tags: readonly string[]): void {
-    if (describesSame(entry, received)) this.#freshened(pending, entry, received, tags);
-    else dropEntry(this.#state, entry);
-    this.#mark(pending, received, "");
+  #freshenByHead(
+    pending: Pending,
+    entry: Entry,
+    { fields, failedOpen }: ExchangeResponse,
+    tags: readonly string[],
+  ): void {
+    if (failedOpen !== true) {
+      if (describesSame(entry, fields)) this.#freshened(pending, entry, fields, tags);
+      else dropEntry(this.#state, entry);
+    }
+    this.#mark(pending, fields, "");
     this.#finish(pending, { kind: "uncacheable" });
   }
 
@@ -171,16 +179,17 @@ export class ResponsePath {
     }
     this.#mark(pending, fields, "; stored");
     const forwardedDiff = this.#forwardedDiff(pending, draft);
-    const filling = new Filling(this.#state, this.#options, pending, draft, forwardedDiff);
+    const filling = new Filling(this.#state, this.#options, pending, draft, forwardedDiff, response);
     response.tap(new BodyCopy(this.#state.copies, this.#options.maxBodyBytes, announced, filling));
   }
 
   #draftUpTo(
     bytes: number,
     pending: Pending,
-    { status, fields }: ExchangeResponse,
+    { status, fields, failedOpen }: ExchangeResponse,
     tags: readonly string[],
   ): Draft | Refusal | "size" {
+    if (failedOpen === true) return "failed-open";
     if (pending.exchange.request.method !== "GET" || !isStorableStatus(status)) return "status";
     return bytes > this.#options.maxBodyBytes ? "size" : this.#draft(pending, status, fields, tags);
   }

@@ -85,6 +85,7 @@ export class UnsafeMethods {
     if (location === undefined || exchange.responseIsPersonal) return;
     if (sameOriginUrl(exchange, this.#normal, location) !== key.url) return;
     const { directives } = effectiveDirectives(fields, this.#options.targets);
+    if (response.failedOpen === true) return;
     const explicit = directives.maxAge ?? directives.sMaxAge ?? fields.get("expires");
     if (explicit === undefined) return;
     const draft = draftEntry({
@@ -105,7 +106,7 @@ export class UnsafeMethods {
     response.tap(
       new BodyCopy(this.#state.copies, this.#options.maxBodyBytes, announced, {
         complete: (body) => {
-          if (fill.invalidated) return;
+          if (fill.invalidated || response.failedOpen === true) return;
           keepEntry(this.#state, this.#options, new StoredEntry(draft, body, undefined), to);
         },
         abandoned: () => {},

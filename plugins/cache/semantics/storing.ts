@@ -63,6 +63,7 @@ export type Refusal =
   | "credentials"
   | "vary"
   | "personal"
+  | "failed-open"
   | "no-lifetime";
 
 /** An entry whose body is not there yet. */

@@ -109,6 +109,8 @@ function showChunk(stream: GuestStream, bytes: string, isLast: boolean): MaybePr
 function chunkFailed(stream: GuestStream, error: unknown): boolean {
   if (stream.policy.failMode === "closed") throw error;
   stream.body?.letThrough();
+  const { response } = stream.effects;
+  if (response !== undefined) response.failedOpen = true;
   return true;
 }
 
