@@ -5,11 +5,19 @@ import type { UpstreamCall, UpstreamHandler, UpstreamRequest } from "../transpor
 import type { Endpoint } from "./endpoint.ts";
 import type { Outliers } from "./outliers.ts";
 
+/** A response whose body still arrives after so long counts as a success. */
+const soundStreamMs = 10_000;
+
 export class BalancedCall implements UpstreamCall, UpstreamHandler {
   readonly #endpoint: Endpoint;
   readonly #outliers: Outliers;
   readonly #handler: UpstreamHandler;
   #call: UpstreamCall | undefined = undefined;
+  /** When the head of a good answer came, monotonic ms; undefined = none did, or what it came to has been counted. */
+  #doubtfulSince: number | undefined = undefined;
+  #hasData = false;
+  /** Its head was a 5xx, which has been counted. */
+  #hasFailed = false;
   #over = false;
 
   constructor(endpoint: Endpoint, outliers: Outliers, handler: UpstreamHandler) {
@@ -38,6 +46,8 @@ export class BalancedCall implements UpstreamCall, UpstreamHandler {
 
   abort(): void {
     const call = this.#call;
+    // An answer that was under way until its client left is as good as can be known. A head alone may be all there is.
+    if (this.#hasData) this.#succeeded();
     this.#end();
     call?.abort();
   }
@@ -47,28 +57,43 @@ export class BalancedCall implements UpstreamCall, UpstreamHandler {
   }
 
   onHead(status: number, statusText: string, fields: readonly string[]): void {
-    if (status >= 500) this.#outliers.failed(this.#endpoint);
-    else this.#outliers.succeeded(this.#endpoint);
+    // What only has a good head may still break off: if it counted, an endpoint whose bodies all break off would do well.
+    if (status < 500) this.#doubtfulSince = this.#outliers.nowMono;
+    else {
+      this.#hasFailed = true;
+      this.#outliers.failed(this.#endpoint);
+    }
     this.#handler.onHead(status, statusText, fields);
   }
 
   onData(chunk: Buffer): boolean {
+    this.#hasData = true;
+    // A stream without end is no failure, and must not wait for its end to count as a success.
+    const since = this.#doubtfulSince;
+    if (since !== undefined && this.#outliers.nowMono - since >= soundStreamMs) this.#succeeded();
     return this.#handler.onData(chunk);
   }
 
   onEnd(trailers: readonly string[]): void {
+    this.#succeeded();
     this.#end();
     this.#handler.onEnd(trailers);
   }
 
   onFail(error: GatewayError): void {
     this.#end();
-    noteFailure(error, this.#endpoint, this.#outliers);
+    if (!this.#hasFailed) noteFailure(error, this.#endpoint, this.#outliers);
     this.#handler.onFail(error);
   }
 
   onDrain(): void {
     this.#handler.onDrain();
+  }
+
+  #succeeded(): void {
+    if (this.#over || this.#doubtfulSince === undefined) return;
+    this.#doubtfulSince = undefined;
+    this.#outliers.succeeded(this.#endpoint);
   }
 
   #end(): void {

@@ -22,6 +22,10 @@ export class Outliers {
     this.#events = events;
   }
 
+  get nowMono(): number {
+    return this.#time.mono();
+  }
+
   succeeded(endpoint: Endpoint): void {
     endpoint.failures = 0;
     if (endpoint.ejections === 0 || endpoint.ejected) return;

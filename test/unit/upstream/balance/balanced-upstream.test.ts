@@ -16,12 +16,13 @@ import type { BalancedSpec } from "../../../../src/upstream/balance/spec.ts";
 import type {
   OwnConnectionHandler,
   OwnRequest,
+  UpstreamCall,
   UpstreamHandler,
   UpstreamTarget,
   UpstreamTransport,
 } from "../../../../src/upstream/transport.ts";
 import { ManualTime } from "../../../support/manual-time.ts";
-import { MemoryTransport } from "../../../support/transport/memory.ts";
+import { type MemoryCall, MemoryTransport } from "../../../support/transport/memory.ts";
 
 class Scene {
   readonly time = new ManualTime();
@@ -83,8 +84,7 @@ class Scene {
     more: { client?: string; fields?: string[]; tried?: string[] } = {},
   ): string {
     const tried = more.tried ?? [];
-    const call = { method: "GET", target: "/", body: "none", connectTimeoutMs: 1, timeoutMs: 1 } as const;
-    this.transport.send({ ...call, client: undefined, fields: [], ...more, tried }, silent);
+    this.transport.send({ ...bare, ...more, tried }, silent);
     const name = tried.at(-1) as string;
     const sent = this.at(name).calls.at(-1);
     if (status === "fails") sent?.fail();
@@ -116,6 +116,16 @@ class Scene {
     )?.[1];
   }
 }
+
+const bare = {
+  method: "GET",
+  target: "/",
+  body: "none",
+  connectTimeoutMs: 1,
+  timeoutMs: 1,
+  client: undefined,
+  fields: [],
+} as const;
 
 const silent: UpstreamHandler = {
   onInterim: () => {},
@@ -272,6 +282,68 @@ describe("outliers", () => {
     for (const other of ["a", "b"])
       for (let i = 0; i < 50; i += 1) scene.ask(i % 5 === 4 ? 200 : 503, { tried: [other] });
     assert.deepEqual(scene.logged, []);
+  });
+
+  /** Asks `a` until its answer's head is there. */
+  const headOf = (scene: Scene, status = 200): { sent: MemoryCall; call: UpstreamCall } => {
+    const call = scene.transport.send({ ...bare, tried: ["b"] }, silent);
+    const sent = scene.at("a").calls.at(-1) as MemoryCall;
+    sent.head(status, []);
+    return { sent, call };
+  };
+
+  test("one whose answers all break off is left out, though each had begun well", () => {
+    const scene = new Scene({ endpoints: endpoints("a", "b") });
+    for (let i = 0; i < 5; i += 1) {
+      assert.deepEqual(scene.logged, []);
+      headOf(scene).sent.fail();
+    }
+    assert.match(scene.logged.join(), /^a an upstream's endpoint is left out/);
+  });
+
+  test("an answer that is bad and breaks off is one failure", () => {
+    const scene = new Scene({ endpoints: endpoints("a", "b") });
+    for (let i = 0; i < 4; i += 1) headOf(scene, 500).sent.fail();
+    assert.deepEqual(scene.logged, []);
+  });
+
+  test("a stream without end is a success once it has gone on for ten seconds", () => {
+    for (const [ms, isOut] of [
+      [9_999, true],
+      [10_000, false],
+    ] as const) {
+      const scene = new Scene({ endpoints: endpoints("a", "b") });
+      for (let i = 0; i < 4; i += 1) headOf(scene).sent.fail();
+      const { sent } = headOf(scene);
+      scene.time.pass(ms);
+      sent.data(Buffer.from("tick"));
+      headOf(scene).sent.fail();
+      assert.equal(scene.logged.length > 0, isOut);
+      // It counts once: later failures are not undone by what it still brings.
+      for (let left = isOut ? 0 : 4; left > 0; left -= 1) {
+        assert.deepEqual(scene.logged, []);
+        sent.data(Buffer.from("tick"));
+        headOf(scene).sent.fail();
+      }
+      assert.equal(scene.logged.length, 1);
+    }
+  });
+
+  test("a client that leaves is no failure, and a success only where a body was under way", () => {
+    for (const [hasData, isOut] of [
+      [false, true],
+      [true, false],
+    ]) {
+      const scene = new Scene({ endpoints: endpoints("a", "b") });
+      for (let i = 0; i < 20; i += 1) headOf(scene).call.abort();
+      for (let i = 0; i < 4; i += 1) headOf(scene).sent.fail();
+      assert.deepEqual(scene.logged, []);
+      const { sent, call } = headOf(scene);
+      if (hasData) sent.data(Buffer.from("some"));
+      call.abort();
+      headOf(scene).sent.fail();
+      assert.equal(scene.logged.length > 0, isOut);
+    }
   });
 
   test("what is not the endpoint's fault does not count", () => {
