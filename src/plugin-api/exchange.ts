@@ -150,9 +150,10 @@ export interface Exchange {
   /** Set by `cache`: HIT, MISS, STALE or BYPASS. */
   cacheStatus: string | undefined;
   /**
-   * Differs between callers for whom different plugins or policies apply: it covers the plugins behind the running one
-   * that the policy gives to some callers only, and the candidate policy, if one is on trial. "" or absent = the same
-   * as for everybody. Answers may differ by it, so a plugin that caches answers must put it into the cache key.
+   * Differs where different plugins or policies apply: it covers the plugins behind the running one that the policy
+   * gives to some callers only, those that a kill switch has taken out, and the candidate policy, if one is on trial.
+   * "" or absent = the policy's plugins, for everybody. Answers may differ by it, so a plugin that caches answers must
+   * put it into the cache key.
    */
   readonly variant?: string;
   /** Set by `score`: the model's score for the request. */
