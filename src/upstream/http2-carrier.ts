@@ -7,6 +7,9 @@ import { GatewayError } from "../plugin-api/errors.ts";
 import { connectFailure } from "./connector.ts";
 import type { Http2Call } from "./http2-call.ts";
 
+/** The ping interval of a connection with running exchanges. */
+const pingEveryMs = 15_000;
+const defaultPingLimitMs = 5_000;
 /** Streams per connection, if the service allows as many. */
 export const maxStreams = 100;
 /** Below what services in Node and Go accept: a burst of 1,000, and 33 per second. */
@@ -75,9 +78,36 @@ export function streamsOf({ session }: Carrier): number {
   return Math.min(maxStreams, session.remoteSettings?.maxConcurrentStreams ?? maxStreams);
 }
 
+/** Whether exchanges of that origin can start on the connection, now or once it is ready and has room. */
+export function mayTake(carrier: Carrier, origin: string | undefined): boolean {
+  const { session, leaving } = carrier;
+  return !leaving && !session.closed && !session.destroyed && carrier.origin === origin;
+}
+
 /** Whether an exchange of that origin can start on the connection now. */
 export function isFree(carrier: Carrier, origin: string | undefined): boolean {
-  const { session, calls, ready, leaving } = carrier;
-  if (!ready || leaving || session.closed || session.destroyed || carrier.origin !== origin) return false;
-  return calls.size < streamsOf(carrier);
+  return carrier.ready && mayTake(carrier, origin) && carrier.calls.size < streamsOf(carrier);
+}
+
+/**
+ * Pings the service: one that vanished silently must not hold all its exchanges until their own time limits.
+ * @param limitMs how long the connection may take to answer
+ */
+export function ping(carrier: Carrier, limitMs = defaultPingLimitMs): void {
+  const { session } = carrier;
+  clearTimeout(carrier.ping);
+  carrier.ping = undefined;
+  if (session.destroyed || session.closed) return;
+  const limit = setTimeout(() => session.destroy(), limitMs).unref();
+  const sent = session.ping((error) => {
+    clearTimeout(limit);
+    if (error === null && carrier.calls.size > 0) pingLater(carrier, limitMs);
+  });
+  // Enough pings are in flight already.
+  if (!sent) clearTimeout(limit);
+}
+
+/** Pings the service at the next interval. */
+export function pingLater(carrier: Carrier, limitMs = defaultPingLimitMs): void {
+  carrier.ping ??= setTimeout(() => ping(carrier, limitMs), pingEveryMs).unref();
 }

@@ -1,9 +1,20 @@
 // A pool of HTTP/2 connections to one upstream: few connections, each with many exchanges.
 import { GatewayError } from "../plugin-api/errors.ts";
 import { ClientCounts } from "./client-counts.ts";
-import { connectTimeout, Connector } from "./connector.ts";
+import { Connector } from "./connector.ts";
 import { type CallOwner, Http2Call } from "./http2-call.ts";
-import { type Carrier, carrierOver, isFree, maxStreams, openFailure, streamsOf } from "./http2-carrier.ts";
+import {
+  type Carrier,
+  carrierOver,
+  isFree,
+  mayTake,
+  maxStreams,
+  openFailure,
+  ping,
+  pingLater,
+  streamsOf,
+} from "./http2-carrier.ts";
+import { Http2Waiting } from "./http2-waiting.ts";
 import { OwnConnections } from "./own-connections.ts";
 import { overloaded, type PoolOptions } from "./pooled-transport.ts";
 import type {
@@ -16,10 +27,6 @@ import type {
   UpstreamTarget,
   UpstreamTransport,
 } from "./transport.ts";
-
-/** The ping interval of a connection with running exchanges. */
-const pingEveryMs = 15_000;
-const defaultPingLimitMs = 5_000;
 
 export interface Http2PoolOptions extends PoolOptions {
   /** How long a connection may take to answer a ping. */
@@ -35,11 +42,11 @@ class Http2Transport implements UpstreamTransport, CallOwner {
   readonly #connector: Connector;
   readonly #own: OwnConnections;
   readonly #carriers = new Set<Carrier>();
-  readonly #waiting = new Map<Http2Call, NodeJS.Timeout>();
+  readonly #waiting: Http2Waiting;
   readonly #carrierOf = new WeakMap<Http2Call, Carrier>();
   readonly #active = new ClientCounts();
-  readonly #queued = new ClientCounts();
   readonly #share: number;
+  readonly #pingLimitMs: number | undefined;
   readonly #place: { readonly owner: CallOwner; readonly scheme: "http" | "https" };
   /** The service learns the client by its connection (PROXY protocol), so clients share none. */
   readonly #perClient: boolean;
@@ -51,7 +58,9 @@ class Http2Transport implements UpstreamTransport, CallOwner {
     this.#options = options;
     this.#perClient = target.proxyProtocol !== undefined;
     this.#place = { owner: this, scheme: target.tls ? "https" : "http" };
+    this.#pingLimitMs = options.pingLimitMs;
     this.#share = (options.clientShare ?? 100) / 100;
+    this.#waiting = new Http2Waiting(options.maxQueued, this.#share);
     this.#connector = new Connector(target, "h2");
     const maxOwn = options.maxUpgrades ?? options.maxConnections;
     // Upgrades exist only in HTTP/1.1: their connections agree on that by ALPN.
@@ -93,15 +102,12 @@ class Http2Transport implements UpstreamTransport, CallOwner {
     if (carrier.calls.delete(call)) this.#active.add(call, -1);
     if (unseen && !call.over) this.#again(call, carrier);
     this.#next();
+    if (carrier.leaving) this.#openMore();
     if (carrier.calls.size === 0) this.#idle(carrier);
   }
 
   forget(call: Http2Call): void {
-    const limit = this.#waiting.get(call);
-    if (limit === undefined) return;
-    clearTimeout(limit);
-    this.#waiting.delete(call);
-    this.#queued.add(call, -1);
+    this.#waiting.remove(call);
   }
 
   /** Whether the client of the call has less than its share. */
@@ -117,8 +123,9 @@ class Http2Transport implements UpstreamTransport, CallOwner {
 
   /** Sends the call again on another connection than the one that refused it, if possible. */
   #again(call: Http2Call, refused: Carrier): void {
-    const free = this.#free(call, refused) ?? (refused.leaving ? undefined : refused);
-    if (free === undefined) this.#wait(call);
+    const free = this.#free(call, refused) ?? (isFree(refused, this.#originOf(call)) ? refused : undefined);
+    // It had its place already: a full queue refuses only what comes anew.
+    if (free === undefined) this.#enqueue(call);
     else this.#start(call, free);
   }
 
@@ -147,7 +154,7 @@ class Http2Transport implements UpstreamTransport, CallOwner {
     carrier.calls.add(call);
     this.#active.add(call, 1);
     clearTimeout(carrier.idle);
-    carrier.ping ??= setTimeout(() => this.#ping(carrier), pingEveryMs).unref();
+    pingLater(carrier, this.#pingLimitMs);
     try {
       call.start(carrier.session, carrier.resets);
     } catch (cause) {
@@ -160,25 +167,25 @@ class Http2Transport implements UpstreamTransport, CallOwner {
   }
 
   #wait(call: Http2Call): void {
-    const { maxQueued } = this.#options;
-    if (this.#waiting.size >= maxQueued || this.#queued.of(call) >= Math.ceil(maxQueued * this.#share)) {
-      setImmediate(() => call.fail(overloaded("The queue for the service is full.")));
-      return;
-    }
-    this.#queued.add(call, 1);
-    this.#openLimitMs = Math.max(this.#openLimitMs, call.request.connectTimeoutMs);
-    const limit = setTimeout(() => {
-      this.forget(call);
-      call.fail(connectTimeout());
-    }, call.request.connectTimeoutMs);
-    this.#waiting.set(call, limit);
-    const opening = [...this.#carriers].filter(({ ready }) => !ready).length;
-    if (this.#perClient || opening * this.#streams < this.#waiting.size) this.#openMore();
+    if (!this.#waiting.isFullFor(call)) this.#enqueue(call);
+    else setImmediate(() => call.fail(overloaded("The queue for the service is full.")));
   }
 
+  #enqueue(call: Http2Call): void {
+    this.#openLimitMs = Math.max(this.#openLimitMs, call.request.connectTimeoutMs);
+    this.#waiting.add(call);
+    // Over its client's share, it waits for the client's own calls, not for a connection.
+    if (this.#mayStart(call)) this.#openMore();
+  }
+
+  /** Opens what the waiting calls need, as far as there may be more. */
   #openMore(): void {
-    if (this.#streams === 0) return;
-    for (const origin of this.#perClient ? this.#unserved() : [undefined]) {
+    if (this.#waiting.size === 0 || this.#streams === 0) return;
+    if (!this.#perClient) {
+      for (let missing = this.#missing(); missing > 0; missing -= 1) this.#open(undefined);
+      return;
+    }
+    for (const origin of this.#unserved()) {
       if (this.#carriers.size >= this.#options.maxConnections) {
         this.#makeRoom();
         return;
@@ -187,10 +194,20 @@ class Http2Transport implements UpstreamTransport, CallOwner {
     }
   }
 
+  /** How many more connections the calls that wait for one need, beside those that are opening. */
+  #missing(): number {
+    const room = this.#options.maxConnections - this.#carriers.size;
+    let places = 0;
+    for (const { ready } of this.#carriers) if (!ready) places += this.#streams;
+    if (room <= 0 || places >= this.#waiting.size) return 0;
+    const wanted = [...this.#waiting].filter((call) => this.#mayStart(call)).length;
+    return Math.min(room, Math.ceil((wanted - places) / this.#streams));
+  }
+
   /** The origins whose calls wait and that have no connection in the making. */
   #unserved(): Set<string | undefined> {
     const origins = new Set<string | undefined>();
-    for (const [call] of this.#waiting) if (this.#mayStart(call)) origins.add(this.#originOf(call));
+    for (const call of this.#waiting) if (this.#mayStart(call)) origins.add(this.#originOf(call));
     for (const { ready, origin } of this.#carriers) if (!ready) origins.delete(origin);
     return origins;
   }
@@ -205,7 +222,7 @@ class Http2Transport implements UpstreamTransport, CallOwner {
   }
 
   #next(): void {
-    for (const [call] of this.#waiting) {
+    for (const call of this.#waiting) {
       if (!this.#mayStart(call)) continue;
       const free = this.#free(call);
       if (free === undefined) {
@@ -232,7 +249,11 @@ class Http2Transport implements UpstreamTransport, CallOwner {
     }, this.#openLimitMs).unref();
     // The session's error may be ignored: each stream hears of its own end.
     session.on("error", (error: NodeJS.ErrnoException) => (failure ??= error));
-    session.on("goaway", () => (carrier.leaving = true));
+    session.on("goaway", () => {
+      carrier.leaving = true;
+      // What waits for a place on it would wait in vain.
+      this.#openMore();
+    });
     session.on("close", () => this.#gone(carrier, failure, isLate));
     // The first SETTINGS frame shows that the service speaks HTTP/2, and how many streams it allows.
     session.once("remoteSettings", () => {
@@ -242,7 +263,7 @@ class Http2Transport implements UpstreamTransport, CallOwner {
       this.#next();
       if (this.#closing) session.close();
       // The service may allow fewer streams than assumed.
-      if (this.#waiting.size > 0) this.#openMore();
+      this.#openMore();
       if (carrier.calls.size === 0) this.#idle(carrier);
     });
   }
@@ -252,13 +273,10 @@ class Http2Transport implements UpstreamTransport, CallOwner {
     clearTimeout(carrier.ping);
     this.#carriers.delete(carrier);
     if (carrier.ready) this.#next();
-    // Calls that waited for a connection that failed to open do not wait for another one.
-    if (!carrier.ready && !isLate)
-      for (const [call] of this.#waiting) {
-        this.forget(call);
-        call.fail(openFailure(failure));
-      }
-    else if (this.#waiting.size > 0) this.#openMore();
+    if (carrier.ready || isLate) this.#openMore();
+    // Calls that waited for a connection that failed to open do not wait for a next one.
+    else if (![...this.#carriers].some((other) => mayTake(other, carrier.origin)))
+      this.#waiting.fail(openFailure(failure), (call) => this.#originOf(call) === carrier.origin);
   }
 
   #idle(carrier: Carrier): void {
@@ -276,25 +294,6 @@ class Http2Transport implements UpstreamTransport, CallOwner {
   /** A call had no answer in time: a ping shows at once whether the connection is to blame. */
   silent(call: Http2Call): void {
     const carrier = this.#carrierOf.get(call);
-    if (carrier !== undefined) this.#ping(carrier);
-  }
-
-  /** Pings the service: one that vanished silently must not hold all its exchanges until their own time limits. */
-  #ping(carrier: Carrier): void {
-    const { session } = carrier;
-    clearTimeout(carrier.ping);
-    carrier.ping = undefined;
-    if (session.destroyed || session.closed) return;
-    const limit = setTimeout(
-      () => session.destroy(),
-      this.#options.pingLimitMs ?? defaultPingLimitMs,
-    ).unref();
-    const sent = session.ping((error) => {
-      clearTimeout(limit);
-      if (error === null && carrier.calls.size > 0)
-        carrier.ping ??= setTimeout(() => this.#ping(carrier), pingEveryMs).unref();
-    });
-    // Enough pings are in flight already.
-    if (!sent) clearTimeout(limit);
+    if (carrier !== undefined) ping(carrier, this.#pingLimitMs);
   }
 }
