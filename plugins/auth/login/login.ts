@@ -248,7 +248,8 @@ export class Login {
     const error = single(query, "error");
     if (error !== undefined && outages.has(error)) throw new ProviderDown(`the provider says ${error}`);
     if (code === undefined || error !== undefined) throw new GrantRefused("the provider gave no code");
-    const startedMs = await this.#revoked.startMs();
+    // A code is good once: it is not spent on a session that could not be kept.
+    const startedMs = await this.#revoked.startMs(this.#options.sessions === "redis");
     const tokens = await this.#provider.exchangeCode(code, pending, address);
     if (tokens.idToken === undefined) throw new GrantRefused("the provider gave no ID token");
     const { claims, endsMs } = await this.#provider.verifyIdToken(tokens.idToken, pending.nonce);

@@ -64,13 +64,17 @@ export class RevokedSessions {
     return ends.some((end) => end !== null && !(Number(end) < startedMs));
   }
 
-  /** @returns the beginning of a new session (epoch ms), by the same clock as ends. Never rejects. */
-  async startMs(): Promise<number> {
+  /**
+   * @param needsRedis rejects where Redis does not answer; otherwise this sidecar's clock serves
+   * @returns the beginning of a new session (epoch ms), by the same clock as ends
+   */
+  async startMs(needsRedis: boolean): Promise<number> {
     const hereMs = this.#now();
     try {
       const redisMs = Number(await this.#store?.run(nowAt, [`${endedPrefix}now`], []));
       return Math.abs(redisMs - hereMs) <= clockSlackMs ? redisMs : hereMs;
-    } catch {
+    } catch (error) {
+      if (needsRedis) throw error;
       return hereMs;
     }
   }

@@ -70,10 +70,14 @@ test("while Redis hangs a session there is 503 and no 401, a login too, and both
     const answer = await route.ask({ fields: ["Cookie", cookie] });
     assert.deepEqual([answer.status, answer.answerFields.get("retry-after")], [503, "1"]);
     assert.equal(answer.answerFields.has("set-cookie"), false, "the browser keeps its ticket");
-    const late = await new Browser(appUrl).follow(route, "/");
-    assert.deepEqual([late.status, late.because], [503, "login: redis is out of reach"]);
+    const late = new Browser(appUrl);
+    let page = (await late.visit(route, "/oauth2/login")).answerFields.get("location") ?? "";
+    while (!page.startsWith(appUrl)) page = await late.leave(new URL(page));
+    const back = await late.visit(route, page);
+    assert.deepEqual([back.status, back.because], [503, "login: redis is out of reach"]);
     redis.thaw();
     await eventually("back", async () => (await status()) === 200, 20_000);
+    assert.equal((await late.visit(route, page)).status, 302, "the code was not spent in vain");
   });
 });
 
