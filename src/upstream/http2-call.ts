@@ -6,11 +6,10 @@ import type { ResetBudget } from "../http2/reset-budget.ts";
 import { MAX_INTERIM } from "../http1/response-parser.ts";
 import { isGrpcType } from "../plugin-api/grpc-type.ts";
 import { GatewayError } from "../plugin-api/errors.ts";
+import { takeBack } from "./http2-take-back.ts";
 import type { UpstreamCall, UpstreamHandler, UpstreamRequest } from "./transport.ts";
 
-const { NGHTTP2_CANCEL, NGHTTP2_NO_ERROR, NGHTTP2_REFUSED_STREAM, NGHTTP2_FLAG_END_STREAM } = http2.constants;
-/** How long an unwanted response is still read if the stream may not be reset. */
-const drainMs = 10_000;
+const { NGHTTP2_NO_ERROR, NGHTTP2_REFUSED_STREAM, NGHTTP2_FLAG_END_STREAM } = http2.constants;
 
 /** The caller's own deadline (`grpc-timeout`) has passed. */
 export class CallerDeadline extends Error {
@@ -153,7 +152,7 @@ export class Http2Call implements UpstreamCall {
     if (this.#over) return;
     this.#finish();
     if (this.#stream === undefined) this.#owner.forget(this);
-    else this.#takeBack(this.#stream);
+    else takeBack(this.#stream, this.#resets);
   }
 
   /** Fails the call: it got no stream, or its connection broke. */
@@ -183,7 +182,7 @@ export class Http2Call implements UpstreamCall {
       stream.sendTrailers(fieldObject(this.#trailers));
     } catch (cause) {
       this.fail(new GatewayError("internal_error", "The request could not be forwarded.", { cause }));
-      this.#takeBack(stream);
+      takeBack(stream, this.#resets);
     }
   }
 
@@ -200,7 +199,7 @@ export class Http2Call implements UpstreamCall {
       const cause = new Error("too many interim responses");
       const text = "The service sent an invalid response.";
       this.fail(new GatewayError("upstream_invalid_response", text, { cause }));
-      this.#takeBack(stream);
+      takeBack(stream, this.#resets);
     } else if (status !== 101) this.handler.onInterim(status, withoutPseudo(raw));
   }
 
@@ -235,6 +234,8 @@ export class Http2Call implements UpstreamCall {
     if (stream.closed && !isWhole && !this.#hasTrailers) return;
     this.#finish();
     this.handler.onEnd(this.#responseTrailers);
+    // Nobody sends the rest of the request's body: without a reset the stream would stay open, and take a place.
+    if (!this.#ended || stream.writableLength > 0) takeBack(stream, this.#resets);
   }
 
   #closed(): void {
@@ -274,18 +275,7 @@ export class Http2Call implements UpstreamCall {
     this.#owner.silent(this);
     this.fail(new GatewayError("upstream_timeout", "The service did not answer in time.", { cause }));
     if (stream === undefined) this.#owner.forget(this);
-    else this.#takeBack(stream);
-  }
-
-  #takeBack(stream: ClientHttp2Stream): void {
-    if (stream.closed || this.#resets?.take(performance.now()) !== false) {
-      stream.close(NGHTTP2_CANCEL);
-      return;
-    }
-    // The stream is not ended: the part of the request's body that was sent must not count as complete.
-    stream.resume();
-    const limit = setTimeout(() => stream.close(NGHTTP2_CANCEL), drainMs).unref();
-    stream.once("close", () => clearTimeout(limit));
+    else takeBack(stream, this.#resets);
   }
 
   #finish(): void {

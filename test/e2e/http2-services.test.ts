@@ -2,12 +2,14 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import http from "node:http";
+import http2 from "node:http2";
 import net, { type AddressInfo, type Socket } from "node:net";
 import { test } from "node:test";
 import { startSidecar } from "../support/sidecar.ts";
 import { createHttp2Transport } from "../../src/upstream/http2-transport.ts";
 import { block, flags, frame, frameTypes } from "../support/http2-frames.ts";
 import { RecordedExchange } from "../support/recorded-exchange.ts";
+import { connectRaw } from "../support/raw-client.ts";
 import { eventually } from "../support/redis.ts";
 
 const head = (flag: number, ...more: string[]): Buffer =>
@@ -116,6 +118,48 @@ test("a service that sends interim responses without end is not listened to", as
   assert.equal((await fetch(sidecar.url)).status, 502);
   const line = await sidecar.line(({ msg }) => msg === "request");
   assert.equal(line["error"], "upstream_invalid_response");
+});
+
+test("an upload that a service has answered early keeps no stream", async () => {
+  const refusals = {
+    "in one frame": [head(flags.endStream)],
+    "with a body": [head(0), frame(frameTypes.data, flags.endStream, 1, Buffer.from("no"))],
+  };
+  for (const [how, refusal] of Object.entries(refusals)) {
+    await using upstream = await service((socket) => socket.write(Buffer.concat(refusal)));
+    await using sidecar = await sidecarTo(upstream.url);
+    const client = await connectRaw(sidecar.port);
+    client.send("POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n");
+    assert.match(await client.head(), /^HTTP\/1\.1 200 /);
+    await eventually(`no stream is left (${how})`, async () =>
+      /^outrigger_upstream_connections\{.*state="active"\} 0$/m.test(await sidecar.metrics()),
+    );
+    client.socket.destroy();
+  }
+});
+
+test("a refusal in the middle of an upload that is asked again ends no process", async () => {
+  const server = http2.createServer();
+  let asked = 0;
+  server.on("stream", (stream: http2.ServerHttp2Stream) => {
+    asked += 1;
+    stream.on("error", () => {});
+    stream.respond({ ":status": 503 }, { endStream: true });
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  await using sidecar = await startSidecar({
+    policy: { plugins: ["logging"], routes: [{ path: "/*", retry: { backoffMs: 1 } }] },
+    upstream: `http://127.0.0.1:${port}`,
+    env,
+  });
+  const client = await connectRaw(sidecar.port);
+  client.send("PUT / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n");
+  assert.match(await client.head(), /^HTTP\/1\.1 503 /);
+  assert.equal(asked, 3);
+  client.socket.destroy();
+  server.close();
 });
 
 test("an upload that a service does not take is given up in time", async () => {
