@@ -207,11 +207,14 @@ describe("with Redis and a service", () => {
       env,
     });
     parts.push({ kill: () => process.kill(-(child.pid ?? 0), "SIGKILL") });
-    await eventually("it listens", () =>
-      fetch(`http://127.0.0.1:${adminPort}/livez`).then(
-        ({ ok }) => ok,
-        () => false,
-      ),
+    await eventually(
+      "it listens",
+      () =>
+        fetch(`http://127.0.0.1:${adminPort}/livez`).then(
+          ({ ok }) => ok,
+          () => false,
+        ),
+      60_000,
     );
   });
 
