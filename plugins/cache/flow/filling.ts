@@ -64,7 +64,21 @@ export function refuseAnswer(
   if (pending.flight !== undefined && refusal !== "status")
     state.uncacheable.add(pending.flight.hash, state.clock.mono());
   keepNothing(state, pending, { kind: "uncacheable" });
-  // A newer answer that may not be stored has superseded the stored one, unless a plugin failed to make it what it is.
-  const superseded = refusal !== "failed-open" && status < 500 && isStorableStatus(status);
-  if (pending.entry !== undefined && superseded) dropEntry(state, pending.entry);
+  // Not if a plugin failed to make it what it is.
+  if (refusal !== "failed-open") dropSuperseded(state, pending, status);
+}
+
+/**
+ * Removes the stored response if an answer that is not kept in its place is newer for everybody who gets it. An error,
+ * or an answer to one client's credentials, is not: else any client could empty the cache.
+ * @param status of the newer answer
+ */
+export function dropSuperseded(
+  state: CacheState,
+  { entry, key, seen }: Pick<Pending, "entry" | "key" | "seen">,
+  status: number,
+): void {
+  const isOfResource = status < 400 || status === 404 || status === 410;
+  if (entry === undefined || !isOfResource || !isStorableStatus(status)) return;
+  if (entry.partition !== key.shared || seen.credentials === "") dropEntry(state, entry);
 }

@@ -1,11 +1,12 @@
 // Refreshes stale entries in the background (RFC 5861 section 3), with one request at a time for each entry.
 import { Fields, type UpstreamAnswer } from "../../../src/plugin-api/contract.ts";
+import { dropSuperseded } from "./filling.ts";
 import { repeatDiff } from "./forwarded-diff.ts";
 import { announcedBytes, BodyCopy, type KeptBody } from "../store/body-copy.ts";
 import { askWithValidators, mergeFields } from "../semantics/conditional.ts";
 import type { Entry } from "../store/entry.ts";
 import { StoredEntry } from "../store/stored-entry.ts";
-import { dropEntry, keepEntry, storeRequest, takeCacheFields } from "../store/store-writer.ts";
+import { keepEntry, storeRequest, takeCacheFields } from "../store/store-writer.ts";
 import type { CacheOptions } from "../options.ts";
 import type { Wanted } from "./pending.ts";
 import type { Fill } from "../purge/purges.ts";
@@ -77,7 +78,7 @@ export class Refresher {
       policy: this.#options,
     });
     if (typeof draft === "string" || exchange.responseIsPersonal || !isForAsMany(draft, entry)) {
-      dropEntry(this.#state, entry);
+      dropSuperseded(this.#state, { entry, key, seen }, status);
     } else if (!fill.invalidated) {
       const fresh = new StoredEntry(draft, body, entry.forwardedDiff);
       keepEntry(this.#state, this.#options, fresh, { key, flight: undefined, leased: false });

@@ -14,7 +14,7 @@ import { announcedBytes, BodyCopy } from "../store/body-copy.ts";
 import { describesSame, mergeFields } from "../semantics/conditional.ts";
 import { type Entry, factsOf } from "../store/entry.ts";
 import { StoredEntry } from "../store/stored-entry.ts";
-import { Filling, refuseAnswer } from "./filling.ts";
+import { dropSuperseded, Filling, refuseAnswer } from "./filling.ts";
 import type { FlightEnd } from "../store/flights.ts";
 import { dropEntry, keepEntry, keepNothing, storeRequest, takeCacheFields } from "../store/store-writer.ts";
 import { writeStatusKey } from "./cache-status-key.ts";
@@ -133,7 +133,7 @@ export class ResponsePath {
   ): void {
     if (failedOpen !== true) {
       if (describesSame(entry, fields)) this.#freshened(pending, entry, fields, tags);
-      else dropEntry(this.#state, entry);
+      else dropSuperseded(this.#state, pending, 200);
     }
     this.#mark(pending, fields, "");
     this.#finish(pending, { kind: "uncacheable" });
@@ -145,7 +145,7 @@ export class ResponsePath {
     if (merged === undefined) return undefined;
     const draft = this.#draft(pending, entry.status, merged, tags.length > 0 ? tags : entry.tags);
     if (typeof draft === "string") {
-      dropEntry(this.#state, entry);
+      dropSuperseded(this.#state, pending, entry.status);
       const fields = merged.toFlat().slice();
       return new StoredEntry({ ...factsOf(entry), fields }, entry.body, undefined);
     }
