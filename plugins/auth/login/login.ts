@@ -249,11 +249,11 @@ export class Login {
     if (error !== undefined && outages.has(error)) throw new ProviderDown(`the provider says ${error}`);
     if (code === undefined || error !== undefined) throw new GrantRefused("the provider gave no code");
     // A code is good once: it is not spent on a session that could not be kept.
-    const startedMs = await this.#revoked.startMs(this.#options.sessions === "redis");
+    const start = await this.#revoked.start(this.#options.sessions === "redis");
     const tokens = await this.#provider.exchangeCode(code, pending, address);
     if (tokens.idToken === undefined) throw new GrantRefused("the provider gave no ID token");
     const { claims, endsMs } = await this.#provider.verifyIdToken(tokens.idToken, pending.nonce);
-    const session = this.#sessions.begin(tokens, claims, endsMs, startedMs);
+    const session = this.#sessions.begin(tokens, claims, endsMs, start);
     const cookies = this.#sessionCookies(session, await this.#sessions.keep(session));
     return redirectTo(pending.returnTo, [...cookies, ...this.#pendingLogins.ended(pending)]);
   }

@@ -7,8 +7,15 @@ const maxHeard = 65_536;
 /** At least this long, as other services may accept the same sessions for longer than any login here. */
 const minLifeMs = 30 * 86_400_000;
 
-/** Largest clock skew. If the time of Redis differs more from this sidecar's, it is not used. */
+/** Largest clock skew. If the time of Redis differs more from this sidecar's, no life is measured by it. */
 const clockSlackMs = 60_000;
+
+/** The beginning of a session (epoch ms). */
+export interface SessionStart {
+  readonly startedMs: number;
+  /** The same by the clock of Redis, where that is too far from this one. Ends are compared with it. */
+  readonly storeStartedMs?: number | undefined;
+}
 
 // Ends and beginnings both use the clock of the Redis server. With local clocks, a sidecar or operator that is seconds
 // slow would spare sessions that began meanwhile, and one that is fast would end those that begin afterwards.
@@ -55,27 +62,31 @@ export class RevokedSessions {
     return marks.some((mark) => (this.#heard.get(mark) ?? -Infinity) >= mono);
   }
 
-  /** Whether one of these marks ended a session that began at `startedMs`. Rejects with `StoreUnavailable`. */
-  async lookUp(marks: readonly string[], startedMs: number): Promise<boolean> {
+  /** Whether one of these marks ended a session that began then. Rejects with `StoreUnavailable`. */
+  async lookUp(marks: readonly string[], start: SessionStart): Promise<boolean> {
     const store = this.#store;
     if (store === undefined) return false;
     const ends = await Promise.all(marks.map((mark) => store.get(endedPrefix + mark)));
     // An end that cannot be parsed was written with bad intent, so it also ends the sessions.
-    return ends.some((end) => end !== null && !(Number(end) < startedMs));
+    const began = start.storeStartedMs ?? start.startedMs;
+    return ends.some((end) => end !== null && !(Number(end) < began));
   }
 
   /**
    * @param needsRedis rejects where Redis does not answer; otherwise this sidecar's clock serves
-   * @returns the beginning of a new session (epoch ms), by the same clock as ends
+   * @returns the beginning of a new session, by the same clock as ends
    */
-  async startMs(needsRedis: boolean): Promise<number> {
+  async start(needsRedis: boolean): Promise<SessionStart> {
     const hereMs = this.#now();
     try {
       const redisMs = Number(await this.#store?.run(nowAt, [`${endedPrefix}now`], []));
-      return Math.abs(redisMs - hereMs) <= clockSlackMs ? redisMs : hereMs;
+      if (Number.isNaN(redisMs)) return { startedMs: hereMs };
+      return Math.abs(redisMs - hereMs) <= clockSlackMs
+        ? { startedMs: redisMs }
+        : { startedMs: hereMs, storeStartedMs: redisMs };
     } catch (error) {
       if (needsRedis) throw error;
-      return hereMs;
+      return { startedMs: hereMs };
     }
   }
 

@@ -11,6 +11,8 @@ const sessionShape = z.strictObject({
   id: z.string(),
   /** Epoch milliseconds. */
   startedMs: z.number(),
+  /** The same by the clock of Redis, where that is too far from the sidecar's. Ends are compared with it. */
+  storeStartedMs: z.number().optional(),
   /** When it is over on every route, even if refreshed (epoch ms); undefined in sessions of earlier versions. */
   overMs: z.number().optional(),
   /** When the tokens end (epoch ms). */

@@ -9,7 +9,7 @@ import { accepted, type Accepted } from "../auth-result.ts";
 import { cookieDigest, KnownSessions, type KnownSession } from "./known-sessions.ts";
 import type { LoginOptions } from "../login/options.ts";
 import { GrantRefused, type Provider, type Tokens } from "../login/provider.ts";
-import type { RevokedSessions } from "./revoked-sessions.ts";
+import type { RevokedSessions, SessionStart } from "./revoked-sessions.ts";
 import { userClaims } from "./session-claims.ts";
 import { SessionCoordination } from "./session-coordination.ts";
 import type { SessionKeeping } from "./session-keeping.ts";
@@ -89,13 +89,13 @@ export class Sessions {
 
   /**
    * Makes a session from the first tokens of a login.
-   * @param startedMs taken before the tokens were requested, so that an end told meanwhile also ends this session
+   * @param start taken before the tokens were requested, so that an end told meanwhile also ends this session
    */
-  begin(tokens: Tokens, claims: JsonObject, idTokenEndsMs: number, startedMs: number): Session {
+  begin(tokens: Tokens, claims: JsonObject, idTokenEndsMs: number, start: SessionStart): Session {
     return {
       login: loginId(this.#options),
       id: randomUUID(),
-      startedMs,
+      ...start,
       overMs: this.#services.clock.now() + this.#options.sessionSeconds * 1000,
       endsMs: tokens.endsMs ?? idTokenEndsMs,
       refreshToken: tokens.refreshToken,
@@ -248,9 +248,8 @@ export class Sessions {
 
   /** Whether a session was ended. Rejects with `StoreUnavailable`. */
   async #wasEnded(session: Session): Promise<boolean> {
-    const { id, startedMs } = session;
     const marks = this.#marksOf(session);
-    const answers = await Promise.all([this.#ended.lookUp(id), this.#revoked.lookUp(marks, startedMs)]);
+    const answers = await Promise.all([this.#ended.lookUp(session.id), this.#revoked.lookUp(marks, session)]);
     return answers.includes(true);
   }
 

@@ -7,7 +7,8 @@ import { after, before, test } from "node:test";
 import { eventually, startRedis, type RedisServer } from "../../support/redis.ts";
 import { EndpointServer } from "../../support/endpoint-server.ts";
 import { Browser } from "./browser.ts";
-import { providerSessionMark } from "../../../plugins/auth/sessions/session-marks.ts";
+import { providerSessionMark, userMark } from "../../../plugins/auth/sessions/session-marks.ts";
+import { RevokedSessions, type SessionStart } from "../../../plugins/auth/sessions/revoked-sessions.ts";
 import { makeRoute, makeServices, type Route, type TestServices } from "./harness.ts";
 import { clientId, clientSecret, startOpenIdProvider, type OpenIdProvider } from "./openid-provider.ts";
 import { TokenIssuer } from "./token-issuer.ts";
@@ -189,4 +190,37 @@ test("while nobody can verify refreshed ID tokens a session ends with 503 and no
   keysDown = false;
   services.clock.forward(30_000);
   assert.equal(await status(), 200);
+});
+
+for (const [ms, what] of [
+  [-300_000, "ahead"],
+  [300_000, "behind"],
+] as const)
+  test(`with the clock of Redis five minutes ${what}, an end is of the sessions before it`, async () => {
+    await withRedis(async (_redis, { services, clock }) => {
+      clock.forward(ms);
+      const revoked = new RevokedSessions(services);
+      const before = await revoked.start(true);
+      await revoked.revoke("sub.ada");
+      const after = await revoked.start(true);
+      const ends = (start: SessionStart): Promise<boolean> => revoked.lookUp(["sub.ada"], start);
+      assert.deepEqual([await ends(before), await ends(after)], [true, false]);
+      assert.ok(Math.abs(after.startedMs - clock.now()) < 60_000, "a life is measured by the clock here");
+      revoked.close();
+    });
+  });
+
+test("with the clock of Redis behind, a session that has begun is ended by an end of all", async () => {
+  await withRedis(async (_redis, services, route) => {
+    services.clock.forward(300_000);
+    const browser = new Browser(appUrl);
+    assert.equal((await browser.follow(route, "/")).status, 200);
+    const fields = ["Cookie", `app.0=${browser.cookies().get("app.0")}`];
+    const revoked = new RevokedSessions(services.services);
+    await revoked.revoke(userMark("ada"));
+    await eventually("ended", async () => (await route.ask({ fields })).status === 401);
+    await browser.follow(route, "/");
+    assert.equal((await browser.visit(route, "/", [])).status, 200);
+    revoked.close();
+  });
 });
