@@ -50,6 +50,8 @@ function isReady(): Promise<boolean> {
 const redis = createServer((socket) => socket.destroy()).listen(0, "127.0.0.1");
 await once(redis, "listening");
 writeFileSync(join(place, "policy.json"), JSON.stringify(policy()));
+// Whoever builds may have settings of a sidecar, or of its tests, in the environment: none of them counts here.
+for (const name of Object.keys(process.env)) Reflect.deleteProperty(process.env, name);
 Object.assign(process.env, {
   OUTRIGGER_LISTEN: `unix:${join(place, "listen.sock")}`,
   OUTRIGGER_ADMIN: `unix:${admin}`,
