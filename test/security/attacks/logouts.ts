@@ -92,14 +92,14 @@ const crowdedOut = (kind: "" | "sub."): Attack => ({
   row: "Z6",
   what: `goes on with ${kind === "" ? "a logged-out session" : "the session of a user who was revoked"} after 65,536 other ends`,
   async run(scene) {
-    const { redis, one, two, cookie } = await pair(scene, "redis");
+    // Of sessions in Redis each is ended by itself, too.
+    const { redis, one, two, cookie } = await pair(scene, kind === "" ? "redis" : "cookie");
     if (kind === "") await logOut(one, cookie);
     else {
       const revoked = await outrigger(["sessions", "revoke", "--user", "ada"], { REDIS_URL: redis.url });
       assert.equal(revoked.code, 0, revoked.stderr);
     }
-    const isOut = async (): Promise<boolean> => (await statusOf(two, cookie)) === 401;
-    await eventually("the other sidecar refuses it", isOut, 5_000);
+    // The other sidecar is not asked meanwhile: it would forget the session as soon as it refuses it.
     const last = cookieOf(await loggedIn(two));
     assert.equal(await statusOf(two, last), 200);
     await flood(redis, kind);
