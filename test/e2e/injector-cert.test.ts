@@ -290,6 +290,6 @@ describe("what cannot be done is said in one sentence", () => {
     env = {};
     const { code, stderr } = await run();
     assert.match(stderr, /KUBERNETES_SERVICE_HOST/);
-    assert.equal(code, 1);
+    assert.equal(code, 2);
   });
 });

@@ -198,7 +198,7 @@ describe("outrigger sync --from --once", () => {
     ])
       assert.equal((await once("/tmp", ...args)).code, 2, args.join(" "));
     const { code, stderr } = await outrigger(["sync", "--once"], env());
-    assert.deepEqual([code, /KUBERNETES_SERVICE_HOST/.test(stderr)], [1, true]);
+    assert.deepEqual([code, /KUBERNETES_SERVICE_HOST/.test(stderr)], [2, true]);
   });
 });
 
