@@ -7,8 +7,9 @@ import type { Scene } from "./contender.ts";
 import { type RunningSidecar, startSidecar } from "./contenders.ts";
 import { type LoadTools, runLoad } from "./load.ts";
 import { findProgram } from "./machine.ts";
+import { microsFor } from "./micros.ts";
 import { type PolicyName, policyOf } from "./policies.ts";
-import { cpuMs, pause, rssMiB, watchOthers } from "./processes.ts";
+import { rssMiB, watchOthers } from "./processes.ts";
 import { createScene } from "./scene.ts";
 import type { Traffic } from "./requests.ts";
 
@@ -34,14 +35,6 @@ function q1(figures: readonly number[]): number {
   return figures.toSorted((a, b) => a - b)[Math.floor(figures.length / 4)] ?? Number.NaN;
 }
 
-async function microsFor(sidecar: RunningSidecar, traffic: Traffic, tools: LoadTools): Promise<number> {
-  const before = cpuMs(sidecar.pid);
-  const { requests, failures, failure } = await runLoad(traffic, sidecar.port, seconds, tools);
-  if (failures > 0) throw new Error(`${failures} failures: ${failure}`);
-  await pause(30);
-  return ((cpuMs(sidecar.pid) - before) * 1000) / requests;
-}
-
 async function compare(name: PolicyName, scene: Scene, tools: LoadTools): Promise<string> {
   const traffic: Traffic = { kind: "closed", connections: 32, path: "/", tokens: scene.callers.tokens };
   const sidecars: RunningSidecar[] = [];
@@ -57,7 +50,7 @@ async function compare(name: PolicyName, scene: Scene, tools: LoadTools): Promis
     const figures: number[][] = sidecars.map(() => []);
     for (let round = 0; round < Number(chosen.rounds); round += 1)
       for (const [i, sidecar] of sidecars.entries())
-        figures[i]?.push(await microsFor(sidecar, traffic, tools));
+        figures[i]?.push(await microsFor(sidecar, traffic, seconds, tools));
     const [node = Number.NaN, own = Number.NaN] = figures.map(q1);
     const memory = sidecars.map(({ pid }) => `${rssMiB(pid).toFixed(0)} MiB`).join(" / ");
     const others = `others took ${(shareOfOthers() * 100).toFixed(0)} % of the machine`;

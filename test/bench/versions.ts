@@ -6,8 +6,8 @@ import type { Scene } from "./contender.ts";
 import { type RunningSidecar, startSidecar } from "./contenders.ts";
 import { type LoadTools, runLoad } from "./load.ts";
 import { findProgram } from "./machine.ts";
+import { microsFor } from "./micros.ts";
 import { policyOf } from "./policies.ts";
-import { cpuMs, pause } from "./processes.ts";
 import type { Traffic } from "./requests.ts";
 import { createScene } from "./scene.ts";
 
@@ -36,14 +36,6 @@ function trafficOf(name: string, tokens: readonly string[]): Traffic {
 const quantile = (figures: readonly number[], share: number): number =>
   figures.toSorted((a, b) => a - b)[Math.floor(figures.length * share)] ?? Number.NaN;
 
-async function microsFor(sidecar: RunningSidecar, traffic: Traffic, tools: LoadTools): Promise<number> {
-  const before = cpuMs(sidecar.pid);
-  const { requests, failures, failure } = await runLoad(traffic, sidecar.port, seconds, tools);
-  if (failures > 0) throw new Error(`${failures} failures: ${failure}`);
-  await pause(30);
-  return ((cpuMs(sidecar.pid) - before) * 1000) / requests;
-}
-
 async function warmUp(sidecar: RunningSidecar, traffic: Traffic, tools: LoadTools): Promise<void> {
   let requests = 0;
   for (let second = 0; second < longestWarmUpSeconds && requests < warmUpRequests; second += 1)
@@ -61,7 +53,7 @@ async function measure(name: string, scene: Scene, tools: LoadTools, figures: nu
     for (const sidecar of sidecars) await warmUp(sidecar, traffic, tools);
     for (let round = 0; round < Number(chosen.rounds); round += 1)
       for (const [i, sidecar] of sidecars.entries())
-        figures[i]?.push(await microsFor(sidecar, traffic, tools));
+        figures[i]?.push(await microsFor(sidecar, traffic, seconds, tools));
   } finally {
     await Promise.all(sidecars.map((sidecar) => sidecar.stop()));
   }
