@@ -1,7 +1,7 @@
 // Runs `outrigger sync`: puts the policies of a cluster (OutriggerPolicy objects, ConfigMaps) or of a folder into Redis
 // and keeps them there.
-import { ConfigError } from "../config/config.ts";
 import { randomUUID } from "node:crypto";
+import { ConfigError } from "../config/config.ts";
 import { ApiProblem, clusterIn, KubernetesApi, namespaceOf, NoCluster } from "../kubernetes/api.ts";
 import { parseDuration } from "../language/duration.ts";
 import type { WhenGone } from "../sync/declared.ts";
@@ -109,10 +109,9 @@ function sourceFor(
     const namespace = options.namespace ?? namespaceOf(cluster);
     return new KubernetesSource({ api: new KubernetesApi(cluster), namespace, whenGone, once });
   } catch (error) {
-    const said = error instanceof ApiProblem ? `${error.message}, or give a folder with --from` : "";
-    if (error instanceof NoCluster) throw new ConfigError([said]);
-    if (error instanceof ApiProblem) throw new PlaneRefusal(said);
-    throw error;
+    if (!(error instanceof ApiProblem)) throw error;
+    const said = `${error.message}, or give a folder with --from`;
+    throw error instanceof NoCluster ? new ConfigError([said]) : new PlaneRefusal(said);
   }
 }
 
