@@ -20,33 +20,31 @@ export interface Waited {
 const betweenMs = 200;
 
 /** Rejects with StoreUnavailable when Redis answers and refuses. */
-export async function untilCanaryEnds(plane: Plane, order: CanaryOrder, limitMs: number): Promise<Waited> {
+export async function untilCanaryEnds(
+  plane: Plane,
+  order: CanaryOrder,
+  limitMs: number,
+  stop: AbortSignal,
+): Promise<Waited> {
   const endsMono = performance.now() + limitMs;
-  const stop = new AbortController();
-  const onInterrupt = (): void => stop.abort();
-  process.once("SIGINT", onInterrupt);
   let outcome: CanaryOutcome | undefined;
   let unread: string | undefined;
-  try {
-    for (;;) {
-      // Redis may be away for a moment: the canary outlasts that, and so does the wait.
-      try {
-        outcome = await plane.canaries.outcome(order);
-        unread = undefined;
-      } catch (error) {
-        const isPassing = error instanceof StoreUnavailable && error.code === undefined;
-        // The next look tells whether the change was made.
-        if (!isPassing && !(error instanceof OutcomeUnknown)) throw error;
-        unread = error.message;
-      }
-      const isOver = unread === undefined && outcome?.state !== "running";
-      if (isOver || performance.now() >= endsMono || stop.signal.aborted) break;
-      await wait(betweenMs, undefined, { signal: stop.signal }).catch(() => {});
+  for (;;) {
+    // Redis may be away for a moment: the canary outlasts that, and so does the wait.
+    try {
+      outcome = await plane.canaries.outcome(order);
+      unread = undefined;
+    } catch (error) {
+      const isPassing = error instanceof StoreUnavailable && error.code === undefined;
+      // The next look tells whether the change was made.
+      if (!isPassing && !(error instanceof OutcomeUnknown)) throw error;
+      unread = error.message;
     }
-  } finally {
-    process.off("SIGINT", onInterrupt);
+    const isOver = unread === undefined && outcome?.state !== "running";
+    if (isOver || performance.now() >= endsMono || stop.aborted) break;
+    await wait(betweenMs, undefined, { signal: stop }).catch(() => {});
   }
-  return { outcome, unread, interrupted: stop.signal.aborted };
+  return { outcome, unread, interrupted: stop.aborted };
 }
 
 /** @returns the exit code: 0 only when the candidate became the policy; 130 when the wait was interrupted */

@@ -9,6 +9,7 @@ import { durationText } from "../language/duration.ts";
 import { forReaders } from "./policy-history.ts";
 import { printable, printTable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
+import { untilSignal } from "./until-signal.ts";
 import { documentName, type Plane, withPlane } from "./with-plane.ts";
 
 export interface FleetOptions {
@@ -26,12 +27,12 @@ export async function printFleet(terminal: Terminal, options: FleetOptions): Pro
       await printOnce(terminal, plane, options);
       return 0;
     }
-    const stop = new AbortController();
-    process.once("SIGINT", () => stop.abort());
-    while (!stop.signal.aborted) {
-      await printOnce(terminal, plane, options);
-      await wait(everyMs, undefined, { signal: stop.signal }).catch(() => {});
-    }
+    await untilSignal(["SIGINT"], async (stop) => {
+      while (!stop.aborted) {
+        await printOnce(terminal, plane, options);
+        await wait(everyMs, undefined, { signal: stop }).catch(() => {});
+      }
+    });
     return 0;
   });
 }

@@ -5,6 +5,7 @@ import { StoreUnavailable } from "../plugin-api/store.ts";
 import { parseStatuses } from "../language/statuses.ts";
 import { lineText, type LogRecord, recordOf } from "./log-line.ts";
 import { isColoured, type Terminal } from "./terminal.ts";
+import { untilSignal } from "./until-signal.ts";
 import { PlaneRefusal, withPlane } from "./with-plane.ts";
 
 export interface LogsOptions {
@@ -40,11 +41,18 @@ export async function printLogs(terminal: Terminal, options: LogsOptions): Promi
   };
   return await withPlane(terminal, options, async ({ store }) => {
     const streams = new LogStreams(store, service);
-    const entries = await streams.last(lines, (each) => isWanted(recordOf(each)));
-    for (const entry of entries) print(entry);
-    if (entries.length === 0 && streams.size > 0 && lines > 0)
-      terminal.err("no such line: services write here where the policy says pluginConfig.logging.stream\n");
-    if (follow === true) return await followStreams(terminal, streams, print);
+    const printLast = async (): Promise<void> => {
+      const entries = await streams.last(lines, (each) => isWanted(recordOf(each)));
+      for (const entry of entries) print(entry);
+      if (entries.length === 0 && streams.size > 0 && lines > 0)
+        terminal.err("no such line: services write here where the policy says pluginConfig.logging.stream\n");
+    };
+    if (follow === true)
+      return await untilSignal(["SIGINT"], async (stop) => {
+        await printLast();
+        return await followStreams(terminal, streams, print, stop);
+      });
+    await printLast();
     if (streams.size === 0)
       throw new PlaneRefusal("no service has had a sidecar within two hours: name one with --service");
     return 0;
@@ -55,11 +63,10 @@ async function followStreams(
   terminal: Terminal,
   streams: LogStreams,
   print: (entry: LogEntry) => void,
+  stop: AbortSignal,
 ): Promise<number> {
-  const stop = new AbortController();
-  process.once("SIGINT", () => stop.abort());
   let lost = false;
-  while (!stop.signal.aborted) {
+  while (!stop.aborted) {
     try {
       const entries = await streams.next();
       if (lost) terminal.err("Redis is back\n");
@@ -72,7 +79,7 @@ async function followStreams(
       if (!lost) terminal.err(`Redis is out of reach (${error.message}): going on when it is back\n`);
       lost = true;
     }
-    await wait(everyMs, undefined, { signal: stop.signal }).catch(() => {});
+    await wait(everyMs, undefined, { signal: stop }).catch(() => {});
   }
   return 0;
 }

@@ -1,7 +1,7 @@
 // Parses the canary options of `outrigger policy apply` (`--canary`, `--traffic`, `--shadow`), starts the canary and
 // reports it.
 import { defaultGuards, type Guard, guardText, parseGuards } from "../canary/guard.ts";
-import { maxSteps } from "../canary/order.ts";
+import { type CanaryOrder, maxSteps } from "../canary/order.ts";
 import { durationText, parseDuration } from "../language/duration.ts";
 import { readFleet, services as liveServices } from "../plane/fleet.ts";
 import type { Current } from "../plane/history.ts";
@@ -10,6 +10,7 @@ import { canaryExit, printCanaryEnd, untilCanaryEnds } from "./canary-wait.ts";
 import { epochIn } from "./policy-signed.ts";
 import { printable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
+import { untilSignal } from "./until-signal.ts";
 import { documentName, type Plane, PlaneRefusal } from "./with-plane.ts";
 
 export interface CanaryOptions {
@@ -140,7 +141,7 @@ export interface BegunCanary {
 
 /** @returns the exit code */
 export async function beginCanary(terminal: Terminal, plane: Plane, canary: BegunCanary): Promise<number> {
-  const { wanted, service, reason, before, document, waitMs, json } = canary;
+  const { wanted, service, reason, before, document } = canary;
   if (before.document === undefined)
     throw new PlaneRefusal(
       service === undefined
@@ -169,12 +170,25 @@ export async function beginCanary(terminal: Terminal, plane: Plane, canary: Begu
     },
     document,
   );
-  if (json !== true) printBegun(terminal, canary);
-  if (wanted.by === "instances" && alone.length > 0)
-    terminal.err(
-      `${printable(alone.join(", "))} has one live sidecar, which gets it for all callers, with none beside it to compare with: --traffic gives it to a share of them\n`,
-    );
-  const waited = waitMs === undefined ? undefined : await untilCanaryEnds(plane, order, waitMs);
+  return await untilSignal(["SIGINT"], async (stop) => {
+    if (canary.json !== true) printBegun(terminal, canary);
+    if (wanted.by === "instances" && alone.length > 0)
+      terminal.err(
+        `${printable(alone.join(", "))} has one live sidecar, which gets it for all callers, with none beside it to compare with: --traffic gives it to a share of them\n`,
+      );
+    return await reportCanary(terminal, plane, canary, order, stop);
+  });
+}
+
+/** @returns the exit code */
+async function reportCanary(
+  terminal: Terminal,
+  plane: Plane,
+  { service, waitMs, json }: BegunCanary,
+  order: CanaryOrder,
+  stop: AbortSignal,
+): Promise<number> {
+  const waited = waitMs === undefined ? undefined : await untilCanaryEnds(plane, order, waitMs, stop);
   if (json) {
     const facts = { document: documentName(service), canary: order, ended: waited?.outcome };
     terminal.out(`${JSON.stringify(facts, null, 2)}\n`);

@@ -9,6 +9,7 @@ import { parseDuration } from "../language/duration.ts";
 import type { ExtensionReport } from "./policy-extensions.ts";
 import { printable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
+import { untilSignal } from "./until-signal.ts";
 import { documentName, type Plane } from "./with-plane.ts";
 
 /** @returns milliseconds; undefined = do not wait */
@@ -35,6 +36,10 @@ export interface Made {
 
 /** @returns the exit code: 1 when a sidecar does not have it in force, 130 when the wait was interrupted */
 export async function reportConvergence(terminal: Terminal, plane: Plane, made: Made): Promise<number> {
+  return await untilSignal(["SIGINT"], (stop) => report(terminal, plane, made, stop));
+}
+
+async function report(terminal: Terminal, plane: Plane, made: Made, stop: AbortSignal): Promise<number> {
   const { service, written, waitMs, json, changes, warnings, extensions } = made;
   const { revision, digest, atMs, unchanged } = written;
   const document = documentName(service);
@@ -50,18 +55,14 @@ export async function reportConvergence(terminal: Terminal, plane: Plane, made: 
     else terminal.out(notAwaited);
     return 0;
   }
-  const stop = new AbortController();
-  const onInterrupt = (): void => stop.abort();
-  process.once("SIGINT", onInterrupt);
-  const result = await receiptsOf(terminal, plane, made, stop.signal);
-  process.off("SIGINT", onInterrupt);
+  const result = await receiptsOf(terminal, plane, made, stop);
   if (terminal.errIsTty) terminal.err("\r\u001B[K");
   if (json)
     terminal.out(
       `${JSON.stringify({ ...facts, changes, extensions, warnings, receipts: result }, null, 2)}\n`,
     );
   else if (result !== null) printConvergence(terminal, result);
-  if (stop.signal.aborted && result?.converged !== true) {
+  if (stop.aborted && result?.converged !== true) {
     terminal.err(`stopped waiting; revision ${revision} stays where it is\n`);
     return 130;
   }

@@ -17,6 +17,7 @@ import type { SigningWish } from "./signing-options.ts";
 import { PlanePlace } from "./sync-place.ts";
 import { printable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
+import { untilSignal } from "./until-signal.ts";
 import { type Plane, PlaneRefusal, withPlane } from "./with-plane.ts";
 
 export interface SyncOptions {
@@ -49,7 +50,8 @@ export async function syncPolicies(
   options: SyncOptions,
   stop?: AbortSignal,
 ): Promise<number> {
-  if (stop === undefined) return await untilSignal((signal) => syncPolicies(terminal, options, signal));
+  if (stop === undefined)
+    return await untilSignal(["SIGTERM", "SIGINT"], (signal) => syncPolicies(terminal, options, signal));
   const wanted = parseSync(options);
   if (typeof wanted === "string") {
     terminal.err(`${wanted}\n`);
@@ -175,17 +177,4 @@ function printOutcomes(terminal: Terminal, { json }: SyncOptions, outcomes: read
       terminal.err(`${printable(`${declared.origin}: ${path}${path === "" ? "" : ": "}${text}`)}\n`);
   }
   if (outcomes.length === 0) terminal.err("nothing is declared: what is in force stays\n");
-}
-
-/** Runs the work until the first signal. A second signal ends the process at once. */
-async function untilSignal<Result>(work: (stop: AbortSignal) => Promise<Result>): Promise<Result> {
-  const stop = new AbortController();
-  const end = (): void => stop.abort();
-  const signals = ["SIGTERM", "SIGINT"] as const;
-  for (const signal of signals) process.once(signal, end);
-  try {
-    return await work(stop.signal);
-  } finally {
-    for (const signal of signals) process.off(signal, end);
-  }
 }

@@ -8,6 +8,7 @@ import { adminListeners } from "./admin-listeners.ts";
 import { tapText } from "./tap-text.ts";
 import { printable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
+import { untilSignal } from "./until-signal.ts";
 
 export interface TapOptions {
   readonly admin?: readonly string[];
@@ -39,27 +40,22 @@ export async function tap(terminal: Terminal, options: TapOptions): Promise<numb
     const value = options[name];
     if (value !== undefined) query.set(name, value);
   }
-  const stop = new AbortController();
-  const interrupt = (): void => stop.abort();
-  process.once("SIGINT", interrupt);
   const path = `/tap?${query.toString()}`;
-  try {
+  return await untilSignal(["SIGINT"], async (stop) => {
     const ends = await Promise.all(
       listeners.map((listener) => {
-        const tapped = { listener, path, token: config.adminToken, signal: stop.signal };
+        const tapped = { listener, path, token: config.adminToken, signal: stop };
         return follow(tapped, (event) => terminal.out(`${shown(event, options)}\n`)).catch(
           (error: unknown) => {
-            if (stop.signal.aborted) return true;
+            if (stop.aborted) return true;
             terminal.err(`${printable(`${listener.name}: ${textOf(error)}`)}\n`);
             return false;
           },
         );
       }),
     );
-    return stop.signal.aborted || ends.includes(true) ? 0 : 1;
-  } finally {
-    process.off("SIGINT", interrupt);
-  }
+    return stop.aborted || ends.includes(true) ? 0 : 1;
+  });
 }
 
 interface Tapped {
