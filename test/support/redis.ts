@@ -73,6 +73,7 @@ export function findRedisServer(): string {
 export async function freePort(): Promise<number> {
   for (let attempt = 0; attempt < 100; attempt++) {
     const port = 10_000 + Math.floor(Math.random() * 20_000);
+    if (port === 10_080) continue; // the one port of these that fetch refuses (Fetch, "bad port")
     const probe = createServer();
     const free = await new Promise<boolean>((resolve) => {
       probe.once("error", () => resolve(false));
