@@ -4,18 +4,14 @@
 import { parseArgs } from "node:util";
 import type { Scene } from "./contender.ts";
 import { type RunningSidecar, startSidecar } from "./contenders.ts";
-import { type LoadTools, runLoad } from "./load.ts";
+import type { LoadTools } from "./load.ts";
 import { findProgram } from "./machine.ts";
 import { microsFor } from "./micros.ts";
 import { policyOf } from "./policies.ts";
-import type { Traffic } from "./requests.ts";
 import { createScene } from "./scene.ts";
+import { isSteadyName, type SteadyName, steadyPolicy, steadyTraffic, warmUp } from "./steady.ts";
 
 const seconds = 0.7;
-/** V8's compilers work by calls, so the warm-up is over after this many requests. */
-const warmUpRequests = 50_000;
-const longestWarmUpSeconds = 20;
-
 const { values: chosen, positionals: commands } = parseArgs({
   allowPositionals: true,
   options: {
@@ -26,26 +22,13 @@ const { values: chosen, positionals: commands } = parseArgs({
 });
 if (commands.length < 2) throw new Error("name at least two commands, each in quotes");
 
-const cached = { kind: "closed", connections: 32, path: "/cacheable" } as const;
-
-function trafficOf(name: string, tokens: readonly string[]): Traffic {
-  if (name === "bare") return { ...cached, path: "/" };
-  return name === "hit" ? { ...cached, tokens } : { ...cached, tokens, everyUrlNew: true };
-}
-
 const quantile = (figures: readonly number[], share: number): number =>
   figures.toSorted((a, b) => a - b)[Math.floor(figures.length * share)] ?? Number.NaN;
 
-async function warmUp(sidecar: RunningSidecar, traffic: Traffic, tools: LoadTools): Promise<void> {
-  let requests = 0;
-  for (let second = 0; second < longestWarmUpSeconds && requests < warmUpRequests; second += 1)
-    requests += (await runLoad(traffic, sidecar.port, 1, tools)).requests;
-}
-
 /** Starts each command once and adds its figures, one for each round. */
-async function measure(name: string, scene: Scene, tools: LoadTools, figures: number[][]): Promise<void> {
-  const policy = policyOf(name === "bare" ? "no plugins" : "full chain", scene.callers);
-  const traffic = trafficOf(name, scene.callers.tokens);
+async function measure(name: SteadyName, scene: Scene, tools: LoadTools, figures: number[][]): Promise<void> {
+  const policy = policyOf(steadyPolicy(name), scene.callers);
+  const traffic = steadyTraffic(name, scene.callers.tokens);
   const sidecars: RunningSidecar[] = [];
   try {
     for (const command of commands)
@@ -61,7 +44,7 @@ async function measure(name: string, scene: Scene, tools: LoadTools, figures: nu
 
 const scene = await createScene(commands[0] ?? "");
 const tools: LoadTools = { wrk: findProgram("wrk"), cores: scene.cores.load };
-for (const name of chosen.traffic) {
+for (const name of chosen.traffic.filter(isSteadyName)) {
   const figures: number[][] = commands.map(() => []);
   // Equal processes differ from start to start.
   for (let nth = 0; nth < Number(chosen.starts); nth += 1) await measure(name, scene, tools, figures);
