@@ -217,7 +217,7 @@ export class Connection implements Carrier, ResponseSink {
     const exchange = this.#exchange as Exchange;
     const { framing, trailers, surplus } = this.#parser;
     this.#exchange = undefined;
-    const sent = this.#sender.done && this.#socket.writableLength === 0;
+    const sent = this.#sender.done && this.#socket.writableLength === 0 && this.#socket.writable;
     if (framing.keepAlive && sent && !surplus && !this.#endHeld) {
       this.#reused = true;
       this.#owner.released(this);

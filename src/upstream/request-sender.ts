@@ -3,6 +3,7 @@
 import type { Socket } from "node:net";
 import type { Exchange } from "./exchange.ts";
 import { CHUNKED } from "../http1/head-writer.ts";
+import { readBeforeEnd } from "./read-before-end.ts";
 
 /** Up to here, appending a body to its head costs less than a second buffer for the kernel. */
 const ONE_WRITE_BYTES = 16 * 1024;
@@ -26,6 +27,8 @@ export class RequestSender {
 
   constructor(socket: Socket) {
     this.#socket = socket;
+    // What came before a request's first bytes cannot be its answer.
+    readBeforeEnd(socket, () => !this.inOneWrite);
   }
 
   /** Another exchange gets the connection, but nothing of it may be sent yet. */

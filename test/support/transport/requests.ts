@@ -3,10 +3,13 @@ import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { describe, test } from "node:test";
 import type { BodyToSend } from "../../../src/http1/head-writer.ts";
+import type { RawPeer } from "../raw-peer.ts";
 import { always, answer, type CreateTransport, openScene, turns } from "./scene.ts";
 
 const host = ["Host", "service.test"];
 const chunked = [...host, "Transfer-Encoding", "chunked"];
+/** More than a paused socket takes from the system, so that its end becomes a reset. */
+const unread = Buffer.alloc(200_000);
 const sized = (bytes: number): string[] => [...host, "Content-Length", String(bytes)];
 
 export function describeRequests(create: CreateTransport): void {
@@ -130,6 +133,51 @@ export function describeRequests(create: CreateTransport): void {
       exchange.call.end();
       const peer = await scene.server.peer(0);
       assert.equal(await peer.rest(), "");
+    });
+
+    for (const [how, fields] of [
+      ["announced", sized(1_000_000)],
+      ["chunked", chunked],
+    ] as const) {
+      test(`gets an answer that came before a reset, with a body ${how}`, async () => {
+        const taken = Promise.withResolvers<RawPeer>();
+        await using scene = await openScene(create, async (peer) => {
+          await peer.until("abc");
+          peer.socket.pause();
+          taken.resolve(peer);
+        });
+        const exchange = scene.ask({ method: "POST", fields, body: "stream" });
+        exchange.call.write(Buffer.from("abc"));
+        const { socket } = await taken.promise;
+        exchange.call.write(unread);
+        await turns();
+        // All in one turn of the event loop: the next write fails before the answer can be read.
+        socket.write(answer("enough", "", "413 Content Too Large"));
+        socket.destroy();
+        exchange.call.write(Buffer.from("too late"));
+        const { status, body, error } = await exchange.result;
+        assert.deepEqual([status, body, error], [413, "enough", undefined]);
+      });
+    }
+
+    test("whose last write failed leaves no connection behind, whatever its answer says", async () => {
+      const taken = Promise.withResolvers<RawPeer>();
+      await using scene = await openScene(create, async (peer) => {
+        await peer.until("abc");
+        peer.socket.pause();
+        taken.resolve(peer);
+      });
+      const exchange = scene.ask({ method: "POST", fields: sized(unread.length + 7), body: "stream" });
+      exchange.call.write(Buffer.from("abc"));
+      const { socket } = await taken.promise;
+      exchange.call.write(unread);
+      await turns();
+      socket.write(answer("enough"));
+      socket.destroy();
+      exchange.call.write(Buffer.from("ghij"));
+      exchange.call.end();
+      assert.equal((await exchange.result).status, 200);
+      assert.deepEqual(scene.transport.counts(), { active: 0, idle: 0, queued: 0, upgraded: 0 });
     });
 
     test("may be answered while its body goes on", async () => {
