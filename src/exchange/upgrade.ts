@@ -5,7 +5,7 @@ import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 import { type ErrorCode, GatewayError } from "../plugin-api/errors.ts";
 import type { CarriedExchange } from "./context.ts";
-import { Tunnel, type UpstreamSide } from "./tunnel.ts";
+import { Tunnel } from "./tunnel.ts";
 import { encodeHead } from "../http1/head-writer.ts";
 import { isAlwaysHopByHop } from "../http1/hop-by-hop.ts";
 import { webSocketAccept } from "../http1/websocket-key.ts";
@@ -15,6 +15,8 @@ import type { UpstreamRequest } from "../upstream/transport.ts";
 const idleCall = { write: () => true, end: () => {}, resume: () => {} };
 /** The same limit as before a plain answer: a client may leave them untaken, and each waits in memory then. */
 const maxInterims = 64;
+const tooManyInterims = (): Error => new Error("too many interim responses");
+const invalid = "The service sent an invalid response.";
 
 /** Opens the upstream's side; the exchange gets the answer, whatever it is. */
 export function openTunnel(exchange: CarriedExchange): void {
@@ -26,53 +28,59 @@ export function openTunnel(exchange: CarriedExchange): void {
     return;
   }
   const abort = exchange.route.transport.openOwn(outgoing, {
-    onReady: (socket) => shakeHands(exchange, outgoing, socket),
+    onReady: (socket, answered) => shakeHands(exchange, outgoing, requestOver(socket, outgoing), answered),
     onFail: (error) => exchange.onFail(error),
   });
   exchange.holdCall({ ...idleCall, abort });
 }
 
-function shakeHands(exchange: CarriedExchange, outgoing: UpstreamRequest, socket: Socket): void {
-  const request = http.request({
-    method: outgoing.method,
-    path: outgoing.target,
-    headers: outgoing.fields as string[],
-    createConnection: () => socket,
-  });
+function requestOver(socket: Socket, { method, target, fields }: UpstreamRequest): http.ClientRequest {
+  const headers = fields as string[];
+  return http.request({ method, path: target, headers, createConnection: () => socket });
+}
+
+function shakeHands(
+  exchange: CarriedExchange,
+  { timeoutMs }: UpstreamRequest,
+  request: http.ClientRequest,
+  answered: (how: number | GatewayError) => void = () => {},
+): void {
   // The handshake is settled by the first of: the answer, a failure, the time limit, or the client's leaving.
   let settled = false;
-  const settle = (act: () => void): void => {
+  const settle = (act: () => void, how?: number | GatewayError): void => {
     if (settled) return;
     settled = true;
     clearTimeout(limit);
+    if (how !== undefined) answered(how);
     act();
   };
-  const fail = (code: ErrorCode, detail: string, cause?: unknown): void =>
+  const fail = (code: ErrorCode, detail: string, cause?: unknown): void => {
+    const error = new GatewayError(code, detail, { cause });
     settle(() => {
       request.destroy();
-      exchange.onFail(new GatewayError(code, detail, { cause }));
-    });
+      exchange.onFail(error);
+    }, error);
+  };
   const late = (): void => fail("upstream_timeout", "The upstream did not answer the upgrade in time.");
-  const limit = setTimeout(late, outgoing.timeoutMs);
+  const limit = setTimeout(late, timeoutMs);
   exchange.holdCall({ ...idleCall, abort: () => settle(() => request.destroy()) });
   let interims = 0;
-  request.on("information", ({ statusCode, rawHeaders }: { statusCode: number; rawHeaders: string[] }) => {
+  request.on("information", ({ statusCode, rawHeaders }: http.InformationEvent) => {
     interims += 1;
-    if (interims > maxInterims) {
-      const cause = new Error("too many interim responses");
-      fail("upstream_invalid_response", "The service sent an invalid response.", cause);
-    } else if (!settled) exchange.onInterim(statusCode, rawHeaders);
+    if (interims > maxInterims) fail("upstream_invalid_response", invalid, tooManyInterims());
+    else if (!settled) exchange.onInterim(statusCode, rawHeaders);
   });
   request.on("error", (error) => fail("upstream_reset", "The upstream did not accept the upgrade.", error));
-  request.once("response", (answer) => settle(() => deliver(exchange, answer)));
+  request.once("response", (answer) => {
+    if (answer.statusCode === 101) fail("upstream_invalid_response", "The service's 101 names no protocol.");
+    else settle(() => deliver(exchange, answer), answer.statusCode);
+  });
   request.once("upgrade", (answer, side, head) => {
     if (!isProven(exchange, answer)) {
       side.on("error", () => {}).destroy();
-      fail("upstream_invalid_response", "The service's 101 is not the one that was asked for.");
-    } else
-      settle(() =>
-        accepted(exchange, answer, { protocol: answer.headers.upgrade ?? "", socket: side, head }),
-      );
+      return fail("upstream_invalid_response", "The service's 101 is not the one that was asked for.");
+    }
+    settle(() => accepted(exchange, answer, side, head), 101);
   });
   request.end();
 }
@@ -90,8 +98,8 @@ function isProven({ inbound, live }: CarriedExchange, { headers }: IncomingMessa
 }
 
 /** The service answered 101: the response phase decides whether the client gets it. */
-function accepted(exchange: CarriedExchange, answer: IncomingMessage, upstream: UpstreamSide): void {
-  const { socket, protocol } = upstream;
+function accepted(exchange: CarriedExchange, answer: IncomingMessage, socket: Socket, head: Buffer): void {
+  const protocol = answer.headers.upgrade ?? "";
   const lost = (): void =>
     exchange.onFail(new GatewayError("upstream_reset", "The upstream broke off the upgrade."));
   // Nothing reads the socket yet, and an error without a listener would end the process.
@@ -107,7 +115,7 @@ function accepted(exchange: CarriedExchange, answer: IncomingMessage, upstream: 
     fields.set("Upgrade", protocol);
     const client = exchange.inbound.stream.detach(fields.toFlat());
     socket.off("close", lost);
-    const tunnel = new Tunnel(exchange, client, upstream);
+    const tunnel = new Tunnel(exchange, client, { protocol, socket, head });
     exchange.takenBy(tunnel);
     tunnel.start();
   });
@@ -116,11 +124,6 @@ function accepted(exchange: CarriedExchange, answer: IncomingMessage, upstream: 
 /** Delivers an answer other than 101 to an upgrade as an ordinary answer. */
 function deliver(exchange: CarriedExchange, answer: IncomingMessage): void {
   const { timeoutMs } = exchange.route;
-  if (answer.statusCode === 101) {
-    answer.destroy();
-    exchange.onFail(new GatewayError("upstream_invalid_response", "The service's 101 names no protocol."));
-    return;
-  }
   exchange.holdCall({
     ...idleCall,
     resume: () => {

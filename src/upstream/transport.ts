@@ -100,8 +100,11 @@ export type OwnRequest = Pick<UpstreamRequest, "client" | "clientAddress" | "con
 
 /** Takes a connection over. One of the two methods is called, once. */
 export interface OwnConnectionHandler {
-  /** The connection is open, including TLS. Nothing reads it yet. Closing it frees its place. */
-  onReady(socket: Socket): void;
+  /**
+   * The connection is open, including TLS. Nothing reads it yet. Closing it frees its place.
+   * @param answered to be told the status of the answer, or why there was none; absent = nobody counts that
+   */
+  onReady(socket: Socket, answered?: (how: number | GatewayError) => void): void;
   onFail(error: GatewayError): void;
 }
 

@@ -6,6 +6,7 @@ import { test } from "node:test";
 import { startSidecar, type TestSidecar } from "../support/sidecar.ts";
 import { eventually } from "../support/redis.ts";
 import { type Handle, RestartingService } from "../support/restarting-service.ts";
+import { connectRaw, type RawClient, requestText, startRawService } from "../support/raw-http.ts";
 import { startRedis } from "../support/redis.ts";
 
 async function services(
@@ -55,7 +56,7 @@ async function spread(sidecar: TestSidecar, count: number, headers: Record<strin
   return counts;
 }
 
-const up = async (sidecar: TestSidecar, { port }: RestartingService): Promise<string | undefined> => {
+const up = async (sidecar: TestSidecar, { port }: { readonly port: number }): Promise<string | undefined> => {
   const line = new RegExp(
     `^outrigger_upstream_endpoint_up\\{.*endpoint="127.0.0.1:${port}".*\\} (\\d)$`,
     "m",
@@ -94,6 +95,51 @@ test("an endpoint that answers 500 is left out after five, and comes back", asyn
   assert.equal(failures, 5);
   ill = false;
   await eventually("it is back", async () => "s1" in (await spread(sidecar, 5)));
+});
+
+test("an upgrade that is answered is a success, and one that is not a failure", async (t) => {
+  const answers = {
+    "/101": "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: mine/1\r\n\r\n",
+    "/403": "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n",
+    "/500": "HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n",
+    "/none": "",
+  };
+  const answerAll = (peer: RawClient): void =>
+    void peer
+      .until((text) => text.includes("\r\n\r\n"))
+      .then(
+        (head) => {
+          peer.send(answers[head.split(" ")[1] as keyof typeof answers]);
+          peer.end();
+        },
+        () => {},
+      );
+  const services = [await startRawService(answerAll), await startRawService(answerAll)];
+  t.after(() => {
+    for (const each of services) each.close();
+  });
+  // The same endpoint has every request, as long as it is up.
+  await using sidecar = await sidecarOver(services, {
+    balance: "ring-hash",
+    hashOn: "X-Key",
+    outlier: { consecutiveFailures: 2, baseEjectionMs: 60_000 },
+  });
+  const ask = async (path: keyof typeof answers): Promise<void> => {
+    const client = await connectRaw(sidecar.port);
+    client.send(requestText("GET", path, ["X-Key: a", "Connection: Upgrade", "Upgrade: mine/1"]));
+    const status = path === "/none" ? 502 : Number(path.slice(1));
+    assert.equal((await client.answer()).status, status);
+    client.end();
+    await client.closed;
+  };
+  const leftOut = async (): Promise<number> => {
+    const states = await Promise.all(services.map((each) => up(sidecar, each)));
+    return states.filter((state) => state === "0").length;
+  };
+  for (const path of ["/none", "/101", "/500", "/403", "/none", "/101", "/500"] as const) await ask(path);
+  assert.equal(await leftOut(), 0);
+  await ask("/none");
+  assert.equal(await leftOut(), 1);
 });
 
 test("a caller of gRPC that does not wait takes no endpoint out", async () => {

@@ -112,3 +112,10 @@ export function noteFailure({ code, cause }: GatewayError, endpoint: Endpoint, o
   if (cause instanceof CallerDeadline && cause.limitMs < tellingDeadlineMs) return;
   if (code.startsWith("upstream_")) outliers.failed(endpoint);
 }
+
+/** Counts what came of an upgrade: the status of its answer, or why there was none. */
+export function noteAnswer(how: number | GatewayError, endpoint: Endpoint, outliers: Outliers): void {
+  if (typeof how !== "number") noteFailure(how, endpoint, outliers);
+  else if (how < 500) outliers.succeeded(endpoint);
+  else outliers.failed(endpoint);
+}

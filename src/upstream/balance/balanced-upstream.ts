@@ -13,7 +13,7 @@ import type {
 } from "../transport.ts";
 import type { Upstreams } from "../upstreams.ts";
 import { NameWatch, type Resolve } from "./addresses.ts";
-import { BalancedCall, noteFailure } from "./balanced-call.ts";
+import { BalancedCall, noteAnswer, noteFailure } from "./balanced-call.ts";
 import { Endpoint } from "./endpoint.ts";
 import type { EndpointGauges } from "./endpoint-gauges.ts";
 import { HealthCheck } from "./health-check.ts";
@@ -85,7 +85,7 @@ export class BalancedUpstream implements UpstreamTransport {
       onReady: (socket) => {
         endpoint.inFlight += 1;
         socket.once("close", () => (endpoint.inFlight -= 1));
-        handler.onReady(socket);
+        handler.onReady(socket, (how) => noteAnswer(how, endpoint, this.#outliers));
       },
       onFail: (error) => {
         noteFailure(error, endpoint, this.#outliers);
