@@ -51,6 +51,8 @@ export function carrierOver(
     ...sessionOptions,
     createConnection: () => socket,
   });
+  // The session ends its side once it carries nothing. A service that does not end its own must not keep the place.
+  socket.once("finish", () => socket.destroy());
   socket.once("secureConnect", () => {
     if ((socket as TLSSocket).alpnProtocol !== "h2") session.destroy();
   });

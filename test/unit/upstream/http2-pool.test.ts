@@ -147,3 +147,16 @@ test("a client over its share has no connections opened that it may not use", as
   assert.equal(upstream.sockets.length, 3);
   transport.close();
 });
+
+test("a connection that the service has given up leaves its place at once, though the service keeps it open", async () => {
+  await using upstream = await service();
+  const transport = transportTo(upstream, { maxConnections: 1 });
+  const first = ask(transport, 1);
+  assert.deepEqual(await ends(first, upstream), { 200: 1 });
+  const [session] = upstream.sessions;
+  session?.goaway(http2.constants.NGHTTP2_NO_ERROR);
+  await eventually("its place is free", () => transport.counts().idle === 0);
+  assert.deepEqual(await ends(ask(transport, 1), upstream), { 200: 1 });
+  assert.equal(upstream.sockets.length, 2);
+  transport.close();
+});
