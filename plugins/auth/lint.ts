@@ -2,7 +2,7 @@
 import type { LintFinding, LintRouteReach, PluginLint } from "../../src/plugin-api/contract.ts";
 import { compileMethods } from "../../src/language/methods.ts";
 import { patternTakes } from "../../src/language/path-pattern.ts";
-import { aboutKeptTokens, differingLogins } from "./lint-login.ts";
+import { aboutKeptTokens, aboutSharedPaths, differingLogins, sharedLoginPaths } from "./lint-login.ts";
 import {
   aboutComponents,
   aboutGuesses,
@@ -104,6 +104,10 @@ export const lint: PluginLint<AuthOptions> = {
     "differing-login": {
       about: aboutKeptTokens,
       check: (options, _route, everywhere) => differingLogins(options, everywhere),
+    },
+    "shared-login-paths": {
+      about: aboutSharedPaths,
+      check: (options, _route, everywhere) => sharedLoginPaths(options, everywhere),
     },
     "rule-excluded": {
       about: "A member of `auth.rules` whose paths `auth.exclude` lets pass before any rule is asked",

@@ -86,6 +86,31 @@ describe("auth", () => {
     assert.deepEqual(await places("differing-login", { jwt: { login } }), []);
   });
 
+  test("shared-login-paths: two logins of one origin that would answer at the same path", async () => {
+    const login = { issuer: "https://id.example", clientId: "shop", publicUrl: "https://app.example/" };
+    const found = async (other: object) => {
+      const routes = [
+        { path: "/*" },
+        { path: "/staff/*", pluginConfig: { auth: { jwt: { login: other } } } },
+      ];
+      return (await places("shared-login-paths", { jwt: { login } }, routes)).map((place) =>
+        place.replace(/^(routes\[1\]\.)?pluginConfig\.auth\.jwt\.login\./, "$1"),
+      );
+    };
+    const usual = ["callbackPath", "loginPath", "logoutPath"];
+    const both = [...usual, ...usual.map((name) => `routes[1].${name}`)].toSorted();
+    for (const other of [{ issuer: "https://staff.example" }, { clientId: "o" }, { cookieName: "o" }])
+      assert.deepEqual((await found(other)).toSorted(), both, JSON.stringify(other));
+    const crossed = { callbackPath: "/staff/in", loginPath: "/oauth2/logout", logoutPath: "/staff/out" };
+    assert.deepEqual((await found({ clientId: "o", ...crossed })).toSorted(), [
+      "logoutPath",
+      "routes[1].loginPath",
+    ]);
+    assert.deepEqual(await found({ clientId: "o", ...crossed, loginPath: "/staff/login" }), []);
+    assert.deepEqual(await found({ clientId: "o", publicUrl: "https://o.example/" }), []);
+    assert.deepEqual(await found({ scopes: ["openid"] }), []);
+  });
+
   test("a default that matches on one route is not said never to match", async () => {
     const routes = [
       { path: "/a/*", pluginConfig: { auth: { realm: "a" } } },
