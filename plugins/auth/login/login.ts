@@ -24,7 +24,7 @@ import {
 import { refused, type AuthResult } from "../auth-result.ts";
 import type { JwksSource } from "../issuers/jwks.ts";
 import { onlyGet, redirectTo, tooLarge } from "./login-answers.ts";
-import { afterLogoutAt, logoutIncomplete, logoutRefusal } from "./logout.ts";
+import { afterLogoutAt, logoutIncomplete, logoutRefusal, unreadBecause, untoldBecause } from "./logout.ts";
 import { isNavigation, isPrefetch } from "./navigation.ts";
 import type { LoginOptions } from "./options.ts";
 import { OwnOrigin } from "./own-origin.ts";
@@ -34,6 +34,7 @@ import { makePrivate } from "./private-answer.ts";
 import { GrantRefused, Provider, ProviderDown } from "./provider.ts";
 import { safeReturn } from "./return-address.ts";
 import type { RevokedSessions } from "../sessions/revoked-sessions.ts";
+import { nothing, unread, type Logout } from "../sessions/session-end.ts";
 import { Sessions, type SessionMemory } from "../sessions/session.ts";
 import { keepingFor, SessionTooLarge } from "../sessions/session-keeping.ts";
 import { overMsOf, SessionSeal, type Session } from "../sessions/session-seal.ts";
@@ -261,18 +262,22 @@ export class Login {
   async #logout(exchange: Exchange): Promise<Verdict> {
     const refusal = logoutRefusal(exchange, this.origin);
     if (refusal !== undefined) return refusal;
-    const cookie = readChunks(exchange.request.ownedCookies, this.#cookie.name);
-    const logout = cookie === undefined ? undefined : await this.#sessions.end(cookie);
+    const { session, complete } = await this.#endSession(exchange.request.ownedCookies);
     const cookies = clearChunks(this.#cookie);
-    if (logout?.complete === false) {
+    const metadata = complete || session === "unread" ? this.#provider.metadata() : undefined;
+    const endpoint = (await metadata?.catch(() => undefined))?.end_session_endpoint;
+    if (!complete && endpoint === undefined) {
       this.#pending.set(exchange, cookies);
-      exchange.refusedBecause = "logout: it could not be told to other sidecars, or be kept";
+      exchange.refusedBecause = session === "unread" ? unreadBecause : untoldBecause;
       return logoutIncomplete;
     }
-    const session = logout?.session;
-    const endpoint = (await this.#provider.metadata().catch(() => undefined))?.end_session_endpoint;
-    const next = afterLogoutAt(this.#options, endpoint, session);
-    return redirectTo(next, cookies, 303);
+    return redirectTo(afterLogoutAt(this.#options, endpoint, session), cookies, 303);
+  }
+
+  async #endSession(cookies = ""): Promise<Logout> {
+    const cookie = readChunks(cookies, this.#cookie.name);
+    if (cookie !== undefined) return await this.#sessions.end(cookie);
+    return holdsCookie(cookies, `${this.#cookie.name}.0`) ? unread : nothing;
   }
 }
 

@@ -5,7 +5,7 @@ import { isNavigation } from "./navigation.ts";
 import type { OwnOrigin } from "./own-origin.ts";
 import type { LoginOptions } from "./options.ts";
 import { logoutPage } from "./pages.ts";
-import type { Session } from "../sessions/session-seal.ts";
+import type { Logout } from "../sessions/session-end.ts";
 
 const foreign: Verdict = {
   action: "reject",
@@ -25,6 +25,9 @@ export const logoutIncomplete: Verdict = {
     { fields: ["Cache-Control", "no-store", "Retry-After", "1"] },
   ),
 };
+
+export const untoldBecause = "logout: it could not be told to other sidecars, or be kept";
+export const unreadBecause = "logout: its session cannot be read here, and so was not ended";
 
 /** @returns the answer to a logout that must not happen yet; undefined = the user wants it */
 export function logoutRefusal(exchange: Exchange, origin: OwnOrigin): Verdict {
@@ -52,12 +55,14 @@ function isClicked({ request: { fields, method } }: Exchange): boolean {
 export function afterLogoutAt(
   { afterLogout, publicUrl, clientId }: LoginOptions,
   endpoint: string | undefined,
-  session: Session | undefined,
+  session: Logout["session"],
 ): string {
   if (session === undefined || endpoint === undefined) return afterLogout;
   const url = new URL(endpoint);
   url.searchParams.set("client_id", clientId);
   url.searchParams.set("post_logout_redirect_uri", new URL(afterLogout, publicUrl).href);
-  if (session.idToken !== undefined) url.searchParams.set("id_token_hint", session.idToken);
+  // Without the hint, the provider asks the user.
+  if (session !== "unread" && session.idToken !== undefined)
+    url.searchParams.set("id_token_hint", session.idToken);
   return url.href;
 }

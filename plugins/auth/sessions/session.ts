@@ -16,6 +16,7 @@ import type { SessionKeeping } from "./session-keeping.ts";
 import { marksOf } from "./session-marks.ts";
 import type { SessionRefreshes } from "./session-refreshes.ts";
 import { renewSession } from "./session-renewal.ts";
+import { unread, type Logout } from "./session-end.ts";
 import { loginId, overMsOf, type Session, type SessionSeal } from "./session-seal.ts";
 import {
   ended,
@@ -35,14 +36,6 @@ export interface OpenSession {
   readonly result: Accepted;
   /** The cookie's new value. Set when the tokens were refreshed and the cookie changes. */
   readonly renewed: string | undefined;
-}
-
-/** The result of a logout. */
-export interface Logout {
-  /** undefined = no session of this login, or one that cannot be read now */
-  readonly session: Session | undefined;
-  /** Whether every sidecar knows of the end, or learns of it when it asks. */
-  readonly complete: boolean;
 }
 
 /** Largest clock skew between sidecars. */
@@ -191,7 +184,9 @@ export class Sessions {
     this.#known.delete(cookie);
     let session: Session | undefined;
     try {
-      session = await this.#read(cookie);
+      const found = await this.#read(cookie);
+      if (found === "unread") return unread;
+      session = found;
       if (session !== undefined) await this.#end(cookie, session);
       return { session, complete: true };
     } catch (error) {
@@ -202,16 +197,17 @@ export class Sessions {
         untilMs: this.#services.clock.now() + (read === undefined ? this.#lifeMs : this.#leftMs(read)),
         tell: async () => {
           const found = read ?? (await this.#read(cookie));
-          if (found !== undefined) await this.#end(cookie, found);
+          if (found !== undefined && found !== "unread") await this.#end(cookie, found);
         },
       });
       return { session, complete: false };
     }
   }
 
-  async #read(cookie: string): Promise<Session | undefined> {
-    const session = await this.#keeping.read(cookie);
-    return session === undefined || session === "gone" || "ofAnotherLogin" in session ? undefined : session;
+  async #read(cookie: string): Promise<Session | "unread" | undefined> {
+    const read = await this.#keeping.read(cookie);
+    if (read === "gone") return undefined;
+    return read === undefined || "ofAnotherLogin" in read ? "unread" : read;
   }
 
   /** Tells of the end and deletes the session, even if one of the two fails: a full Redis can still delete. */

@@ -562,6 +562,33 @@ test("a logout ends the session at every sidecar and at the provider, also for a
     assert.ok(performance.now() - began < 1_000);
 });
 
+test("a logout that cannot read its session clears the cookie, and never says that the session has ended", async () => {
+  const home = await makeApp();
+  const elsewhere = await makeApp({ keys: sessionKey() });
+  const silent = await makeApp({ login: { issuer: "http://127.0.0.1:9" } });
+  for (const twice of [false, true]) {
+    const browser = new Browser(appUrl);
+    await browser.follow(home.route, "/");
+    const copied = [...browser.cookies()].map((pair) => pair.join("=")).join("; ");
+    const leave = async ({ route }: App) => {
+      const fields = ["Cookie", twice ? `${copied}; ${copied}` : copied, "Origin", appUrl];
+      const answer = await route.ask({ method: "POST", path: "/oauth2/logout", fields });
+      assert.match(answer.answerFields.get("set-cookie") ?? "", /^app\.0=; Path=\/; Max-Age=0;/);
+      return answer;
+    };
+    const sent = await leave(twice ? home : elsewhere);
+    const url = new URL(sent.answerFields.get("location") ?? "", appUrl);
+    assert.deepEqual([sent.status, url.origin], [303, provider.url]);
+    assert.deepEqual([...url.searchParams.keys()], ["client_id", "post_logout_redirect_uri"]);
+    const untold = await leave(silent);
+    assert.deepEqual(
+      [untold.status, untold.because],
+      [503, "logout: its session cannot be read here, and so was not ended"],
+    );
+    assert.equal((await home.route.ask({ fields: ["Cookie", copied] })).status, 200);
+  }
+});
+
 test("tabs that are restored all at once find their way back to their pages", async () => {
   const { route } = await makeApp();
   const browser = new Browser(appUrl);
