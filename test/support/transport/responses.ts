@@ -2,7 +2,8 @@
 // service may send that is not a response.
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { always, answer, type CreateTransport, openScene } from "./scene.ts";
+import type { RawPeer } from "../raw-peer.ts";
+import { always, answer, type CreateTransport, openScene, turns } from "./scene.ts";
 
 export function describeResponses(create: CreateTransport): void {
   describe("a response", () => {
@@ -140,6 +141,27 @@ export function describeResponses(create: CreateTransport): void {
       await exchange.headed;
       scene.server.peers[0]?.reset();
       assert.equal((await exchange.result).error?.code, "upstream_reset");
+    });
+
+    test("a body without a length does not look complete where a failed write told of the reset", async () => {
+      const taken = Promise.withResolvers<RawPeer>();
+      await using scene = await openScene(create, async (peer) => {
+        await peer.until("abc");
+        peer.socket.pause();
+        taken.resolve(peer);
+      });
+      const fields = ["Host", "service.test", "Transfer-Encoding", "chunked"];
+      const exchange = scene.ask({ method: "POST", fields, body: "stream" });
+      exchange.call.write(Buffer.from("abc"));
+      const { socket } = await taken.promise;
+      // More than a paused socket takes from the system: its end becomes a reset.
+      exchange.call.write(Buffer.alloc(200_000));
+      await turns();
+      socket.write("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\npart");
+      socket.destroy();
+      exchange.call.write(Buffer.from("too late"));
+      const { status, body, error } = await exchange.result;
+      assert.deepEqual([status, body, error?.code], [200, "part", "upstream_reset"]);
     });
 
     test("bytes after the end close the connection, whether they come with the answer or later", async () => {
