@@ -18,8 +18,12 @@ export interface RawClient {
   received(): string;
   /** Resolves once the received text satisfies `matches`; rejects if the connection ends before. */
   until(matches: (received: string) => boolean): Promise<string>;
-  /** Takes the next complete answer (Content-Length, chunked, or until the close) off the received text. */
-  answer(): Promise<RawAnswer>;
+  /**
+   * Takes the next complete answer (Content-Length, chunked, or until the close) off the received text. Rejects at a
+   * chunk without a size.
+   * @param method of the request: HEAD has no body in its answer
+   */
+  answer(method?: string): Promise<RawAnswer>;
   /** Resolves when the connection has closed. `reset` tells an RST from a FIN. */
   closed: Promise<{ reset: boolean; rest: string }>;
   end(): void;
@@ -51,8 +55,17 @@ export function rawClient(socket: net.Socket): RawClient {
   );
   const waitFor = <T>(read: () => T | undefined): Promise<T> =>
     new Promise((resolve, reject) => {
+      const attempt = (): T | undefined => {
+        try {
+          return read();
+        } catch (error) {
+          watchers.delete(watch);
+          reject(error);
+          return undefined;
+        }
+      };
       const watch = (): void => {
-        const value = read();
+        const value = attempt();
         if (value !== undefined) {
           watchers.delete(watch);
           resolve(value);
@@ -69,9 +82,9 @@ export function rawClient(socket: net.Socket): RawClient {
     send: (bytes) => void socket.write(typeof bytes === "string" ? Buffer.from(bytes, "latin1") : bytes),
     received: () => text,
     until: (matches) => waitFor(() => (matches(text) ? text : undefined)),
-    answer: () =>
+    answer: (method) =>
       waitFor(() => {
-        const read = readAnswer(text, over);
+        const read = readAnswer(text, over, method);
         if (read === undefined) return undefined;
         text = read.rest;
         return read.answer;
@@ -81,7 +94,11 @@ export function rawClient(socket: net.Socket): RawClient {
   };
 }
 
-function readAnswer(text: string, over: boolean): { answer: RawAnswer; rest: string } | undefined {
+function readAnswer(
+  text: string,
+  over: boolean,
+  method = "GET",
+): { answer: RawAnswer; rest: string } | undefined {
   const headEnd = text.indexOf("\r\n\r\n");
   if (headEnd === -1) return undefined;
   const head = text.slice(0, headEnd);
@@ -99,7 +116,7 @@ function readAnswer(text: string, over: boolean): { answer: RawAnswer; rest: str
     answer: { status, head, body, fields, field },
     rest: text.slice(end),
   });
-  if (status < 200 || status === 204 || status === 304) return made("", from);
+  if (method === "HEAD" || status < 200 || status === 204 || status === 304) return made("", from);
   const length = field("content-length");
   if (length !== undefined) {
     const end = from + Number(length);
@@ -116,6 +133,7 @@ function readChunks<T>(text: string, from: number, made: (body: string, end: num
     const lineEnd = text.indexOf("\r\n", at);
     if (lineEnd === -1) return undefined;
     const size = Number.parseInt(text.slice(at, lineEnd), 16);
+    if (Number.isNaN(size)) throw new Error(`no chunk size at ${JSON.stringify(text.slice(at, at + 100))}`);
     if (size === 0) {
       const end = text.startsWith("\r\n", lineEnd + 2) ? lineEnd + 4 : text.indexOf("\r\n\r\n", lineEnd) + 4;
       return end < 4 || end > text.length ? undefined : made(body, end);
