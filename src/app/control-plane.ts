@@ -213,9 +213,12 @@ function testerOf({ config, registry, clock, secretFiles }: ProcessContext) {
   };
 }
 
+const namesake =
+  "another live sidecar of this service has the same OUTRIGGER_INSTANCE: each overwrites what the other reports to the fleet; give each a name of its own";
+
 /** @returns undefined without Redis */
 function heartbeatOf(
-  { config, registry, clock, store }: ProcessContext,
+  { config, registry, clock, store, telemetry }: ProcessContext,
   parts: {
     readonly controller: PolicyController;
     readonly data: Pick<DataPlane<never>, "setFleetSize" | "troubles">;
@@ -237,6 +240,7 @@ function heartbeatOf(
     bypass: () => parts.bypass.current ?? null,
     clock,
     onSize: (sidecars) => parts.data.setFleetSize(sidecars),
+    onNamesake: (boot) => telemetry.logger.warn({ other: boot || "an older version" }, namesake),
   });
 }
 

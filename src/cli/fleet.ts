@@ -115,7 +115,16 @@ function errorText(receipt: Receipt | null): string {
       ]
     : [];
   const bypass = receipt?.bypass?.state === "open" ? [receipt.bypass.detail] : [];
-  return [...policy, ...bypass].join("; ");
+  return [...policy, ...namesakeText(receipt), ...bypass].join("; ");
+}
+
+function namesakeText(receipt: Receipt | null): string[] {
+  if (receipt === null || receipt.namesake === null) return [];
+  const both = [receipt.boot, receipt.namesake].map((boot) => {
+    const [host, pid] = boot?.split("/") ?? [];
+    return host && pid ? `process ${pid} on ${host}` : "one of an older version";
+  });
+  return [`two sidecars have this name: ${both.join(", ")}`];
 }
 
 /**

@@ -91,7 +91,7 @@ async function receiptsOf(
 }
 
 function printConvergence(terminal: Terminal, result: Convergence): void {
-  const { concerned, inForce, ms, refused, late, gone, left, unreadable } = result;
+  const { concerned, inForce, ms, refused, late, namesakes, gone, left, unreadable } = result;
   const times = ms === null ? "" : ` after p50 ${ms.p50} ms, p99 ${ms.p99} ms, max ${ms.max} ms`;
   terminal.out(`in force in ${inForce} of ${concerned} sidecars${times}\n`);
   for (const { service, instance, problems } of refused) {
@@ -99,6 +99,10 @@ function printConvergence(terminal: Terminal, result: Convergence): void {
       terminal.err(`${printable(`${service}/${instance} refuses it: ${problem}`)}\n`);
   }
   for (const name of late) terminal.err(`${printable(name)} does not have it yet\n`);
+  for (const name of namesakes)
+    terminal.err(
+      `${printable(name)} is the name of several live sidecars, so nobody can tell what each has in force: give each an OUTRIGGER_INSTANCE of its own\n`,
+    );
   for (const name of gone)
     terminal.err(`${printable(name)} fell silent meanwhile: what it serves by nobody can tell\n`);
   for (const name of left) terminal.out(`${printable(name)} ended meanwhile\n`);

@@ -4,7 +4,9 @@ import { contractVersion } from "../extensions/manifest.ts";
 import type { PolicyStatus } from "../policy/status.ts";
 import { type Problem, problemText } from "../policy/document/problems.ts";
 import { Poller } from "../policy/sources/poller.ts";
-import { replyList, type Script, type Store } from "../plugin-api/store.ts";
+import { replyList, type Store, StoreUnavailable } from "../plugin-api/store.ts";
+import { beatOnce, count, enroll, index, leave, tell, withdraw } from "./heartbeat-scripts.ts";
+import { bootEnd, newBoot, Namesakes } from "./namesakes.ts";
 
 /** Problems: their number, the first in short, and as many of all as fit. */
 interface Told {
@@ -47,10 +49,14 @@ export interface Heartbeat {
   readonly canary: object | null;
   /** Whether the service can be reached past the sidecar; null = not checked. */
   readonly bypass: ToldBypass | null;
+  /** Boot id of another live sidecar with this one's name, "" for one of an older version; null = there is none. */
+  readonly namesake: string | null;
   readonly at: string;
   readonly inForceAt: number | null;
   readonly refusedAt: number | null;
   readonly seenAt: number;
+  /** Boot id of the process that wrote this. */
+  readonly boot: string;
 }
 
 export interface HeartbeatOptions {
@@ -68,6 +74,8 @@ export interface HeartbeatOptions {
   readonly clock: { now(): number };
   /** Called when the number of live sidecars changes. */
   readonly onSize?: (size: number) => void;
+  /** Called from time to time while another sidecar has this one's name. @param boot its boot id; "" = unknown */
+  readonly onNamesake?: (boot: string) => void;
   readonly everyMs?: number;
   readonly expiryMs?: number;
   /** Up to this number of sidecars of all services, each writes at the full rate; above it, more rarely. */
@@ -101,46 +109,10 @@ const enrolledMs = 240_000;
 /** How long a silent sidecar stays listed. */
 export const lostMs = 3_600_000;
 
-/** Redis' clock: `apply --wait` compares these times with the time at which the policy was written. */
-const now = "local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000)";
-
-/**
- * ARGV of all three scripts: the value without its last brace, ms since the policy is in force, ms since one was
- * refused, expiry, instance, how long silent ones are kept.
- */
-const tellLua = `
-local function ago(ms) return ms == '' and 'null' or string.format('%.0f', now - tonumber(ms)) end
-redis.call('SET', KEYS[1], ARGV[1] .. ',"inForceAt":' .. ago(ARGV[2]) .. ',"refusedAt":' .. ago(ARGV[3]) ..
-  ',"seenAt":' .. ago('0') .. '}', 'PX', ARGV[4])`;
-/** Returns the number of live sidecars of the service, and 1 if this one was not listed before. */
-const countLua = `
-local members = KEYS[#KEYS]
-redis.call('ZREMRANGEBYSCORE', members, '-inf', now - ARGV[6])
-local isNew = redis.call('ZADD', members, now, ARGV[5])
-redis.call('PEXPIRE', members, ARGV[6])
-return { redis.call('ZCOUNT', members, '(' .. string.format('%.0f', now - ARGV[4]), '+inf'), isNew }`;
-
-const beatOnce: Script = { name: "fleet-beat", lua: `${now}${tellLua}${countLua}` };
-/** In a Cluster the two keys are in different slots, so there are two scripts. */
-const tell: Script = { name: "fleet-tell", lua: `${now}${tellLua}\nreturn 1` };
-const count: Script = { name: "fleet-count", lua: `${now}${countLua}` };
-const index: Script = {
-  name: "fleet-index",
-  lua: `${now}
-return redis.call('ZADD', KEYS[1], now, ARGV[1])`,
-};
-/** ARGV: `service/instance`, ms for which it counts. @returns number of sidecars of all services */
-const enroll: Script = {
-  name: "fleet-enroll",
-  lua: `${now}
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - ARGV[2])
-redis.call('ZADD', KEYS[1], now, ARGV[1])
-return redis.call('ZCOUNT', KEYS[1], '-inf', '+inf')`,
-};
-const leave: Script = { name: "fleet-leave", lua: "return redis.call('ZREM', KEYS[1], ARGV[1])" };
-
 export function startHeartbeat(options: HeartbeatOptions): HeartbeatSender {
-  const { store, service, instance, everyMs = 5000, fullRateUpTo = smallFleet, onSize } = options;
+  const { everyMs = 5000, fullRateUpTo = smallFleet, onSize } = options;
+  const boot = newBoot();
+  const namesakes = new Namesakes(boot, (other) => options.onNamesake?.(other));
   let size = 1;
   let fleet = 1;
   let enrolledMono = -Infinity;
@@ -149,10 +121,13 @@ export function startHeartbeat(options: HeartbeatOptions): HeartbeatSender {
   async function beat(): Promise<boolean> {
     const stretched = stretch();
     const enrolls = performance.now() - enrolledMono > Math.min(enrollMs.small * stretched, enrollMs.most);
-    const { told, live, isNew, enrolled } = await send(options, stretched, enrolls);
+    const expiresMs = Math.ceil((options.expiryMs ?? heartbeatExpiryMs) * stretched);
+    const own = { boot, namesake: namesakes.current };
+    const { told, live, isNew, enrolled, wroteAt, before } = await send(options, own, expiresMs, enrolls);
     // Redis is unreachable: the store counts and logs that, and the next heartbeat tries again.
     if (!told) return false;
     fleet = enrolled ?? fleet;
+    if (namesakes.wrote(wroteAt, before, expiresMs)) sender.trigger();
     // This sidecar is missing in a Redis that had its heartbeats: the data is lost, indexes included. Enrol again soon.
     if (enrolls || isNew) enrolledMono = enrolls ? performance.now() : -Infinity;
     // The fleet is larger than assumed: this key might expire before the next heartbeat, and siblings would count as
@@ -178,10 +153,25 @@ export function startHeartbeat(options: HeartbeatOptions): HeartbeatSender {
     trigger: () => sender.trigger(),
     async stop() {
       await sender.stop();
-      const key = heartbeatKey(service, instance);
-      await Promise.allSettled([store.delete(key), store.run(leave, [membersKey(service)], [instance])]);
+      // What is there is the other one's, too, or will be.
+      if (namesakes.current === null) await withdrawn(options, boot);
     },
   };
+}
+
+async function withdrawn({ store, service, instance }: HeartbeatOptions, boot: string): Promise<void> {
+  try {
+    const isGone = await store.run(withdraw, [heartbeatKey(service, instance)], [bootEnd(boot)]);
+    if (isGone === 1) await store.run(leave, [membersKey(service)], [instance]);
+  } catch (error) {
+    // Redis is unreachable: the heartbeat expires.
+    if (!(error instanceof StoreUnavailable)) throw error;
+  }
+}
+
+interface Own {
+  readonly boot: string;
+  readonly namesake: string | null;
 }
 
 interface Sent {
@@ -191,12 +181,16 @@ interface Sent {
   readonly isNew: boolean;
   /** Number of sidecars of all services; undefined = not asked, or older Redis rights do not allow the count. */
   readonly enrolled: number | undefined;
+  /** By Redis' clock. */
+  readonly wroteAt: number;
+  /** The end of the heartbeat before. */
+  readonly before: string;
 }
 
-async function send(options: HeartbeatOptions, stretch: number, enrolls: boolean): Promise<Sent> {
-  const { store, service, instance, expiryMs = heartbeatExpiryMs } = options;
+async function send(options: HeartbeatOptions, own: Own, expiresMs: number, enrolls: boolean): Promise<Sent> {
+  const { store, service, instance } = options;
   const [key, members] = [heartbeatKey(service, instance), membersKey(service)];
-  const args = [...argsOf(options, Math.ceil(expiryMs * stretch)), instance, lostMs];
+  const args = [...argsOf(options, own, expiresMs), instance, lostMs, own.boot];
   const beats =
     store.sharded === false
       ? [{ script: beatOnce, keys: [key, members], args }]
@@ -211,18 +205,23 @@ async function send(options: HeartbeatOptions, stretch: number, enrolls: boolean
   ];
   const outcomes = await store.runAll(enrolls ? [...beats, ...indexes] : beats);
   const [counted, enrolled] = [outcomes[0], outcomes[beats.length]];
-  const reply = counted?.status === "fulfilled" ? counted.value : undefined;
-  const [live, isNew] = replyList(reply);
+  const reply = counted?.status === "fulfilled" ? replyList(counted.value) : [];
+  const [live, isNew] = reply;
+  const tells = outcomes[1];
+  const [wroteAt, before] =
+    store.sharded === false ? reply.slice(2) : tells?.status === "fulfilled" ? replyList(tells.value) : [];
   return {
     told: outcomes.slice(0, beats.length).every(({ status }) => status === "fulfilled"),
     live: Math.max(1, Number(live) || 1),
     isNew: isNew === 1 && !enrolls,
     enrolled: enrolled?.status === "fulfilled" ? Number(enrolled.value) || 1 : undefined,
+    wroteAt: Number(wroteAt),
+    before: String(before),
   };
 }
 
-function argsOf(options: HeartbeatOptions, expiresMs: number): (string | number)[] {
-  const value = heartbeat(options);
+function argsOf(options: HeartbeatOptions, { namesake }: Own, expiresMs: number): (string | number)[] {
+  const value = { ...heartbeat(options), namesake };
   const nowMs = options.clock.now();
   return [
     JSON.stringify(value).slice(0, -1),
@@ -237,7 +236,9 @@ function ageOf(time: string | null | undefined, nowMs: number): number | "" {
   return time === null || time === undefined ? "" : Math.max(0, nowMs - Date.parse(time));
 }
 
-function heartbeat(options: HeartbeatOptions): Omit<Heartbeat, "inForceAt" | "refusedAt" | "seenAt"> {
+function heartbeat(
+  options: HeartbeatOptions,
+): Omit<Heartbeat, "namesake" | "inForceAt" | "refusedAt" | "seenAt" | "boot"> {
   const { service, instance, region = null, version, plugins, status, clock } = options;
   const { revision, revisionFrom, layerRevision, digest, documents, source, since, ...rest } = status();
   const { lastError, overruled } = rest;

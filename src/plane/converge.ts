@@ -27,6 +27,8 @@ export interface Convergence {
   readonly refused: readonly Refusal[];
   /** `service/instance`. */
   readonly late: readonly string[];
+  /** Names that several live sidecars have: what each of them has in force is unknown. */
+  readonly namesakes: readonly string[];
   /** Sidecars that went silent and did not come back: which policy they use is unknown. */
   readonly gone: readonly string[];
   /** Sidecars that shut down meanwhile, and said so. */
@@ -54,10 +56,11 @@ export async function converge(store: Store, applied: Applied, options: WaitOpti
   const concerned = pending.length;
   const times: number[] = [];
   const left: Member[] = [];
+  const namesakes = new Set<string>();
   let seen = false;
   for (;;) {
     // Redis may be away for a moment; but if no look ever succeeds, the error is thrown at the limit.
-    const looked = await look(store, applied, pending, seen || passed() < limitMs);
+    const looked = await look(store, applied, { pending, namesakes }, seen || passed() < limitMs);
     if (looked !== undefined) {
       seen = true;
       times.push(...looked.times);
@@ -65,11 +68,18 @@ export async function converge(store: Store, applied: Applied, options: WaitOpti
       pending = looked.waiting;
     }
     onProgress(times.length, concerned);
-    const refusing = pending.every((member) => isRefusing(member, applied)) && passed() > refusedAfterMs;
-    if (pending.length === 0 || refusing || passed() > limitMs || signal.aborted) break;
+    const isDecided = (member: Member): boolean => namesakes.has(name(member)) || isRefusing(member, applied);
+    const decided = pending.every(isDecided) && passed() > refusedAfterMs;
+    if (pending.length === 0 || decided || passed() > limitMs || signal.aborted) break;
     await wait(betweenMs, undefined, { signal }).catch(() => {});
   }
-  return summary({ concerned, times, left, pending, unreadable }, applied);
+  return summary({ concerned, times, left, pending, namesakes, unreadable }, applied);
+}
+
+interface Waiting {
+  readonly pending: readonly Member[];
+  /** Is added to. An older one of two says nothing of the other, so that a name stays here. */
+  readonly namesakes: Set<string>;
 }
 
 interface Looked {
@@ -85,11 +95,13 @@ interface Looked {
 async function look(
   store: Store,
   applied: Applied,
-  pending: readonly Member[],
+  { pending, namesakes }: Waiting,
   patient: boolean,
 ): Promise<Looked | undefined> {
   try {
     const read = await withReceipts(store, pending);
+    for (const each of read) if ((each.receipt?.namesake ?? null) !== null) namesakes.add(name(each));
+    const has = (each: Member): boolean => hasIt(each, applied) && !namesakes.has(name(each));
     const silent = read.filter(({ receipt }) => receipt === null);
     // A sidecar that says goodbye is removed from the list. One that is cut off or was killed stays there, and may come
     // back.
@@ -97,10 +109,8 @@ async function look(
       silent.length === 0 ? [] : (await readFleet(store, applied.service)).members.map(name),
     );
     return {
-      times: read.filter((each) => hasIt(each, applied)).map((each) => tookMs(each, applied)),
-      waiting: read.filter(
-        (each) => !hasIt(each, applied) && (each.receipt !== null || listed.has(name(each))),
-      ),
+      times: read.filter(has).map((each) => tookMs(each, applied)),
+      waiting: read.filter((each) => !has(each) && (each.receipt !== null || listed.has(name(each)))),
       left: silent.filter((each) => !listed.has(name(each))),
     };
   } catch (error) {
@@ -127,13 +137,14 @@ function isRefusing({ receipt }: Member, { atMs }: Applied): boolean {
 const name = ({ service, instance }: Pick<Member, "service" | "instance">): string =>
   `${service}/${instance}`;
 
-interface Outcome extends Pick<Convergence, "concerned" | "unreadable"> {
+interface Outcome extends Waiting, Pick<Convergence, "concerned" | "unreadable"> {
   readonly times: number[];
   readonly left: readonly Member[];
-  readonly pending: readonly Member[];
 }
 
-function summary({ concerned, times, left, pending, unreadable }: Outcome, applied: Applied): Convergence {
+function summary(outcome: Outcome, applied: Applied): Convergence {
+  const { concerned, times, left, pending, namesakes, unreadable } = outcome;
+  const isUnknown = (member: Member): boolean => namesakes.has(name(member));
   times.sort((a, b) => a - b);
   const at = (share: number): number => times[Math.ceil(times.length * share) - 1] as number;
   const refused = pending.filter((member) => isRefusing(member, applied));
@@ -146,7 +157,10 @@ function summary({ concerned, times, left, pending, unreadable }: Outcome, appli
       const { problems = [], first = "" } = receipt?.lastError ?? {};
       return { service, instance, problems: problems.length > 0 ? problems : [first] };
     }),
-    late: pending.filter((each) => each.receipt !== null && !refused.includes(each)).map(name),
+    late: pending
+      .filter((each) => each.receipt !== null && !refused.includes(each) && !isUnknown(each))
+      .map(name),
+    namesakes: pending.filter(isUnknown).map(name),
     gone: pending.filter(({ receipt }) => receipt === null).map(name),
     left: left.map(name),
     unreadable,

@@ -32,6 +32,10 @@ const schema = z.object({
     .catch(null),
   /** Whether the service can be reached past the sidecar; null = an older sidecar that does not check. */
   bypass: z.object({ state: text, detail: text }).nullable().catch(null),
+  /** Boot id of another live sidecar with the same name; "" = of an older version, null = none is known. */
+  namesake: text.nullable().catch(null),
+  /** Boot id of the process that wrote this; null = an older version. */
+  boot: text.nullable().catch(null),
   inForceAt: epochMs,
   refusedAt: epochMs,
 });

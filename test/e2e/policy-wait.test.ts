@@ -47,6 +47,23 @@ test("who does not have it by the end of the time is named, who refuses it with 
   assert.notEqual(await redis.cli.get("outrigger:policy"), null);
 });
 
+test("a name of several sidecars never counts as having it, whichever of them does, and is named: exit 1, at once", async () => {
+  const { stdout } = await apply("--json");
+  const { digest } = JSON.parse(stdout) as { digest: string };
+  const has = { documents: { shared: digest, layer: null }, boot: "host-a/12/0123456789abcdef" };
+  await beats("o1", has);
+  await beats("o2", { ...has, namesake: "host-b/7/0123456789abcdef" });
+  const started = performance.now();
+  const waited = await apply("--wait", "60s");
+  assert.equal(waited.code, 1);
+  assert.match(waited.stderr, /^orders\/o2 is the name of several live sidecars, so nobody can tell /m);
+  assert.match(waited.stdout, /\nin force in 1 of 2 sidecars/);
+  assert.ok(performance.now() - started < 30_000);
+  const fleet = await outrigger(["fleet"], { REDIS_URL: redis.url });
+  assert.match(fleet.stdout, /o2 .*two sidecars have this name: process 12 on host-a, process 7 on host-b/);
+  assert.doesNotMatch(fleet.stdout, /o1 .*two sidecars/);
+});
+
 test("who fell silent is named, since nobody can tell what it serves", async () => {
   await beats("o1");
   await redis.cli.del("outrigger:fleet:orders:o1");

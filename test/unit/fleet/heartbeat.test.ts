@@ -61,6 +61,7 @@ describe("the heartbeat", () => {
       fullRateUpTo?: number;
       status?: () => PolicyStatus;
       onSize?: (size: number) => void;
+      onNamesake?: (boot: string) => void;
     } = {},
   ) {
     const sender = startHeartbeat({
@@ -87,7 +88,8 @@ describe("the heartbeat", () => {
   test("says what is in force and what was refused, and expires", async () => {
     const sender = start("one");
     await eventually("the first beat", async () => (await valueOf("one")) !== undefined);
-    const { upSeconds, inForceAt, refusedAt, seenAt, ...said } = (await valueOf("one")) as Heartbeat;
+    const { upSeconds, inForceAt, refusedAt, seenAt, boot, ...said } = (await valueOf("one")) as Heartbeat;
+    assert.match(boot, new RegExp(`^[^/]+/${process.pid}/[0-9a-f]{16}$`));
     const [seconds, micros] = await redis.cli.time();
     const redisNow = Number(seconds) * 1000 + Math.floor(Number(micros) / 1000);
     assert.ok(upSeconds >= 0 && redisNow - seenAt >= 0 && redisNow - seenAt < 5_000);
@@ -118,6 +120,7 @@ describe("the heartbeat", () => {
       disabled: [],
       canary: null,
       bypass: { state: "open", detail: "it listens at 0.0.0.0:1" },
+      namesake: null,
       at: "2023-11-14T22:13:20.000Z",
     });
     const ttlMs = await redis.cli.pttl("outrigger:fleet:users:one");
@@ -138,6 +141,52 @@ describe("the heartbeat", () => {
     await eventually("the stopped one is gone", () => c.size() === 2);
     await c.stop();
     await a.stop();
+  });
+
+  test("two of one name tell of each other, once; who stays is there, alone", async () => {
+    const told: string[] = [];
+    const twin = { expiryMs: 2_000, onNamesake: (boot: string) => told.push(boot) };
+    const first = start("twin", twin);
+    await eventually("the first beat", async () => (await valueOf("twin"))?.namesake === null);
+    const boot = (await valueOf("twin"))?.boot ?? "";
+    const second = start("twin", twin);
+    const tells = async (of: (value: Heartbeat) => boolean) => {
+      const value = await valueOf("twin");
+      return value !== undefined && of(value);
+    };
+    await eventually("the first tells", () => tells((value) => value.boot === boot && !!value.namesake));
+    await eventually("the second tells", () => tells((value) => value.namesake === boot));
+    await eventually("both were told", () => told.length === 2);
+    await second.stop();
+    assert.notEqual(await valueOf("twin"), undefined);
+    assert.notEqual(await redis.cli.zscore("outrigger:live:users", "twin"), null);
+    await eventually("it is over", () => tells((value) => value.boot === boot && value.namesake === null));
+    assert.deepEqual([told.length, new Set(told).size, told.includes(boot)], [2, 2, true]);
+    await first.stop();
+    assert.equal(await valueOf("twin"), undefined);
+  });
+
+  test("after a restart nobody is told, whatever version it was; a living one of an older version is", async () => {
+    const told: string[] = [];
+    const older = (seenAt: number): string => `{"version":"0.0.9","seenAt":${seenAt}}`;
+    for (const dead of ["restarted", "upgraded"]) {
+      const seenAt = Date.now() + 3_600_000;
+      const value = `${older(seenAt).slice(0, -1)},"boot":"host/1/0123456789abcdef"}`;
+      await redis.cli.set(`outrigger:fleet:users:${dead}`, dead === "upgraded" ? older(seenAt) : value);
+      const sender = start(dead, { onNamesake: (boot) => told.push(boot) });
+      const times = new Set<number>();
+      await eventually("several beats", async () => {
+        const now: Partial<Heartbeat> | undefined = await valueOf(dead);
+        assert.equal(now?.namesake ?? null, null);
+        if (now?.boot?.includes(`/${process.pid}/`) === true) times.add(now.seenAt ?? 0);
+        return times.size >= 4;
+      });
+      assert.deepEqual(told, []);
+      if (dead === "restarted") await sender.stop();
+    }
+    await redis.cli.set("outrigger:fleet:users:upgraded", older(Date.now() + 60_000));
+    await eventually("it is told", async () => (await valueOf("upgraded"))?.namesake === "");
+    assert.deepEqual(told, [""]);
   });
 
   test("is rarer in a large fleet, of whatever services, and its key lives longer", async () => {
