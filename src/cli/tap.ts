@@ -24,7 +24,8 @@ export interface TapOptions {
 const maxEvent = 1_048_576;
 
 /**
- * @returns the exit code: 0 when the time is over, also after Ctrl-C; 1 when no sidecar was reached, or all were lost
+ * @returns the exit code: 0 when the time is over, also after Ctrl-C; 1 when no sidecar was reached, or all were lost;
+ * 2 when all that were reached call an option wrong
  */
 export async function tap(terminal: Terminal, options: TapOptions): Promise<number> {
   const config = loadConfig(terminal.env);
@@ -47,16 +48,20 @@ export async function tap(terminal: Terminal, options: TapOptions): Promise<numb
         const tapped = { listener, path, token: config.adminToken, signal: stop };
         return follow(tapped, (event) => terminal.out(`${shown(event, options)}\n`)).catch(
           (error: unknown) => {
-            if (stop.aborted) return true;
+            if (stop.aborted) return 0;
             terminal.err(`${printable(`${listener.name}: ${textOf(error)}`)}\n`);
-            return false;
+            return error instanceof WrongOption ? 2 : 1;
           },
         );
       }),
     );
-    return stop.aborted || ends.includes(true) ? 0 : 1;
+    if (stop.aborted || ends.includes(0)) return 0;
+    return ends.includes(2) ? 2 : 1;
   });
 }
+
+/** What a sidecar says that the command was asked wrongly. */
+class WrongOption extends Error {}
 
 interface Tapped {
   readonly listener: AdminListener;
@@ -65,12 +70,12 @@ interface Tapped {
   readonly signal: AbortSignal;
 }
 
-/** Rejects when the sidecar cannot be reached, refuses, or breaks off. @returns true when the tap ended by itself */
+/** Rejects when the sidecar cannot be reached, refuses, or breaks off. @returns 0 when the tap ended by itself */
 async function follow(
   { listener, path, token, signal }: Tapped,
   onEvent: (event: unknown) => void,
-): Promise<true> {
-  const { promise, resolve, reject } = Promise.withResolvers<true>();
+): Promise<0> {
+  const { promise, resolve, reject } = Promise.withResolvers<0>();
   const request = askAdmin(listener, path, token, signal);
   request.once("error", reject);
   request.once("response", (response) => {
@@ -89,8 +94,11 @@ async function follow(
     });
     response.once("error", reject);
     response.once("end", () => {
-      if (isEvents) resolve(true);
-      else reject(new Error(`answers ${response.statusCode}: ${detailIn(refusal)}`));
+      if (isEvents) resolve(0);
+      else {
+        const Refusal = response.statusCode === 400 ? WrongOption : Error;
+        reject(new Refusal(`answers ${response.statusCode}: ${detailIn(refusal)}`));
+      }
     });
   });
   return await promise;

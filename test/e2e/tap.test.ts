@@ -89,7 +89,7 @@ describe("outrigger tap", () => {
     const foreign = await fetch(`${sidecar.adminUrl}/tap`, { headers: { "X-Forwarded-For": "192.0.2.1" } });
     assert.equal(foreign.status, 403);
     const { code, stderr } = await outrigger(["tap", "--admin", host(), "--status", "6xx"]);
-    assert.deepEqual([code, /answers 400: .*status/.test(stderr)], [1, true], stderr);
+    assert.deepEqual([code, /answers 400: .*status/.test(stderr)], [2, true], stderr);
     const share = await outrigger(["tap", "--admin", host(), "--sample", "200%"]);
     assert.match(share.stderr, /answers 400: sample takes a share such as 10% or 0\.1, of all at most$/m);
   });
