@@ -135,8 +135,8 @@ export async function runFiles(files: readonly string[], limitMs = fileLimitMs):
   const events = run({
     files: files.map((file) => join(root, relative(root, file))),
     cwd: root,
-    // One more than there are cores: the files spend half of their time waiting.
-    concurrency: availableParallelism() + 1,
+    // Two more than there are cores: the files spend half of their time waiting.
+    concurrency: availableParallelism() + 2,
     execArgv: ["--import", join(import.meta.dirname, "file-limit.ts")],
     signal: AbortSignal.timeout(runLimitMs),
   });
