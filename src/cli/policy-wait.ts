@@ -7,6 +7,7 @@ import type { Finding } from "../plane/lint/finding.ts";
 import { StoreUnavailable } from "../plugin-api/store.ts";
 import { parseDuration } from "../language/duration.ts";
 import type { ExtensionReport } from "./policy-extensions.ts";
+import { type Successor, successorText, superseded } from "./superseded.ts";
 import { printable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
 import { untilSignal } from "./until-signal.ts";
@@ -55,38 +56,63 @@ async function report(terminal: Terminal, plane: Plane, made: Made, stop: AbortS
     else terminal.out(notAwaited);
     return 0;
   }
-  const result = await receiptsOf(terminal, plane, made, stop);
+  const { result, successor } = await receiptsOf(terminal, plane, made, stop);
   if (terminal.errIsTty) terminal.err("\r\u001B[K");
   if (json)
     terminal.out(
-      `${JSON.stringify({ ...facts, changes, extensions, warnings, receipts: result }, null, 2)}\n`,
+      `${JSON.stringify({ ...facts, changes, extensions, warnings, receipts: result, successor }, null, 2)}\n`,
     );
   else if (result !== null) printConvergence(terminal, result);
-  if (stop.aborted && result?.converged !== true) {
+  if (successor !== undefined && result?.converged !== true)
+    terminal.err(
+      `${printable(`stopped waiting: ${successorText(successor)} took the place of revision ${revision}`)}\n`,
+    );
+  else if (stop.aborted && result?.converged !== true) {
     terminal.err(`stopped waiting; revision ${revision} stays where it is\n`);
     return 130;
   }
   return result?.converged === true ? 0 : 1;
 }
 
-/** @returns null = Redis does not answer, which is reported: the change itself is already made */
+interface Received {
+  /** null = Redis does not answer, which is reported: the change itself is already made. */
+  readonly result: Convergence | null;
+  /** What took its place meanwhile, which ended the wait. */
+  readonly successor: Successor | undefined;
+}
+
 async function receiptsOf(
   terminal: Terminal,
-  { store }: Plane,
+  plane: Plane,
   { service, written: { revision, digest, atMs }, waitMs = 0 }: Made,
-  signal: AbortSignal,
-): Promise<Convergence | null> {
+  interrupted: AbortSignal,
+): Promise<Received> {
   const onProgress = (inForce: number, concerned: number): void => {
     if (terminal.errIsTty) terminal.err(`\r${inForce} of ${concerned} sidecars have it in force `);
   };
+  const over = new AbortController();
+  const signal = AbortSignal.any([interrupted, over.signal]);
+  let successor: Successor | undefined;
+  const watching = superseded(plane, service, digest, signal).then((found) => {
+    successor = found;
+    over.abort();
+  });
   try {
-    return await converge(store, { service, digest, atMs }, { limitMs: waitMs, signal, onProgress });
+    const result = await converge(
+      plane.store,
+      { service, digest, atMs },
+      { limitMs: waitMs, signal, onProgress },
+    );
+    return { result, successor };
   } catch (error) {
     if (!(error instanceof StoreUnavailable)) throw error;
     terminal.err(
       `${documentName(service)} holds revision ${revision}; who has it in force cannot be told: Redis: ${error.message}\n`,
     );
-    return null;
+    return { result: null, successor };
+  } finally {
+    over.abort();
+    await watching;
   }
 }
 

@@ -86,6 +86,39 @@ test("who ends meanwhile is named, and waited for no more", async () => {
   assert.match(stdout, /\nin force in 0 of 1 sidecars\norders\/o1 ended meanwhile\n$/);
 });
 
+for (const [what, replace, said] of [
+  [
+    "another revision",
+    async () => {
+      const other = join(folder, "other.json");
+      writeFileSync(other, '{"apiVersion":"outrigger/v1","plugins":["logging"]}');
+      const { code } = await outrigger(["policy", "apply", other], {
+        REDIS_URL: redis.url,
+        OUTRIGGER_AUTHOR: "eve",
+      });
+      assert.equal(code, 0);
+    },
+    /^stopped waiting: revision 2 by eve took the place of revision 1$/m,
+  ],
+  [
+    "a plain SET",
+    () => redis.cli.set("outrigger:policy", "{}"),
+    /^stopped waiting: a SET past the commands took the place of revision 1$/m,
+  ],
+] as const)
+  test(`${what} in its place ends the wait, and is named: exit 1`, async () => {
+    await beats("o1");
+    const started = performance.now();
+    const waiting = apply("--wait", "60s");
+    await eventually("it is written", async () => (await redis.cli.exists("outrigger:policy")) === 1);
+    await replace();
+    const { code, stderr } = await waiting;
+    assert.equal(code, 1);
+    assert.match(stderr, said);
+    assert.match(stderr, /^orders\/o1 does not have it yet$/m);
+    assert.ok(performance.now() - started < 30_000);
+  });
+
 test("a list of sidecars that is none is named: exit 1", async () => {
   await beats("o1");
   await redis.cli.set("outrigger:live:orders", "somebody's");
