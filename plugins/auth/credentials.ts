@@ -123,7 +123,7 @@ export function readCredentials(request: ExchangeRequest, options: CredentialOpt
   }
   if (bearer === undefined && options.tokenSources.cookies.length > 0) {
     const inCookies = shownInCookies(request, options.tokenSources);
-    if (inCookies.length > 1) return bad("several token cookies");
+    if (inCookies === "unclear" || inCookies.length > 1) return bad("several token cookies, or a comma");
     [bearer] = inCookies;
   }
   if (keys > 1) return bad("several API keys");

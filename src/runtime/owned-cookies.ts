@@ -47,7 +47,8 @@ export class OwnedCookies {
   }
 
   /**
-   * Removes owned cookies from a request.
+   * Removes owned cookies from a request, and pairs in which a service that splits at commas, too, would find one
+   * (RFC 2965 section 3.3.4). Nobody can tell whose such a pair is.
    * @returns their pairs joined by "; " (RFC 6265 section 4.2.1), or undefined
    */
   take(fields: Fields): string | undefined {
@@ -57,12 +58,17 @@ export class OwnedCookies {
     const kept: string[] = [];
     for (const part of header.split(";")) {
       const pair = part.trim();
-      (this.#names.has(nameOf(pair)) ? taken : kept).push(pair);
+      const isOurs = this.#names.has(nameOf(pair)) || (pair.includes(",") && this.#isBehindComma(pair));
+      (isOurs ? taken : kept).push(pair);
     }
     if (taken.length === 0) return undefined;
     if (kept.length === 0) fields.delete("cookie");
     else fields.set("Cookie", kept.join("; "));
     return taken.join("; ");
+  }
+
+  #isBehindComma(pair: string): boolean {
+    return pair.split(",").some((part, index) => index > 0 && this.#names.has(nameOf(part.trim())));
   }
 
   /** @returns the `Set-Cookie` values in the fields */

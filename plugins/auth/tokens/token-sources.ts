@@ -68,13 +68,22 @@ export function shownElsewhere(
   return tokens;
 }
 
+const nameOf = (pair: string): string => pair.slice(0, Math.max(0, pair.indexOf("="))).trim();
+
 /**
- * @returns the tokens in cookies. They count only where no token is shown on purpose: browsers send cookies with
- * requests of any page.
+ * @returns the tokens in cookies; "unclear" = one stands behind a comma, where some readers find it. They count only
+ * where no token is shown on purpose: browsers send cookies with requests of any page.
  */
-export function shownInCookies({ ownedCookies }: ExchangeRequest, { cookies }: TokenSources): string[] {
+export function shownInCookies(
+  { ownedCookies }: ExchangeRequest,
+  { cookies }: TokenSources,
+): string[] | "unclear" {
   if (ownedCookies === undefined) return [];
-  return ownedCookies.split("; ").flatMap((pair) => {
+  const pairs = ownedCookies.split("; ");
+  const isUnclear = (pair: string): boolean =>
+    pair.split(",").some((part, index) => index > 0 && cookies.includes(nameOf(part)));
+  if (pairs.some((pair) => pair.includes(",") && isUnclear(pair))) return "unclear";
+  return pairs.flatMap((pair) => {
     const equals = pair.indexOf("=");
     const value = pair.slice(equals + 1);
     return value !== "" && cookies.includes(pair.slice(0, equals)) ? [value] : [];

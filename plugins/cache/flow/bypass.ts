@@ -8,10 +8,10 @@ export function createBypassTest(bypass: CacheOptions["bypass"]): (request: Exch
   if (fields.length + cookies.length + query.length === 0) return () => false;
   return (request) =>
     fields.some((name) => request.fields.has(name)) ||
-    (cookies.length > 0 && namesAny(request.fields.get("cookie") ?? "", ";", cookies)) ||
+    (cookies.length > 0 && namesAny(request.fields.get("cookie") ?? "", /[;,]/, cookies)) ||
     (query.length > 0 && namesAny(request.query.slice(1), "&", query));
 }
 
-function namesAny(text: string, separator: string, names: readonly string[]): boolean {
+function namesAny(text: string, separator: string | RegExp, names: readonly string[]): boolean {
   return text.split(separator).some((part) => names.includes((part.split("=")[0] as string).trim()));
 }

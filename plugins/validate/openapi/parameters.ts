@@ -215,9 +215,11 @@ function queryOf(
   return given;
 }
 
+/** @returns the values of each cookie, those included that only services find which split at commas, too */
 function cookiesOf(text: string): Map<string, string[]> {
   const cookies = new Map<string, string[]>();
-  for (const part of text === "" ? [] : text.split(";")) {
+  const pairs = text === "" ? [] : text.split(";");
+  for (const part of pairs.flatMap((pair) => [pair, ...pair.split(",").slice(1)])) {
     const equals = part.indexOf("=");
     const name = part.slice(0, equals).trim();
     const value = part.slice(equals + 1).trim();

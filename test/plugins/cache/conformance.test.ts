@@ -766,6 +766,7 @@ requirement(
 for (const [what, headers] of [
   ["a field", { "x-preview": "1" }],
   ["a cookie", { cookie: "a=1; session=2" }],
+  ["a cookie behind a comma", { cookie: "a=1, session=2" }],
 ] as const) {
   requirement(
     `bypass: ${what}`,

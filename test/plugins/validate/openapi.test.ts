@@ -117,6 +117,7 @@ const cases: readonly Case[] = [
   ["GET /v1/lists/a", 200, undefined, { headers: { Cookie: "mode=%6d%6d" } }],
   ["GET /v1/lists/a", 400, "cookie /mode", { headers: { Cookie: "mode=root" } }],
   ["GET /v1/lists/a", 400, "cookie /mode", { headers: { Cookie: "mode=%72oot" } }],
+  ["GET /v1/lists/a", 400, "cookie /mode", { headers: { Cookie: "a=1, mode=root" } }],
   [`GET /v1/items/${uuid}`, 200],
   ["GET /v1/items/mine", 200],
   ["GET /v1/items/SECRET", 400, "path /id"],

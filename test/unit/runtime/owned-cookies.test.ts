@@ -30,6 +30,13 @@ test("they are taken out wherever they stand, and the others stay", () => {
   assert.deepEqual(taken("a=1", "sess.1=2", "sess.1=3; b=4"), ["sess.1=2; sess.1=3", "a=1; b=4"]);
 });
 
+test("what hides one behind a comma is taken out whole, as some services split there, too", () => {
+  for (const pair of ["a=1, sess.0=x", "a=1,sess.0 =x", 'a="1",\tb,sess.1=x', ",sess.0=x"])
+    assert.deepEqual(taken(`b=2; ${pair}; c=3`), [pair, "b=2; c=3"], pair);
+  for (const line of ["a=1,2; b=3, c=4", "a=1, sess.0", "a=1, sess.2=x"])
+    assert.deepEqual(taken(line), [undefined, line]);
+});
+
 test("no mix of pairs lets one through, or loses another's", () => {
   const pair = fc.tuple(
     fc.constantFrom(...names, "sess", "sess.2", "a"),
