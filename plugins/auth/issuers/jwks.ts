@@ -114,7 +114,11 @@ export class JwksSource {
     const set = this.#set;
     if (set === undefined) return undefined;
     const ageMs = this.#services.clock.now() - set.fetchedAtMs;
-    return ageMs > this.#settings.maxStaleMs + this.#settings.refreshMs ? undefined : set;
+    return ageMs > this.#keptMs ? undefined : set;
+  }
+
+  get #keptMs(): number {
+    return this.#settings.maxStaleMs + this.#settings.refreshMs;
   }
 
   /** If the issuer answers, an unknown key id means a bad token. If it does not, the answer is unknown. */
@@ -202,7 +206,7 @@ export class JwksSource {
   }
 
   #take({ jwks, skipped }: ParsedJwks, fetchedAtMs: number): void {
-    this.#set = new KeySet(jwks, fetchedAtMs, this.#set);
+    this.#set = new KeySet(jwks, fetchedAtMs, this.#set, this.#keptMs);
     const told = skipped.join(", ");
     if (told === this.#skipped) return;
     this.#skipped = told;

@@ -13,6 +13,8 @@ import { isJsonObject } from "../tokens/token-parts.ts";
 /** Shared by all verdicts that one key verified. `stale` becomes true once that key is gone. */
 export interface KeyVersion {
   stale: boolean;
+  /** Last moment at which the key may vouch for a token (epoch ms); later, if the issuer is seen to have it still. */
+  goodUntilMs: number;
 }
 
 /** The usable keys of a key set, and the fault of each other entry. */
@@ -33,6 +35,8 @@ export function parseJwks(value: unknown): ParsedJwks {
   }
   return { jwks: { keys }, skipped };
 }
+
+const fresh = (): KeyVersion => ({ stale: false, goodUntilMs: Infinity });
 
 /** A cache key. Algorithms contain no blanks, so that no two pairs get the same one. */
 const nameOf = (algorithm: string | undefined, kid: string | undefined): string => `${algorithm} ${kid}`;
@@ -55,8 +59,9 @@ export class KeySet {
 
   /**
    * @param previous the set that this one replaces. Versions of unchanged keys are carried over, others become stale.
+   * @param keptMs how long after its fetch the set counts
    */
-  constructor(jwks: JSONWebKeySet, fetchedAtMs: number, previous?: KeySet) {
+  constructor(jwks: JSONWebKeySet, fetchedAtMs: number, previous?: KeySet, keptMs = Infinity) {
     this.jwks = jwks;
     this.#find = createLocalJWKSet(jwks);
     this.fetchedAtMs = fetchedAtMs;
@@ -65,23 +70,25 @@ export class KeySet {
       // Keys with the same kid share one version.
       this.#texts.set(key.kid, (this.#texts.get(key.kid) ?? "") + JSON.stringify(key));
     }
-    this.whole = { stale: false };
+    this.whole = fresh();
     if (previous === undefined) {
-      for (const kid of this.#texts.keys()) this.#versions.set(kid, { stale: false });
+      for (const kid of this.#texts.keys()) this.#versions.set(kid, fresh());
     } else this.whole = this.#succeed(previous);
+    for (const version of [this.whole, ...this.#versions.values()])
+      version.goodUntilMs = fetchedAtMs + keptMs;
   }
 
   /** Takes over the versions of unchanged keys. The others become stale. */
   #succeed(previous: KeySet): KeyVersion {
     for (const [kid, text] of this.#texts) {
       const kept = previous.#texts.get(kid) === text ? previous.#versions.get(kid) : undefined;
-      this.#versions.set(kid, kept ?? { stale: false });
+      this.#versions.set(kid, kept ?? fresh());
     }
     for (const [kid, version] of previous.#versions)
       if (this.#versions.get(kid) !== version) version.stale = true;
     if (JSON.stringify(previous.jwks) === JSON.stringify(this.jwks)) return previous.whole;
     previous.whole.stale = true;
-    return { stale: false };
+    return fresh();
   }
 
   /** Whether the key for a token with this `kid`, or with none, may be in this set. */

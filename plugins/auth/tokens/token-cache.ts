@@ -25,6 +25,10 @@ function placeOf(digest: string): number {
   );
 }
 
+function isGood({ stale, goodUntilMs }: KeyVersion, nowMs: number): boolean {
+  return !stale && nowMs <= goodUntilMs;
+}
+
 function find<Found>(
   verdicts: LRUCache<number, Verdict<Found>>,
   digest: string,
@@ -33,7 +37,8 @@ function find<Found>(
   const place = placeOf(digest);
   const verdict = verdicts.get(place);
   if (verdict === undefined || verdict.digest !== digest) return undefined;
-  if (nowMs < verdict.untilMs && verdict.version?.stale !== true) return verdict.result;
+  if (nowMs < verdict.untilMs && (verdict.version === undefined || isGood(verdict.version, nowMs)))
+    return verdict.result;
   verdicts.delete(place);
   return undefined;
 }

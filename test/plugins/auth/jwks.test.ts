@@ -141,6 +141,29 @@ test("while the issuer is down known keys go on, unknown ones are 503, and too o
   await rest.close();
 });
 
+test("a remembered token outlives its issuer's keys no more than others do, unless the keys are seen again", async () => {
+  const { issuer, route, services, ...rest } = await pair({
+    jwksRefreshSeconds: 60,
+    jwksMaxStaleSeconds: 600,
+    cacheSeconds: 6_000,
+  });
+  const remembered = await issuer.sign({ exp: Math.floor(Date.now() / 1000) + 6_000 });
+  const bare = await issuer.sign(
+    { exp: Math.floor(Date.now() / 1000) + 6_000 },
+    { header: { kid: undefined } },
+  );
+  for (const token of [remembered, bare]) assert.equal(await status(route, token), 200);
+  issuer.mode = "failing";
+  services.clock.forward(659_000);
+  for (const token of [remembered, bare]) assert.equal(await status(route, token), 200);
+  services.clock.forward(2_000);
+  for (const token of [remembered, bare]) assert.equal(await status(route, token), 503);
+  issuer.mode = "well";
+  services.clock.forward(60_000);
+  for (const token of [remembered, bare]) assert.equal(await status(route, token), 200);
+  await rest.close();
+});
+
 test("an issuer that is down from the start is 503 with Retry-After, is not asked by every request, and comes back", async () => {
   const issuer = await TokenIssuer.start();
   issuer.mode = "failing";

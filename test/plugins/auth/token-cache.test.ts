@@ -23,7 +23,7 @@ test("a token is never taken for another whose digest begins alike", () => {
 
 test("a verdict ends with its time and with the key that vouched for it", () => {
   const cache = new TokenCache(1_000_000);
-  const mark = { stale: false };
+  const mark = { stale: false, goodUntilMs: Infinity };
   cache.accept(one, known, 1000, 100, mark);
   assert.equal(cache.get(one, 999), known);
   assert.equal(cache.get(one, 1000), undefined);
@@ -31,7 +31,7 @@ test("a verdict ends with its time and with the key that vouched for it", () => 
   cache.accept(one, known, 1000, 100, mark);
   mark.stale = true;
   assert.equal(cache.get(one, 0), undefined);
-  cache.refuse(one, bad, 1000, { stale: true });
+  cache.refuse(one, bad, 1000, { stale: true, goodUntilMs: Infinity });
   assert.equal(cache.get(one, 0), undefined);
 });
 
