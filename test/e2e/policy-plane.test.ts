@@ -99,6 +99,7 @@ for (const where of ["alone", "in a Cluster"]) {
         inForce: 3,
         refused: [],
         late: [],
+        namesakes: [],
         gone: [],
         left: [],
         unreadable: [],
