@@ -1,7 +1,5 @@
 // Lists the scenarios and their contenders. `--scenario` takes these names.
 import type { ContenderName } from "./contenders.ts";
-import type { Bench } from "./measure.ts";
-import { measureThroughput, type ThroughputPlan } from "./measure.ts";
 import {
   measureIdleConnections,
   measureLatency,
@@ -11,6 +9,8 @@ import {
   measureWorkers,
 } from "./measure-further.ts";
 import { measureLull } from "./measure-lull.ts";
+import type { Bench } from "./measure.ts";
+import { measureThroughput, type ThroughputPlan } from "./measure.ts";
 import { policyOf } from "./policies.ts";
 import type { Traffic } from "./requests.ts";
 

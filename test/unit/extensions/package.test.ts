@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { contractVersion } from "../../../src/extensions/manifest.ts";
+import { PackageError } from "../../../src/extensions/package-error.ts";
 import {
   digestOf,
   maxManifestBytes,
@@ -10,7 +11,6 @@ import {
   readPackage,
   writePackage,
 } from "../../../src/extensions/package.ts";
-import { PackageError } from "../../../src/extensions/package-error.ts";
 import { customSectionBytes } from "../../../src/extensions/wasm-sections.ts";
 import { bundleOf, emptyModule, moduleOf, sampleManifest } from "./sample-packages.ts";
 

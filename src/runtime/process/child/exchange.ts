@@ -1,3 +1,4 @@
+import type { GatewayError } from "../../../plugin-api/errors.ts";
 // Shows one exchange to a plugin in a separate process. It keeps the contract as far as another process can; the other
 // members throw an error that says so.
 import type {
@@ -11,7 +12,6 @@ import type {
   UpstreamAnswer,
 } from "../../../plugin-api/exchange.ts";
 import type { Fields } from "../../../plugin-api/fields.ts";
-import type { GatewayError } from "../../../plugin-api/errors.ts";
 import type { BodyParts, Changes, ExchangeFacts, Flat, LateFacts } from "../protocol.ts";
 import { RecordedFields } from "./recorded-fields.ts";
 
