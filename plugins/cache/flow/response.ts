@@ -118,11 +118,15 @@ export class ResponsePath {
     const fresh =
       response.failedOpen === true ? undefined : this.#freshened(pending, entry, response.fields, tags);
     const detail = `fwd=${pending.forwarded}; fwd-status=304`;
-    replaceResponse(response, answerFrom(fresh ?? entry, seen, nowMs, "HIT", detail));
+    replaceResponse(response, answerFrom(fresh?.entry ?? entry, seen, nowMs, "HIT", detail));
     for (const cookie of cookies) response.fields.append("Set-Cookie", cookie);
     exchange.cacheStatus = "HIT";
     this.#state.counters.revalidated.inc();
-    this.#finish(pending, fresh === undefined ? { kind: "uncacheable" } : { kind: "stored", entry: fresh });
+    // A 304 may forbid storing what was stored so far: nobody who waits for it gets it then.
+    this.#finish(
+      pending,
+      fresh?.kept === true ? { kind: "stored", entry: fresh.entry } : { kind: "uncacheable" },
+    );
   }
 
   #freshenByHead(
@@ -139,20 +143,25 @@ export class ResponsePath {
     this.#finish(pending, { kind: "uncacheable" });
   }
 
-  /** @returns the freshened entry, stored if it may be; undefined when the fields are about another response */
-  #freshened(pending: Pending, entry: Entry, received: Fields, tags: readonly string[]): Entry | undefined {
+  /** @returns the freshened entry, stored if it may be (`kept`); undefined = the fields are about another response */
+  #freshened(
+    pending: Pending,
+    entry: Entry,
+    received: Fields,
+    tags: readonly string[],
+  ): { readonly entry: Entry; readonly kept: boolean } | undefined {
     const merged = mergeFields(entry, received, this.#state.clock.now());
     if (merged === undefined) return undefined;
     const draft = this.#draft(pending, entry.status, merged, tags.length > 0 ? tags : entry.tags);
     if (typeof draft === "string") {
       dropSuperseded(this.#state, pending, entry.status);
       const fields = merged.toFlat().slice();
-      return new StoredEntry({ ...factsOf(entry), fields }, entry.body, undefined);
+      return { entry: new StoredEntry({ ...factsOf(entry), fields }, entry.body, undefined), kept: false };
     }
     const fresh = new StoredEntry(draft, entry.body, this.#forwardedDiff(pending, draft));
     if (fresh.partition !== entry.partition) dropEntry(this.#state, entry);
     if (!pending.fill.invalidated) keepEntry(this.#state, this.#options, fresh, pending);
-    return fresh;
+    return { entry: fresh, kept: true };
   }
 
   #staleIfError(pending: Pending, status: number): RespondVerdict | undefined {

@@ -63,6 +63,38 @@ test("an uncacheable answer releases all who wait at its head, at once", async (
   }
 });
 
+test("a 304 that forbids to store what was stored releases all who wait for it, at once", async () => {
+  const [door, last] = [gate(), gate()];
+  let running = 0;
+  const bench = await startBench({
+    service: (request, response, count) => {
+      running += 1;
+      const opened = count === 1 ? Promise.resolve() : count === 2 ? door.opened : last.opened;
+      void opened.then(() => {
+        response.setHeader("Cache-Control", count === 1 ? "max-age=10" : "no-store");
+        response.setHeader("ETag", '"v1"');
+        if (request.headers["if-none-match"] === '"v1"' && count === 2) response.writeHead(304).end();
+        else response.end(`own ${count}`);
+      });
+    },
+  });
+  try {
+    assert.equal((await bench.ask("/thing")).text, "own 1");
+    bench.clock.advanceSeconds(20);
+    running = 0;
+    const answers = many(bench, 20);
+    await until("the first request", () => running === 1);
+    await allArrived(bench);
+    assert.equal(running, 1);
+    door.open();
+    await until("all the others, side by side", () => running === 20);
+    last.open();
+    assert.equal(new Set((await answers).map(({ text }) => text)).size, 20);
+  } finally {
+    await bench.stop();
+  }
+});
+
 test("when the client of the one who asks leaves, another one asks for the rest", async () => {
   const doors = [gate(), gate()];
   const bench = await startBench({
