@@ -462,7 +462,8 @@ test("a thousand calls leave no timer behind, answered or not", async () => {
   const store = await openUp(redis.url);
   const before = timers();
   await Promise.all(Array.from({ length: 1_000 }, (_, i) => store.get(`k${i}`, 5_000)));
-  assert.equal(timers(), before);
+  // One that was there before may be over meanwhile.
+  assert.ok(timers() <= before, `${timers()} timers, ${before} before`);
   redis.freeze();
   await Promise.allSettled(Array.from({ length: 1_000 }, (_, i) => store.get(`k${i}`, 20)));
   await eventually("only the socket's time limit is left", () => timers() <= before + 2);
