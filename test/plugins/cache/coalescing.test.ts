@@ -8,6 +8,26 @@ function many(bench: CacheBench, count: number, headers: http.OutgoingHttpHeader
   return Promise.all(Array.from({ length: count }, () => bench.ask("/thing", { headers })));
 }
 
+/**
+ * Of 20 requests one asks and the others wait; once the door is open they ask side by side, each for itself.
+ * @param running how many the service got
+ */
+async function releasedAtOnce(
+  bench: CacheBench,
+  running: () => number,
+  door: ReturnType<typeof gate>,
+  last: ReturnType<typeof gate>,
+): Promise<void> {
+  const answers = many(bench, 20);
+  await until("the first request", () => running() === 1);
+  await allArrived(bench);
+  assert.equal(running(), 1);
+  door.open();
+  await until("all the others, side by side", () => running() === 20);
+  last.open();
+  assert.equal(new Set((await answers).map(({ text }) => text)).size, 20);
+}
+
 test("256 simultaneous misses are one upstream request", async () => {
   const door = gate();
   const bench = await startBench({
@@ -45,14 +65,7 @@ test("an uncacheable answer releases all who wait at its head, at once", async (
     },
   });
   try {
-    const answers = many(bench, 20);
-    await until("the first request", () => running === 1);
-    await allArrived(bench);
-    assert.equal(running, 1);
-    door.open();
-    await until("all the others, side by side", () => running === 20);
-    last.open();
-    assert.equal(new Set((await answers).map(({ text }) => text)).size, 20);
+    await releasedAtOnce(bench, () => running, door, last);
     // The next ones do not wait for each other any more.
     const again = many(bench, 5);
     await until("five at once", () => running === 25);
@@ -82,14 +95,7 @@ test("a 304 that forbids to store what was stored releases all who wait for it, 
     assert.equal((await bench.ask("/thing")).text, "own 1");
     bench.clock.advanceSeconds(20);
     running = 0;
-    const answers = many(bench, 20);
-    await until("the first request", () => running === 1);
-    await allArrived(bench);
-    assert.equal(running, 1);
-    door.open();
-    await until("all the others, side by side", () => running === 20);
-    last.open();
-    assert.equal(new Set((await answers).map(({ text }) => text)).size, 20);
+    await releasedAtOnce(bench, () => running, door, last);
   } finally {
     await bench.stop();
   }
