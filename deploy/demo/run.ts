@@ -5,8 +5,8 @@ import { copyFileSync, mkdtempSync, rmSync } from "node:fs";
 import { type AddressInfo, createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join, relative, sep } from "node:path";
-import { type Sidecar, startSidecar } from "../../src/app/sidecar.ts";
 import { run } from "../../src/cli/run.ts";
+import { type Sidecar, startSidecar } from "../../src/app/sidecar.ts";
 import { createSampleService } from "./service.ts";
 
 const policyFile = policyToEdit();

@@ -1,7 +1,7 @@
 // Builds what the options of one route ask for. Routes with the same options share the parts.
 import type { RouteInfo, Services } from "../../src/plugin-api/contract.ts";
-import { KeyCheck } from "./api-keys/keys.ts";
 import type { ApiKeyOptions } from "./api-keys/options.ts";
+import { KeyCheck } from "./api-keys/keys.ts";
 import type { Assertion } from "./assertions/assertion.ts";
 import type { AssertionOptions } from "./assertions/options.ts";
 import type { AuthenticatorParts } from "./authenticator.ts";
@@ -18,10 +18,10 @@ import { Exclusions, forwarding } from "./rules/exclusions.ts";
 import { Rules } from "./rules/rules.ts";
 import type { SchemeCheck } from "./scheme-check.ts";
 import type { AuthState } from "./state.ts";
-import type { TokenExchangeOptions } from "./token-exchange/options.ts";
-import type { TokenExchange } from "./token-exchange/token-exchange.ts";
 import { takesProofs, type JwtOptions } from "./tokens/options.ts";
 import { compileTokenSources } from "./tokens/token-sources.ts";
+import type { TokenExchangeOptions } from "./token-exchange/options.ts";
+import type { TokenExchange } from "./token-exchange/token-exchange.ts";
 import type { TokenCheck } from "./tokens/tokens.ts";
 
 type Held<T> = { readonly value: T; readonly release: () => void };

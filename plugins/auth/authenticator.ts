@@ -1,9 +1,16 @@
 // Authenticates and authorizes a request on one route: reads the credentials, checks them, applies the rules, and tells
 // the service who calls. For callers known from memory all this is synchronous, without a promise.
 import type { Exchange, Identity, Verdict, Services } from "../../src/plugin-api/contract.ts";
-import type { KeyCheck } from "./api-keys/keys.ts";
-import type { Assertion } from "./assertions/assertion.ts";
 import { AuthAnswers, methodOf, type AnswerParts } from "./auth-answers.ts";
+import type { Assertion } from "./assertions/assertion.ts";
+import { forwardedField, type CertificateCheck } from "./certificates/certificate.ts";
+import {
+  isTokenAmbient,
+  readCredentials,
+  removeCredentials,
+  type CredentialOptions,
+  type Credentials,
+} from "./credentials.ts";
 import {
   refused,
   type Accepted,
@@ -13,21 +20,14 @@ import {
   type Unavailable,
   type Unseen,
 } from "./auth-result.ts";
-import { forwardedField, type CertificateCheck } from "./certificates/certificate.ts";
-import {
-  isTokenAmbient,
-  readCredentials,
-  removeCredentials,
-  type CredentialOptions,
-  type Credentials,
-} from "./credentials.ts";
-import { isByBrowser, type OwnOrigin } from "./login/own-origin.ts";
 import type { Exclusions } from "./rules/exclusions.ts";
+import type { KeyCheck } from "./api-keys/keys.ts";
+import { isByBrowser, type OwnOrigin } from "./login/own-origin.ts";
 import type { Rules } from "./rules/rules.ts";
 import type { Guessing, SchemeCheck } from "./scheme-check.ts";
+import { constraintFault } from "./tokens/sender-constraint.ts";
 import { noToken, serviceToken, type ServiceToken } from "./token-exchange/service-token.ts";
 import type { TokenExchange } from "./token-exchange/token-exchange.ts";
-import { constraintFault } from "./tokens/sender-constraint.ts";
 import type { TokenCheck } from "./tokens/tokens.ts";
 
 export interface AuthenticatorParts extends AnswerParts {

@@ -1,8 +1,8 @@
 // Maps verified claims to an identity. It converts nothing: a claim of the wrong type makes the token bad.
 import { claimAt } from "../../src/language/claim-path.ts";
 import type { Identity } from "../../src/plugin-api/contract.ts";
-import type { AuthMethod } from "./auth-result.ts";
 import { identityText, type ClaimMapping, type RequiredClaims } from "./option-fields.ts";
+import type { AuthMethod } from "./auth-result.ts";
 import type { JsonObject } from "./tokens/token-parts.ts";
 
 /** Whether a claim, or a member of it if it is an array, matches. */

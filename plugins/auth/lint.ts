@@ -1,7 +1,7 @@
-import { compileMethods } from "../../src/language/methods.ts";
-import { patternTakes } from "../../src/language/path-pattern.ts";
 // Rules of `policy lint` for auth: whether a route asks who calls, and which exclusions and rules can never match.
 import type { LintFinding, LintRouteReach, PluginLint } from "../../src/plugin-api/contract.ts";
+import { compileMethods } from "../../src/language/methods.ts";
+import { patternTakes } from "../../src/language/path-pattern.ts";
 import { aboutKeptTokens, aboutSharedPaths, differingLogins, sharedLoginPaths } from "./lint-login.ts";
 import {
   aboutComponents,

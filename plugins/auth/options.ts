@@ -7,8 +7,8 @@ import { assertionOptions } from "./assertions/options.ts";
 import { basicOptions } from "./basic/options.ts";
 import { certificateOptions } from "./certificates/options.ts";
 import { exclusionOptions, ruleOptions } from "./rules/options.ts";
-import { signatureOptions } from "./signatures/options.ts";
 import { tokenExchangeOptions } from "./token-exchange/options.ts";
+import { signatureOptions } from "./signatures/options.ts";
 import { jwtOptions } from "./tokens/options.ts";
 
 const authFields = z.strictObject({

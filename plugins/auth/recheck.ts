@@ -1,10 +1,10 @@
 // Decides whether the caller of an exchange that goes on (a stream, a WebSocket) would still be let in. It judges the
 // request as at first, but counts, limits, renews and changes nothing.
 import type { Exchange, Verdict } from "../../src/plugin-api/contract.ts";
-import type { AuthResult, MaybeAuthResult, Refused, Unavailable } from "./auth-result.ts";
-import { noKeys, noTokens, type AuthenticatorParts } from "./authenticator.ts";
 import { readCredentials, removeCredentials } from "./credentials.ts";
+import type { AuthResult, MaybeAuthResult, Refused, Unavailable } from "./auth-result.ts";
 import { constraintFault } from "./tokens/sender-constraint.ts";
+import { noKeys, noTokens, type AuthenticatorParts } from "./authenticator.ts";
 
 export function recheck(parts: AuthenticatorParts, exchange: Exchange): Verdict | Promise<Verdict> {
   const { excludes, login, credentials, refusals } = parts;

@@ -1,7 +1,7 @@
 // Declares the secrets of auth and checks them. No message quotes any part of a secret.
 import type { PluginSecrets } from "../../src/plugin-api/contract.ts";
-import { minPepper } from "./api-keys/key-format.ts";
 import { readPrivateKey } from "./assertions/assertion-key.ts";
+import { minPepper } from "./api-keys/key-format.ts";
 import { readSessionKeys } from "./sessions/session-keys.ts";
 
 function arePeppers(text: string): boolean {

@@ -1,22 +1,22 @@
 // Holds what outlives a policy change: this process's keys and verdicts, shared by every route and snapshot.
 import type { Services } from "../../src/plugin-api/contract.ts";
-import { KeyStore } from "./api-keys/key-store.ts";
-import { KeyUsage } from "./api-keys/key-usage.ts";
 import type { Assertion } from "./assertions/assertion.ts";
 import { BcryptThread } from "./basic/bcrypt-thread.ts";
 import type { CheckBcrypt } from "./basic/password-hash.ts";
 import { AuthCounts } from "./counts.ts";
-import type { ProofCheck } from "./dpop/proof-check.ts";
-import type { FailedAuthLimiter } from "./failed-auth-limiter.ts";
-import type { JwksSource } from "./issuers/jwks.ts";
-import type { Login } from "./login/login.ts";
-import { RefCountedPool } from "./ref-counted-pool.ts";
-import { Replays } from "./replays.ts";
-import type { SchemeCheck } from "./scheme-check.ts";
 import { EndedSessions } from "./sessions/ended-sessions.ts";
+import type { FailedAuthLimiter } from "./failed-auth-limiter.ts";
+import type { ProofCheck } from "./dpop/proof-check.ts";
+import type { JwksSource } from "./issuers/jwks.ts";
+import { KeyStore } from "./api-keys/key-store.ts";
+import { KeyUsage } from "./api-keys/key-usage.ts";
+import type { Login } from "./login/login.ts";
 import { RevokedSessions } from "./sessions/revoked-sessions.ts";
 import { SessionRefreshes } from "./sessions/session-refreshes.ts";
+import { RefCountedPool } from "./ref-counted-pool.ts";
 import type { TokenExchange } from "./token-exchange/token-exchange.ts";
+import { Replays } from "./replays.ts";
+import type { SchemeCheck } from "./scheme-check.ts";
 import type { TokenCheck } from "./tokens/tokens.ts";
 
 export interface AuthState {

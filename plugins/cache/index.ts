@@ -1,11 +1,11 @@
 // The cache plugin: a shared HTTP cache (RFC 9111) in memory and in Redis. See README.md.
 import { definePlugin, type Hooks } from "../../src/plugin-api/contract.ts";
 import { LookUp } from "./flow/lookup.ts";
-import { ResponsePath } from "./flow/response.ts";
-import { UnsafeMethods } from "./flow/unsafe.ts";
 import { createKeyOf } from "./key.ts";
 import { cacheOptions } from "./options.ts";
+import { ResponsePath } from "./flow/response.ts";
 import { createState } from "./state.ts";
+import { UnsafeMethods } from "./flow/unsafe.ts";
 
 const testMemoryBytes = 1_048_576;
 

@@ -2,10 +2,10 @@
 import { hash } from "node:crypto";
 import { claimText } from "../../src/language/claim-path.ts";
 import type { Exchange, Fields, Identity } from "../../src/plugin-api/contract.ts";
+import { hashText } from "./store/intrusive-hash-table.ts";
 import type { CacheOptions } from "./options.ts";
 import type { CacheRequest } from "./semantics/request.ts";
 import { selectingValue } from "./semantics/vary.ts";
-import { hashText } from "./store/intrusive-hash-table.ts";
 
 export interface Key {
   readonly url: string;

@@ -1,15 +1,15 @@
 // Keeps the plugin's state for the whole process, across changes of policy: tiers, flights, purges and counters.
 import type { Clock, Counter, Logger, Services } from "../../src/plugin-api/contract.ts";
-import { badRecordsTotal, memoryBytes, memoryEntries, requestsTotal } from "./metrics.ts";
-import { cachePrefix, PurgeLog, purgeLogKey } from "./purge/purge-log.ts";
-import type { Purge } from "./purge/purge.ts";
-import { Purges } from "./purge/purges.ts";
 import type { CopyBudget } from "./store/body-copy.ts";
 import type { Entry } from "./store/entry.ts";
 import { Flights } from "./store/flights.ts";
 import { HitForMiss } from "./store/hit-for-miss.ts";
 import { MemoryTier } from "./store/memory.ts";
+import type { Purge } from "./purge/purge.ts";
+import { cachePrefix, PurgeLog, purgeLogKey } from "./purge/purge-log.ts";
+import { Purges } from "./purge/purges.ts";
 import { RedisTier } from "./store/redis-tier.ts";
+import { badRecordsTotal, memoryBytes, memoryEntries, requestsTotal } from "./metrics.ts";
 
 /** Results of the cache, as the label of `outrigger_cache_requests_total` names them. */
 export interface ResultCounters {

@@ -2,10 +2,10 @@
 // in the schema go under `outrigger.`.
 import { isIP } from "node:net";
 import type { Fleet, RouteInfo } from "../../src/plugin-api/contract.ts";
-import { levelNames } from "./level.ts";
 import { type AccessLine, compileMembers, type Member } from "./members.ts";
 import type { LoggingOptions } from "./options.ts";
 import type { Redaction } from "./redact.ts";
+import { levelNames } from "./level.ts";
 import { createIsoTime, jsonText, createNames, partsOfHost } from "./text.ts";
 
 const nameOf = createNames({

@@ -1,4 +1,3 @@
-import { secretNames } from "../../src/language/redaction.ts";
 // The logging plugin: writes one access-log line for every exchange, whatever its outcome, and sets the fields by which
 // a client can refer to it (X-Request-Id, X-Response-Time).
 import {
@@ -8,6 +7,7 @@ import {
   type Hooks,
   type Outcome,
 } from "../../src/plugin-api/contract.ts";
+import { secretNames } from "../../src/language/redaction.ts";
 import { compileFormat } from "./formats.ts";
 import { levelNumbers, levelOf } from "./level.ts";
 import type { LineExtra } from "./members.ts";

@@ -1,10 +1,10 @@
 // Writes lines as OTLP JSON, one export request with one record each: the form of OpenTelemetry's file exporter, which
 // the collector's `otlpjsonfile` receiver reads. Attributes follow the semantic conventions for HTTP.
 import type { Fleet, RouteInfo } from "../../src/plugin-api/contract.ts";
-import { levelNames } from "./level.ts";
 import { type AccessLine, compileMembers, type Member } from "./members.ts";
 import type { LoggingOptions } from "./options.ts";
 import type { PickedFields, Redaction } from "./redact.ts";
+import { levelNames } from "./level.ts";
 import { jsonText, createNames, partsOfHost } from "./text.ts";
 
 const nameOf = createNames({

@@ -1,6 +1,6 @@
-import { compileQueryRedaction, redacted, secretNames, urlFields } from "../../src/language/redaction.ts";
 // Redacts what the access log must not show, in every format: credentials, and what the options name.
 import { fieldKey, type Fields, type RouteInfo } from "../../src/plugin-api/contract.ts";
+import { compileQueryRedaction, redacted, secretNames, urlFields } from "../../src/language/redaction.ts";
 import type { LoggingOptions } from "./options.ts";
 
 /** Members that `redact` can hide. */

@@ -1,9 +1,9 @@
-import { leaseKey, lentKey } from "../../src/language/region-quota.ts";
 // Keeps what this sidecar knows of each limit's callers: one bounded table per limit, one record per caller.
 import { boundedCache, type Exchange } from "../../src/plugin-api/contract.ts";
 import { emptyUsage, merge, type Rule } from "./counting/algorithms.ts";
 import { digest, type Partition } from "./partition.ts";
 import type { RegionPart } from "./regions.ts";
+import { leaseKey, lentKey } from "../../src/language/region-quota.ts";
 
 /** Bounds memory whatever the number of addresses: the least recently seen caller is evicted. About 300 bytes each. */
 const callersPerLimit = 50_000;

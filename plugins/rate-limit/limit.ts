@@ -1,13 +1,13 @@
-import { parseWindow } from "../../src/language/duration.ts";
 // Compiles one limit of the policy: whom it counts, its rule, its table of callers, its texts and its counters.
 import type { Counter, Exchange, Gauge, Metrics } from "../../src/plugin-api/contract.ts";
+import type { Rule } from "./counting/algorithms.ts";
 import { CallerTable, type Caller, type Lease } from "./caller.ts";
 import { compileConditions } from "./conditions.ts";
-import type { Rule } from "./counting/algorithms.ts";
-import { checksTotal, leasedPermits, localChecks } from "./metrics.ts";
 import type { LimitOptions } from "./options.ts";
-import { createPartition, digest, type Partition, type PartitionContext } from "./partition.ts";
 import { regionPart, shareOfRegion } from "./regions.ts";
+import { createPartition, digest, type Partition, type PartitionContext } from "./partition.ts";
+import { parseWindow } from "../../src/language/duration.ts";
+import { checksTotal, leasedPermits, localChecks } from "./metrics.ts";
 
 export type Result = "allowed" | "refused" | "would_refuse" | "unchecked" | "unavailable";
 

@@ -1,13 +1,13 @@
 // Decides the requests of one route: which limits apply, who counts them, and what happens when they cannot be counted.
 import { GatewayError, type Clock, type Exchange } from "../../src/plugin-api/contract.ts";
 import type { Rule } from "./counting/algorithms.ts";
-import type { Leases } from "./counting/leases.ts";
-import type { MemoryCounts } from "./counting/memory-counts.ts";
-import { goOnLocally } from "./counting/outage.ts";
-import type { SharedStore } from "./counting/primary-store.ts";
-import type { RedisCounts } from "./counting/redis-counts.ts";
 import { quotaError, mostRestrictive } from "./fields.ts";
+import type { Leases } from "./counting/leases.ts";
 import { Reservation, shareOf, type Limit, type Result } from "./limit.ts";
+import type { MemoryCounts } from "./counting/memory-counts.ts";
+import type { SharedStore } from "./counting/primary-store.ts";
+import { goOnLocally } from "./counting/outage.ts";
+import type { RedisCounts } from "./counting/redis-counts.ts";
 
 export interface LimiterParts {
   readonly clock: Clock;

@@ -1,7 +1,7 @@
 // Finds whom a request is counted under: the value of `by`, and the part of it that keys use as their hash tag.
 import { hash } from "node:crypto";
-import { claimAt, type Claims } from "../../src/language/claim-path.ts";
 import { networkReader } from "../../src/language/network.ts";
+import { claimAt, type Claims } from "../../src/language/claim-path.ts";
 import { type Exchange, fieldKey, type Identity } from "../../src/plugin-api/contract.ts";
 
 /** Reads the value of one `by` from an exchange. */

@@ -1,11 +1,11 @@
 // Decides which limits a caller is under: those of every caller plus those of the caller's plan.
 import type { Exchange, Metrics } from "../../src/plugin-api/contract.ts";
-import { overshootBound } from "./counting/leases.ts";
 import { policyField } from "./fields.ts";
+import { overshootBound } from "./counting/leases.ts";
 import { compileLimit, type CallerTables, type Limit } from "./limit.ts";
-import { overshootBounds } from "./metrics.ts";
 import type { LimitOptions, RateLimitOptions } from "./options.ts";
 import type { PartitionContext } from "./partition.ts";
+import { overshootBounds } from "./metrics.ts";
 
 export interface PlanLimits {
   readonly limits: readonly Limit[];

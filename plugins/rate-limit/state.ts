@@ -5,8 +5,8 @@ import { OverloadGuard } from "./admission/overload.ts";
 import { Leases } from "./counting/leases.ts";
 import { MemoryCounts } from "./counting/memory-counts.ts";
 import { createPrimaryStore, type SharedStore } from "./counting/primary-store.ts";
-import { RedisCounts } from "./counting/redis-counts.ts";
 import { RegionWants } from "./counting/region-wants.ts";
+import { RedisCounts } from "./counting/redis-counts.ts";
 import { CallerTables } from "./limit.ts";
 import type { LimiterParts } from "./limiter.ts";
 

@@ -1,7 +1,7 @@
-import { parseWindow } from "../../src/language/duration.ts";
 // Decides whether one limit always refuses before another. It compares how many requests each lets through in any
 // interval of length t: at most `most + perMs × t`.
 import type { LimitOptions } from "./options.ts";
+import { parseWindow } from "../../src/language/duration.ts";
 
 const maxMonthMs = 31 * 86_400_000;
 

@@ -1,8 +1,8 @@
 // Options of the redirect plugin.
 import { z } from "zod";
 import { methodName } from "../../src/language/methods.ts";
-import { leadsToItself } from "./rule.ts";
 import { fromProblem, hostProblem, toProblem } from "./target.ts";
+import { leadsToItself } from "./rule.ts";
 
 const checked = (problemOf: (text: string) => string | undefined) =>
   z

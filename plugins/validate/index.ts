@@ -9,8 +9,8 @@ import {
 } from "../../src/plugin-api/contract.ts";
 import { requestsTotal } from "./metrics.ts";
 import { validateOptions } from "./options.ts";
-import type { Validator } from "./validator.ts";
 import { Validators } from "./validators.ts";
+import type { Validator } from "./validator.ts";
 
 /** Long, because a slow client is stopped by the sidecar's own limits (`OUTRIGGER_MIN_BYTES_PER_SECOND`). */
 const timeLimitMs = 300_000;

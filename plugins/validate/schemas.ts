@@ -1,7 +1,7 @@
-import { Ajv2020, type ErrorObject, type ValidateFunction } from "ajv/dist/2020.js";
 // Compiles JSON Schemas (2020-12) with ajv so that no client text takes long to check: linear patterns, bounded
 // recursion, equality by comparing canonical texts.
 import type { SchemaValidateFunction } from "ajv/dist/types/index.js";
+import { Ajv2020, type ErrorObject, type ValidateFunction } from "ajv/dist/2020.js";
 import { textOf } from "../../src/plugin-api/contract.ts";
 import { numberFormats, textFormats } from "./formats.ts";
 import { below, type Flaw } from "./json-body.ts";

@@ -3,7 +3,16 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import type { AddressInfo, Socket } from "node:net";
 import type { ListenAddress } from "../config/formats.ts";
 import type { Logger } from "../plugin-api/telemetry.ts";
+import { closeServer, listenOn } from "./bound.ts";
 import { createGuard } from "./access.ts";
+import { type MetricsPage, metricsAnswerer } from "./metrics-page.ts";
+import { boundClients, isAlone } from "./pressure.ts";
+import { type Check, readiness } from "./readiness.ts";
+import { requestAnswer, requestIdIn } from "./requests.ts";
+import { drillMethods, type DrillSource } from "./drill.ts";
+import { tapAnswer, type TapSource } from "./tap.ts";
+import { SiblingDoor, type SiblingTls } from "./siblings.ts";
+import { originForm } from "./target.ts";
 import {
   AdminProblem,
   type Answer,
@@ -12,15 +21,6 @@ import {
   type StreamedAnswer,
   textAnswer,
 } from "./answer.ts";
-import { closeServer, listenOn } from "./bound.ts";
-import { drillMethods, type DrillSource } from "./drill.ts";
-import { type MetricsPage, metricsAnswerer } from "./metrics-page.ts";
-import { boundClients, isAlone } from "./pressure.ts";
-import { type Check, readiness } from "./readiness.ts";
-import { requestAnswer, requestIdIn } from "./requests.ts";
-import { SiblingDoor, type SiblingTls } from "./siblings.ts";
-import { tapAnswer, type TapSource } from "./tap.ts";
-import { originForm } from "./target.ts";
 
 /** An extra document that anybody may GET (a JWKS). */
 export interface AdminDocument {

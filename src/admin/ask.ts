@@ -1,6 +1,6 @@
-import { X509Certificate } from "node:crypto";
 // Sends requests to sidecars' admin listeners, for commands and for a sidecar that has no policy.
 import { lookup } from "node:dns/promises";
+import { X509Certificate } from "node:crypto";
 import http from "node:http";
 import https from "node:https";
 import type { PeerCertificate } from "node:tls";

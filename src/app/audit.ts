@@ -2,10 +2,10 @@
 import { Auditor, NoTrail } from "../audit/auditor.ts";
 import { FileSink } from "../audit/file-sink.ts";
 import { HeadBoard } from "../audit/head-board.ts";
-import { FileKeyPlace, RedisKeyPlace } from "../audit/key-places.ts";
 import { AuditKey } from "../audit/key.ts";
-import { OtlpCopy } from "../audit/otlp-copy.ts";
+import { FileKeyPlace, RedisKeyPlace } from "../audit/key-places.ts";
 import type { ChangeEvent } from "../audit/record.ts";
+import { OtlpCopy } from "../audit/otlp-copy.ts";
 import { RedisCopy, RedisSink } from "../audit/redis-sink.ts";
 import type { Copy, Sink } from "../audit/sink.ts";
 import { SubjectKeys } from "../audit/subject-keys.ts";

@@ -2,15 +2,15 @@
 import { readFileSync } from "node:fs";
 import type { AddressInfo } from "node:net";
 import type { Config } from "../config/config.ts";
-import { bind } from "../config/start-error.ts";
 import { CountedExchanges } from "../drills/counted-exchanges.ts";
+import { bind } from "../config/start-error.ts";
 import type { RoutedPolicy } from "../routing/routed-policy.ts";
 import { Listener, type ListenerTls } from "../server/listener.ts";
 import type { ListenPlace } from "../server/listening-sockets.ts";
 import { readTlsFiles, type TlsContent, type TlsFiles } from "../server/tls-files.ts";
-import type { Telemetry } from "../telemetry/process.ts";
 import { readSvidChain } from "../tls/svid.ts";
 import { expiryGauge, expiryOf, watchFiles } from "../tls/watched-files.ts";
+import type { Telemetry } from "../telemetry/process.ts";
 import type { ProcessContext } from "./process-context.ts";
 
 /** The sidecar's addresses, in the order of the setting. */

@@ -1,11 +1,11 @@
 // Runs drills on this sidecar: one at a time, across all its processes. A timer in the sidecar ends each.
 import { randomInt } from "node:crypto";
 import { AdminProblem } from "../admin/answer.ts";
-import type { DrillSource } from "../admin/drill.ts";
 import type { Check } from "../admin/readiness.ts";
+import type { DrillSource } from "../admin/drill.ts";
 import type { Drill } from "../drills/drill.ts";
-import { type Fault, faultForms, maxDrillMs, parseFault } from "../drills/fault.ts";
 import type { DrillReport, DrillStatus } from "../drills/status.ts";
+import { type Fault, faultForms, maxDrillMs, parseFault } from "../drills/fault.ts";
 import { parseDuration } from "../language/duration.ts";
 import type { Gauge } from "../plugin-api/telemetry.ts";
 import type { EffectivePolicy } from "../policy/read.ts";

@@ -8,9 +8,9 @@ import type { EgressDestination } from "../config/egress.ts";
 import type { ListenAddress } from "../config/formats.ts";
 import { bind } from "../config/start-error.ts";
 import { removeStaleSockets } from "../files/unix-socket.ts";
-import type { RequestHead } from "../http1/request-head.ts";
 import { addressText } from "../language/address-text.ts";
 import type { Clock, Logger } from "../plugin-api/contract.ts";
+import type { RequestHead } from "../http1/request-head.ts";
 import { createRequestCounters } from "../routing/request-counters.ts";
 import { RoutedPolicy } from "../routing/routed-policy.ts";
 import type { PluginHost } from "../runtime/plugin-host.ts";
@@ -28,8 +28,8 @@ import { WaitingCalls } from "../upstream/retry/waiting-calls.ts";
 import type { UpstreamTarget, UpstreamTls, UpstreamTransport } from "../upstream/transport.ts";
 import { createTransport } from "../upstream/transports.ts";
 import { Upstreams } from "../upstream/upstreams.ts";
-import { EgressTls } from "./egress-tls.ts";
 import type { ProcessContext } from "./process-context.ts";
+import { EgressTls } from "./egress-tls.ts";
 
 export interface Egress {
   /** Rejects with StartError when the address cannot be bound. */

@@ -1,12 +1,12 @@
+// Creates the store of packages for a policy's extensions. The process that governs, its workers and commands use the
+// same sources.
+import type { CheckDisk } from "../files/check-disk.ts";
 import { join } from "node:path";
 import type { Config } from "../config/config.ts";
 import { PackageStore } from "../extensions/package-store.ts";
 import type { PackageRedis } from "../extensions/redis-source.ts";
 import type { RightsGiver } from "../extensions/rights.ts";
 import { createSources } from "../extensions/sources.ts";
-// Creates the store of packages for a policy's extensions. The process that governs, its workers and commands use the
-// same sources.
-import type { CheckDisk } from "../files/check-disk.ts";
 
 /** Shorter than the time limit for reading a policy, so that the error names the package that is late. */
 const limitMs = 20_000;

@@ -3,8 +3,8 @@
 import type { Config } from "../config/config.ts";
 import { explainRequest, type ForeseenRequest, type RefusedHead } from "../policy-tests/explain.ts";
 import { standInSecrets } from "../policy-tests/stand-in-secrets.ts";
-import { type PolicyTest, tests } from "../policy/document/tests-field.ts";
 import type { FindPackages } from "../policy/extensions/resolve.ts";
+import { type PolicyTest, tests } from "../policy/document/tests-field.ts";
 import type { RawPolicy } from "../policy/read.ts";
 import { systemClock } from "../runtime/clock.ts";
 import { benchOptions } from "./bench-options.ts";

@@ -1,9 +1,9 @@
-import { createSecrets, type SecretHosts } from "../config/secret-hosts.ts";
-import type { Secrets } from "../plugin-api/services.ts";
-import type { StoreSeal, StoreSeals } from "../plugin-api/store.ts";
 // Holds the current secrets of plugins, whose files may change while the sidecar runs. A set-up keeps the secrets that
 // it was given. Whatever outlives set-ups asks here and gets those in force.
 import { createSeals } from "../redis/seals.ts";
+import type { StoreSeal, StoreSeals } from "../plugin-api/store.ts";
+import type { Secrets } from "../plugin-api/services.ts";
+import { createSecrets, type SecretHosts } from "../config/secret-hosts.ts";
 
 /** Secrets from the settings, for plugins. */
 export interface SecretValues {

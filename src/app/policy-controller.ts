@@ -1,25 +1,25 @@
-import { extname } from "node:path";
 // Assembles the policy controller: which source it reads, what it keeps on disk, and what log and metrics report of it.
 import type { SiblingTls } from "../admin/siblings.ts";
+import type { CheckDisk } from "../files/check-disk.ts";
+import { extname } from "node:path";
 import type { Config } from "../config/config.ts";
 import type { PackageStore } from "../extensions/package-store.ts";
-import type { CheckDisk } from "../files/check-disk.ts";
 import { folderTrouble } from "../files/make-folder.ts";
 import { withDirectReports } from "../fleet/direct-report.ts";
 import type { HeartbeatOptions } from "../fleet/heartbeat.ts";
 import type { Clock, PluginDefinition } from "../plugin-api/contract.ts";
+import { createFileSource, readPolicyFile } from "../policy/sources/file-source.ts";
+import { createLastKnownGood, type LastKnownGood } from "../policy/sources/last-known-good.ts";
+import type { PolicyEvents } from "../policy/events.ts";
 import {
   createPolicyController,
   type PolicyController,
   type PolicyControllerOptions,
 } from "../policy/controller.ts";
 import { type Problem, problemText } from "../policy/document/problems.ts";
-import type { PolicyEvents } from "../policy/events.ts";
-import type { FindPackages } from "../policy/extensions/resolve.ts";
 import { createPolicyReader, createTrust, type PolicyReader } from "../policy/read.ts";
+import type { FindPackages } from "../policy/extensions/resolve.ts";
 import { createThreadedReader } from "../policy/reading-thread.ts";
-import { createFileSource, readPolicyFile } from "../policy/sources/file-source.ts";
-import { createLastKnownGood, type LastKnownGood } from "../policy/sources/last-known-good.ts";
 import { createRedisSource } from "../policy/sources/redis-source.ts";
 import type { PolicySource } from "../policy/sources/source.ts";
 import type { PolicyStatus, SignatureStatus } from "../policy/status.ts";

@@ -1,10 +1,10 @@
 // Finds which operations a policy, which may not be in force anywhere yet, lets whom reach: for `policy coverage`.
 import type { Config } from "../config/config.ts";
+import type { FindPackages } from "../policy/extensions/resolve.ts";
+import type { RawPolicy } from "../policy/read.ts";
 import { type Covered, coverageOf } from "../policy-coverage/coverage.ts";
 import type { Operation } from "../policy-coverage/operation.ts";
 import { standInSecrets } from "../policy-tests/stand-in-secrets.ts";
-import type { FindPackages } from "../policy/extensions/resolve.ts";
-import type { RawPolicy } from "../policy/read.ts";
 import { systemClock } from "../runtime/clock.ts";
 import { benchOptions } from "./bench-options.ts";
 import { policiesFor } from "./document-tests.ts";

@@ -1,6 +1,7 @@
 // Holds the compiled policy in force and renews it under new secrets: the same policy is set up again and swapped in.
 // If that fails, the current set-up stays in use, with its old secrets.
 import { isDeepStrictEqual } from "node:util";
+import type { LiveSecrets, SecretGeneration, SecretValues } from "./live-secrets.ts";
 import { nothingOff, type SwitchedOff } from "../kill-switch/kill-switch.ts";
 import type { Secrets } from "../plugin-api/services.ts";
 import type { EffectivePolicy } from "../policy/read.ts";
@@ -8,7 +9,6 @@ import type { PolicyTrial } from "../routing/policy-trial.ts";
 import type { RoutedPolicy } from "../routing/routed-policy.ts";
 import type { PluginReport } from "../runtime/plugin-report.ts";
 import { releaseMemory } from "../v8/release-memory.ts";
-import type { LiveSecrets, SecretGeneration, SecretValues } from "./live-secrets.ts";
 
 /** A policy with this many routes takes tens of MiB. */
 const manyRoutes = 1_000;

@@ -1,13 +1,13 @@
 // Asks siblings for their signed policy, for a sidecar that has none while Redis is down (OUTRIGGER_PEERS).
 import { type AdminListener, listenersAt, readAdmin } from "../admin/ask.ts";
-import { CommonBytes } from "../admin/common-bytes.ts";
 import type { SiblingTls } from "../admin/siblings.ts";
+import { CommonBytes } from "../admin/common-bytes.ts";
 import type { Config } from "../config/config.ts";
 import type { PeerAddress } from "../config/peers.ts";
 import { textOf } from "../plugin-api/error-text.ts";
 import { withinLimit } from "../plugin-api/within-limit.ts";
-import type { RawPolicy } from "../policy/read.ts";
 import { type AskPeers, newestFirst, readPeerPolicy } from "../policy/sources/peer-policies.ts";
+import type { RawPolicy } from "../policy/read.ts";
 
 /**
  * Time limit in milliseconds for each name lookup and each answer. All peers are asked at once, at most 64, chosen at

@@ -1,26 +1,26 @@
-import type { Writable } from "node:stream";
-import { type Config, ConfigReader } from "../config/config.ts";
-import { Drill } from "../drills/drill.ts";
-import type { PackageStore } from "../extensions/package-store.ts";
 // Creates what every process of a sidecar has, whatever its role: settings, plugins, log, metrics, Redis, files of
 // secrets.
 import type { CheckDisk } from "../files/check-disk.ts";
+import type { Writable } from "node:stream";
+import { type Config, ConfigReader } from "../config/config.ts";
+import { Drill } from "../drills/drill.ts";
 import type { Clock, PluginDefinition } from "../plugin-api/contract.ts";
 import type { RenewableStore } from "../redis/renewable-store.ts";
 import { systemClock } from "../runtime/clock.ts";
 import type { HttpProxyMiddleware } from "../server/http1/forward.ts";
-import type { Utilization } from "../shadow/queue.ts";
-import { createTelemetry, type Telemetry } from "../telemetry/process.ts";
-import { RequestRing } from "../telemetry/requests/ring.ts";
 import { TapHub } from "../telemetry/requests/tap-hub.ts";
-import { type Audit, createAudit } from "./audit.ts";
-import { connectStore } from "./connect-store.ts";
+import { tapDrops } from "./taps.ts";
+import { RequestRing } from "../telemetry/requests/ring.ts";
+import { createTelemetry, type Telemetry } from "../telemetry/process.ts";
+import type { PackageStore } from "../extensions/package-store.ts";
 import { createPackageStore } from "./extensions.ts";
 import { registry as builtIn } from "./registry.ts";
 import { SecretFiles } from "./secret-files.ts";
-import { tapDrops } from "./taps.ts";
-import { createTracing, type Tracing } from "./tracing.ts";
+import { connectStore } from "./connect-store.ts";
+import { type Audit, createAudit } from "./audit.ts";
 import { createUpstreamTls, type LiveUpstreamTls } from "./upstream-tls.ts";
+import type { Utilization } from "../shadow/queue.ts";
+import { createTracing, type Tracing } from "./tracing.ts";
 
 export interface ProcessContext {
   readonly config: Config;

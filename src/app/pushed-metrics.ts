@@ -2,8 +2,8 @@
 // workers, merged as on the metrics page, so that each series is sent once.
 import type { FamilySnapshot } from "../telemetry/metric-families.ts";
 import { type MergedMetrics, mergeSnapshots, type MetricsSnapshot } from "../telemetry/metrics.ts";
-import { MetricsPusher } from "../telemetry/otlp/metrics-pusher.ts";
 import { JsonMetrics, metricsMethod, ProtobufMetrics } from "../telemetry/otlp/metrics.ts";
+import { MetricsPusher } from "../telemetry/otlp/metrics-pusher.ts";
 import { processFamilies } from "../telemetry/process-families.ts";
 import type { DataPlane } from "./governed.ts";
 import { carrierOf, collectorOf, resourceOf } from "./otlp.ts";

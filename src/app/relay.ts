@@ -1,6 +1,6 @@
-import type { AddressInfo } from "node:net";
 // Runs `outrigger relay`: the connections to two Redis, log and metrics, health, and the relay between the two.
 import type { Writable } from "node:stream";
+import type { AddressInfo } from "node:net";
 import { createHealthListener, type HealthListener } from "../admin/health-listener.ts";
 import { type Config, ConfigError } from "../config/config.ts";
 import { bind } from "../config/start-error.ts";

@@ -1,11 +1,11 @@
 // Replays recorded requests on a policy that may not be in force anywhere yet, for `policy replay`.
 import type { Config } from "../config/config.ts";
+import type { FindPackages } from "../policy/extensions/resolve.ts";
+import type { RawPolicy } from "../policy/read.ts";
 import type { Changes } from "../policy-replay/changes.ts";
 import type { RecordedRequest } from "../policy-replay/recorded-request.ts";
 import { replay } from "../policy-replay/replay.ts";
 import { standInSecrets } from "../policy-tests/stand-in-secrets.ts";
-import type { FindPackages } from "../policy/extensions/resolve.ts";
-import type { RawPolicy } from "../policy/read.ts";
 import { systemClock } from "../runtime/clock.ts";
 import { benchOptions } from "./bench-options.ts";
 import { readFor } from "./document-tests.ts";

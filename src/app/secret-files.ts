@@ -1,11 +1,11 @@
+// Rereads the files of secrets when they change, because passwords and keys are rotated and requests must not notice.
+// New values are proven where they are used. Until then, and when they are wrong, the previous values stay in use.
+import { textOf } from "../plugin-api/error-text.ts";
 import { stat } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
 import type { Config, ConfigReader, SecretSettings } from "../config/config.ts";
 import type { Logger } from "../plugin-api/contract.ts";
-// Rereads the files of secrets when they change, because passwords and keys are rotated and requests must not notice.
-// New values are proven where they are used. Until then, and when they are wrong, the previous values stay in use.
-import { textOf } from "../plugin-api/error-text.ts";
 import type { RenewableStore } from "../redis/renewable-store.ts";
 import type { PolicyInForce } from "./policy-in-force.ts";
 

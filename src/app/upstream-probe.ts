@@ -3,12 +3,12 @@
 import http from "node:http";
 import type { Check } from "../admin/readiness.ts";
 import type { Config } from "../config/config.ts";
-import type { ReadyCheck } from "../config/ready-check.ts";
-import type { Logger } from "../plugin-api/telemetry.ts";
 import { targetOf, type UpstreamTrust } from "../routing/held-upstreams.ts";
+import type { ReadyCheck } from "../config/ready-check.ts";
 import { Connector } from "../upstream/connector.ts";
 import type { UpstreamTarget } from "../upstream/transport.ts";
 import { askHttp2, type ProbeRequest } from "./http2-probe.ts";
+import type { Logger } from "../plugin-api/telemetry.ts";
 
 const everyMs = 1_000;
 const limitMs = 1_000;

@@ -1,22 +1,22 @@
-import type { Config } from "../config/config.ts";
-import type { Drill } from "../drills/drill.ts";
-import { parseFault } from "../drills/fault.ts";
 // Runs a worker process: a data plane that serves by the policy that the primary hands it, and reports back to the
 // primary.
 import { textOf } from "../plugin-api/error-text.ts";
-import { createTrust, type PolicyReader } from "../policy/read.ts";
-import type { RoutedPolicy } from "../routing/routed-policy.ts";
-import { drainLimits } from "../server/drain.ts";
-import type { Telemetry } from "../telemetry/process.ts";
+import type { Config } from "../config/config.ts";
+import type { Drill } from "../drills/drill.ts";
+import { parseFault } from "../drills/fault.ts";
 import { version } from "../version.ts";
 import { connectToPrimary, type IpcChannel } from "../workers/ipc-channel.ts";
 import { stateEveryMs, type ToldToAll, type ToWorker } from "../workers/messages.ts";
 import { WorkerPolicies } from "../workers/worker-policies.ts";
+import type { RoutedPolicy } from "../routing/routed-policy.ts";
+import { drainLimits } from "../server/drain.ts";
+import type { Telemetry } from "../telemetry/process.ts";
 import { createDataPlane, type LocalDataPlane } from "./data-plane.ts";
 import { fitDescriptors } from "./descriptors.ts";
-import { createReader } from "./policy-controller.ts";
+import { createTrust, type PolicyReader } from "../policy/read.ts";
 import { createProcessContext } from "./process-context.ts";
 import { ToldTaps } from "./taps.ts";
+import { createReader } from "./policy-controller.ts";
 
 export interface RunningWorker {
   /** Resolves with the exit code when the primary tells the worker to stop, or is gone. */

@@ -1,8 +1,8 @@
 // Lets an operator work with the keys of subjects: find them by subject or by a record's tag, and delete them.
 import { open } from "node:fs/promises";
 import type { Script, Store } from "../plugin-api/store.ts";
-import { keyFileOf, keyPeriodsOf, keysKey, readKeyFile } from "./key-places.ts";
 import { type AuditKey, decrypt } from "./key.ts";
+import { keyFileOf, keyPeriodsOf, keysKey, readKeyFile } from "./key-places.ts";
 import type { PersonalFields, ReadRecord } from "./record.ts";
 import { subjectKey, subjectOf, type WrappedKey } from "./subject-keys.ts";
 

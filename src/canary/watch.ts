@@ -2,13 +2,13 @@
 // part of its callers. It reports its counts and obeys the script's answer. Without an answer for long, it goes back to
 // the policy in force.
 import { type Store, StoreUnavailable } from "../plugin-api/store.ts";
-import { Poller } from "../policy/sources/poller.ts";
 import type { DocumentDigests } from "../policy/status.ts";
+import { Poller } from "../policy/sources/poller.ts";
 import { noFigures } from "./figures.ts";
 import { type CanaryOrder, canaryKey, concerns, readCandidate, readOrder } from "./order.ts";
+import { type ShadowCounted, ShadowFollower } from "./shadow-reports.ts";
 import { fullRateUpTo } from "./report-script.ts";
 import { type CanaryAnswer, type CanaryFigures, CanaryReporter, type ReporterOptions } from "./reporter.ts";
-import { type ShadowCounted, ShadowFollower } from "./shadow-reports.ts";
 
 /** This sidecar's part in a canary. */
 export interface CanaryPart {

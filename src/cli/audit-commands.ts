@@ -1,8 +1,8 @@
 // Declares the `audit` commands with their arguments and options.
 import type { Command } from "commander";
+import { type Choose, json } from "./command-parts.ts";
 import type { SearchOptions, SubjectOptions } from "./audit-search.ts";
 import type { AuditVerifyOptions } from "./audit-verify.ts";
-import { type Choose, json } from "./command-parts.ts";
 import type { Terminal } from "./terminal.ts";
 
 const files = ["[files...]", "of a trail; default: OUTRIGGER_AUDIT_FILE, else the stream in Redis"] as const;

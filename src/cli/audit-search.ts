@@ -3,8 +3,8 @@
 import type { PersonalFields, ReadRecord } from "../audit/record.ts";
 import { decisions, parseRecord } from "../audit/record.ts";
 import { parseDuration } from "../language/duration.ts";
-import { parseStatuses } from "../language/statuses.ts";
 import { type AuditSource, type SourceOptions, withAudit } from "./audit-source.ts";
+import { parseStatuses } from "../language/statuses.ts";
 import { printTable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
 

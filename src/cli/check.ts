@@ -2,8 +2,8 @@
 import { loadConfig } from "../app/environment.ts";
 import { type Config, ConfigError } from "../config/config.ts";
 import { lookForBypass, ownAddresses } from "../intercept/bypass.ts";
-import type { CheckFinding } from "../plugin-api/checks.ts";
 import { checkCertificates } from "./check/certificates.ts";
+import type { CheckFinding } from "../plugin-api/checks.ts";
 import { checkOf } from "./check/finding.ts";
 import { checkPlugins } from "./check/plugins.ts";
 import { checkPolicy } from "./check/policy.ts";

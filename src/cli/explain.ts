@@ -1,10 +1,10 @@
-import { type AdminListener, readAdmin } from "../admin/ask.ts";
 // Runs `outrigger explain`: tells why a request went as it did, or how a request would go.
 import { loadConfig } from "../app/environment.ts";
 import { readRequest } from "../app/foreseen-request.ts";
 import type { Config } from "../config/config.ts";
-import { LogStreams } from "../plane/log-streams.ts";
 import { textOf } from "../plugin-api/error-text.ts";
+import { LogStreams } from "../plane/log-streams.ts";
+import { type AdminListener, readAdmin } from "../admin/ask.ts";
 import { adminListeners } from "./admin-listeners.ts";
 import type { ExplainOptions } from "./explain-options.ts";
 import { printRequest, type ShownRequest } from "./explain-text.ts";

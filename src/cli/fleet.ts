@@ -1,11 +1,11 @@
 // Runs `outrigger fleet [--watch]`: prints a table of sidecars with the revision that each has in force and since when,
 // and which of them refuse a policy or are lost.
 import { setTimeout as wait } from "node:timers/promises";
-import { durationText } from "../language/duration.ts";
 import type { Canary } from "../plane/canary.ts";
+import { readUnprotected, type UnprotectedReport } from "../plane/unprotected.ts";
 import { type Fleet, type Member, readFleet, type Receipt } from "../plane/fleet.ts";
 import type { PolicyHistory } from "../plane/history.ts";
-import { readUnprotected, type UnprotectedReport } from "../plane/unprotected.ts";
+import { durationText } from "../language/duration.ts";
 import { forReaders } from "./policy-history.ts";
 import { printable, printTable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";

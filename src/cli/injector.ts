@@ -1,9 +1,9 @@
-import { registry } from "../app/registry.ts";
 // Runs `outrigger injector`: the admission webhook from start to drain.
 import { ConfigError } from "../config/config.ts";
 import { FormatError } from "../config/formats.ts";
-import { parseImage, repositoryOf } from "../injector/image.ts";
+import { registry } from "../app/registry.ts";
 import { startInjector } from "../injector/injector.ts";
+import { parseImage, repositoryOf } from "../injector/image.ts";
 import type { ReviewOptions } from "../injector/review.ts";
 import { run } from "./run.ts";
 import type { Terminal } from "./terminal.ts";

@@ -2,11 +2,11 @@
 import { pluginsByName, registry } from "../app/registry.ts";
 import { durationText } from "../language/duration.ts";
 import { type Member, readFleet } from "../plane/fleet.ts";
-import type { SwitchList } from "../plane/kill-switches.ts";
 import type { SwitchEntry } from "../plane/switch-history.ts";
-import { askedTrust } from "./plane-trust.ts";
+import type { SwitchList } from "../plane/kill-switches.ts";
 import { printTable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
+import { askedTrust } from "./plane-trust.ts";
 import { withPlane } from "./with-plane.ts";
 import { withSwitches } from "./with-switches.ts";
 

@@ -6,10 +6,10 @@ import { parseDuration } from "../language/duration.ts";
 import { nearestName } from "../language/nearest.ts";
 import { readFleet } from "../plane/fleet.ts";
 import { KeyFileRefusal, readSigningKey, type SigningKey } from "../plane/private-key.ts";
-import { unconcerned } from "./kill-switch-concerns.ts";
-import { askedTrust } from "./plane-trust.ts";
-import { printable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
+import { askedTrust } from "./plane-trust.ts";
+import { unconcerned } from "./kill-switch-concerns.ts";
+import { printable } from "./table.ts";
 import { type Plane, PlaneRefusal, withPlane } from "./with-plane.ts";
 import { withSwitches } from "./with-switches.ts";
 

@@ -1,4 +1,3 @@
-import { pluginsByName } from "../app/registry.ts";
 // Runs lint and prints its findings, one line each.
 import type { Config } from "../config/config.ts";
 import type { Extension } from "../extensions/entry.ts";
@@ -7,6 +6,7 @@ import { type Lint, lintPolicy } from "../plane/lint/lint.ts";
 import { problemText } from "../policy/document/problems.ts";
 import { pluginsOf } from "../policy/extensions/plugin.ts";
 import type { RawPolicy } from "../policy/read.ts";
+import { pluginsByName } from "../app/registry.ts";
 import { printable } from "./table.ts";
 
 /**

@@ -1,7 +1,7 @@
-import { parseJson } from "../language/json.ts";
 // Formats lines of a log stream for people. The lines are untrusted: anyone with a sidecar's rights can write to its
 // stream.
 import type { LogEntry } from "../plane/log-streams.ts";
+import { parseJson } from "../language/json.ts";
 import { printable } from "./table.ts";
 
 export type LogRecord = Readonly<Record<string, unknown>>;

@@ -1,8 +1,8 @@
 // Runs `outrigger logs`: prints the access log of all services, or of one, from their streams in Redis.
 import { setTimeout as wait } from "node:timers/promises";
-import { parseStatuses } from "../language/statuses.ts";
 import { type LogEntry, LogStreams } from "../plane/log-streams.ts";
 import { StoreUnavailable } from "../plugin-api/store.ts";
+import { parseStatuses } from "../language/statuses.ts";
 import { lineText, type LogRecord, recordOf } from "./log-line.ts";
 import { isColoured, type Terminal } from "./terminal.ts";
 import { untilSignal } from "./until-signal.ts";

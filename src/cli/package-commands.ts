@@ -1,7 +1,7 @@
 // Declares the `plugin` commands with their arguments and options. The commands for authors are in author-commands.ts.
 import type { Command } from "commander";
-import { addAuthorCommands } from "./author-commands.ts";
 import { type Choose, json } from "./command-parts.ts";
+import { addAuthorCommands } from "./author-commands.ts";
 import type { InspectOptions } from "./package-inspect.ts";
 import type { ListPackagesOptions } from "./package-list.ts";
 import type { RemoveOptions } from "./package-remove.ts";

@@ -1,7 +1,7 @@
-import { indexText } from "../extensions/index-file.ts";
-import { inOrder } from "../plane/catalogue.ts";
 // Runs `outrigger plugin list`: lists the packages of a place, and which of them the policy in Redis pins.
 import { PolicyHistory } from "../plane/history.ts";
+import { indexText } from "../extensions/index-file.ts";
+import { inOrder } from "../plane/catalogue.ts";
 import { isPinned, type Pin, pinsIn } from "../plane/pins.ts";
 import { printJson } from "./json-text.ts";
 import { printTable } from "./table.ts";

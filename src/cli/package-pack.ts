@@ -1,8 +1,8 @@
 // Runs `outrigger plugin pack DIR|FILE`: bundles an author's code into one file with its manifest.
 import { writeFile } from "node:fs/promises";
-import { versionedName } from "../extensions/source.ts";
-import { PackError } from "../plane/pack/pack-error.ts";
 import { pack } from "../plane/pack/pack.ts";
+import { PackError } from "../plane/pack/pack-error.ts";
+import { versionedName } from "../extensions/source.ts";
 import { printJson } from "./json-text.ts";
 import { printableLines, printTable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";

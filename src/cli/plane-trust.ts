@@ -1,10 +1,10 @@
 // Finds the keys whose signatures a command accepts in Redis: by OUTRIGGER_POLICY_KEYS and the key set signed under
 // `policy-keys`, as a sidecar that starts now does.
 import type { SigningKey } from "../plane/private-key.ts";
-import { PolicyRefused } from "../policy/document/problems.ts";
-import { createTrust } from "../policy/read.ts";
 import { keySetKey, keySetMaxBytes } from "../policy/signature/key-sets.ts";
+import { createTrust } from "../policy/read.ts";
 import { type OpenedDocument, openPolicy } from "../policy/signature/signature.ts";
+import { PolicyRefused } from "../policy/document/problems.ts";
 import type { VerifyKey } from "../policy/signature/verify-keys.ts";
 import type { Plane } from "./with-plane.ts";
 

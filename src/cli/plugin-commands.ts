@@ -2,13 +2,13 @@
 import { Argument, type Command, Option } from "commander";
 import { loadConfig } from "../app/environment.ts";
 import { registry } from "../app/registry.ts";
-import { KeyFileRefusal } from "../plane/private-key.ts";
 import type {
   CommandContext,
   CommandOption,
   PluginCommand,
   PluginDefinition,
 } from "../plugin-api/contract.ts";
+import { KeyFileRefusal } from "../plane/private-key.ts";
 import { createSeals } from "../redis/seals.ts";
 import { declaredSecrets, scopedSeals, scopedStore } from "../runtime/scoped-services.ts";
 import { type Choose, json } from "./command-parts.ts";

@@ -5,8 +5,6 @@ import { type Difference, differences } from "../plane/difference.ts";
 import type { Current } from "../plane/history.ts";
 import type { Finding } from "../plane/lint/finding.ts";
 import { printLint } from "./lint-text.ts";
-import { beginCanary, type CanaryOptions, parseCanary, type WantedCanary } from "./policy-canary.ts";
-import { documentOver, putInForce, refuseUnsigned, refuseWarned, tested } from "./policy-change.ts";
 import { printDifferences } from "./policy-diff.ts";
 import {
   type ExtensionReport,
@@ -15,8 +13,10 @@ import {
   withExtensions,
 } from "./policy-extensions.ts";
 import { type Checked, readCandidate } from "./policy-file.ts";
-import { isSigned, type Place } from "./policy-signed.ts";
 import { parseWait, reportConvergence, wrongWait } from "./policy-wait.ts";
+import { beginCanary, type CanaryOptions, parseCanary, type WantedCanary } from "./policy-canary.ts";
+import { documentOver, putInForce, refuseUnsigned, refuseWarned, tested } from "./policy-change.ts";
+import { isSigned, type Place } from "./policy-signed.ts";
 import { parseSigning, type SigningOptions, type SigningWish } from "./signing-options.ts";
 import type { Terminal } from "./terminal.ts";
 import { documentName, type Plane, PlaneRefusal, withPlane } from "./with-plane.ts";

@@ -3,18 +3,18 @@ import type { Command } from "commander";
 import { type Choose, json } from "./command-parts.ts";
 import type { ApplyOptions } from "./policy-apply.ts";
 import type { CanaryEndOptions } from "./policy-canary-end.ts";
-import type { DiffOptions } from "./policy-diff.ts";
 import type { HistoryOptions } from "./policy-history.ts";
+import type { RotateOptions } from "./policy-rotate.ts";
+import type { RollbackOptions } from "./policy-rollback.ts";
+import type { ShowOptions } from "./policy-show.ts";
 import type { KeygenOptions } from "./policy-keygen.ts";
 import type { LintCommandOptions } from "./policy-lint.ts";
-import type { RollbackOptions } from "./policy-rollback.ts";
-import type { RotateOptions } from "./policy-rotate.ts";
-import type { ShadowReportOptions } from "./policy-shadow-report.ts";
-import type { ShowOptions } from "./policy-show.ts";
-import type { SignOptions } from "./policy-sign.ts";
-import { addTrialCommands } from "./policy-trial-commands.ts";
 import type { CheckOptions } from "./policy-validate.ts";
+import type { DiffOptions } from "./policy-diff.ts";
+import type { ShadowReportOptions } from "./policy-shadow-report.ts";
+import type { SignOptions } from "./policy-sign.ts";
 import type { VerifyOptions } from "./policy-verify.ts";
+import { addTrialCommands } from "./policy-trial-commands.ts";
 import type { Terminal } from "./terminal.ts";
 
 const service = [

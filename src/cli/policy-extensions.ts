@@ -2,8 +2,8 @@
 // which rights it asks for beyond those of the package pinned before.
 import type { Extension } from "../extensions/entry.ts";
 import type { Manifest } from "../extensions/manifest.ts";
-import { PackageError } from "../extensions/package-error.ts";
 import { type Entries, PackagesRefused } from "../extensions/package-store.ts";
+import { PackageError } from "../extensions/package-error.ts";
 import { checkRights } from "../extensions/rights.ts";
 import { documentIn, placeIn } from "../plane/candidate.ts";
 import { moreNeeds } from "../plane/more-needs.ts";

@@ -1,12 +1,12 @@
-import { pluginsByName } from "../app/registry.ts";
 // Reads a policy file that is to go into Redis, once, and checks it as the sidecars will.
 import type { Extension } from "../extensions/entry.ts";
 import type { Candidate } from "../plane/candidate.ts";
 import { candidateOf } from "../plane/candidate.ts";
+import { readPolicyFile } from "../policy/sources/file-source.ts";
 import type { PolicyFormat } from "../policy/document/parse.ts";
 import { PolicyRefused } from "../policy/document/problems.ts";
 import { createPolicyReader, type RawPolicy, sharedKey } from "../policy/read.ts";
-import { readPolicyFile } from "../policy/sources/file-source.ts";
+import { pluginsByName } from "../app/registry.ts";
 import { askedTrust, keySetsIn } from "./plane-trust.ts";
 import { pinDocument, type PinnedDocument } from "./policy-extensions.ts";
 import { carriesTests, failedTests, servicesIn } from "./policy-test.ts";

@@ -1,7 +1,7 @@
-import { pluginsByName } from "../app/registry.ts";
 // Runs `outrigger policy lint FILE…`: prints what valid policies say but probably do not mean.
 import { lintCodes } from "../plane/lint/lint.ts";
 import { problemText } from "../policy/document/problems.ts";
+import { pluginsByName } from "../app/registry.ts";
 import { printLint } from "./lint-text.ts";
 import { checkFiles, type CheckOptions } from "./policy-validate.ts";
 import { printTable } from "./table.ts";

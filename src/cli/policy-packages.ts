@@ -9,8 +9,8 @@ import {
   PackagesRefused,
   type PackageStore,
 } from "../extensions/package-store.ts";
-import type { PackageRedis } from "../extensions/redis-source.ts";
 import { StoreUnavailable } from "../plugin-api/store.ts";
+import type { PackageRedis } from "../extensions/redis-source.ts";
 import type { FindPackages } from "../policy/extensions/resolve.ts";
 import { createStore, type RedisStore } from "../redis/store.ts";
 

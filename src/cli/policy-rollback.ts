@@ -1,15 +1,15 @@
 // Runs `outrigger policy rollback [REVISION]`: writes a new revision that restores an old one.
 import { documentIn } from "../plane/candidate.ts";
 import { differences } from "../plane/difference.ts";
+import { revisionBefore, rollbackReason } from "../plane/rollback-target.ts";
+import { printable } from "./table.ts";
 import { readSigningKey } from "../plane/private-key.ts";
 import type { Revision } from "../plane/revision.ts";
-import { revisionBefore, rollbackReason } from "../plane/rollback-target.ts";
 import { trustedIn, verifiedIn } from "./plane-trust.ts";
 import { check, passTests } from "./policy-file.ts";
 import { epochIn, isSigned, type Place, signedOver } from "./policy-signed.ts";
 import { parseWait, reportConvergence, wrongWait } from "./policy-wait.ts";
 import { parseSigning, type SigningOptions, type SigningWish } from "./signing-options.ts";
-import { printable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
 import { documentName, type Plane, PlaneRefusal, withPlane } from "./with-plane.ts";
 

@@ -4,10 +4,7 @@ import { ConfigError } from "../config/config.ts";
 import { services } from "../plane/fleet.ts";
 import { KeyFileRefusal, readSigningKey, type SigningKey } from "../plane/private-key.ts";
 import { nextEpoch, signDocument } from "../plane/sign.ts";
-import type { Script } from "../plugin-api/store.ts";
 import { canonicalJson } from "../policy/document/digest.ts";
-import { PolicyRefused, problemText } from "../policy/document/problems.ts";
-import { createTrust, layerKey, sharedKey } from "../policy/read.ts";
 import { compactJws, payloadOf, readClaims } from "../policy/signature/jws.ts";
 import {
   type KeySet,
@@ -17,7 +14,10 @@ import {
   parseKeySet,
   type Trust,
 } from "../policy/signature/key-sets.ts";
+import { PolicyRefused, problemText } from "../policy/document/problems.ts";
+import { createTrust, layerKey, sharedKey } from "../policy/read.ts";
 import { importKeys } from "../policy/signature/verify-keys.ts";
+import type { Script } from "../plugin-api/store.ts";
 import { configWithKeys } from "./config-with-keys.ts";
 import { verifiedIn } from "./plane-trust.ts";
 import { printable } from "./table.ts";

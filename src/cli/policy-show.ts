@@ -1,9 +1,9 @@
-import { pluginsByName } from "../app/registry.ts";
 // Runs `outrigger policy show`: prints a policy as stored in Redis, or the effective policy of a service's sidecars.
 import { documentIn } from "../plane/candidate.ts";
 import { fieldsOf } from "../plane/origins.ts";
-import { createPolicyReader, createTrust } from "../policy/read.ts";
 import { type Claims, compactJws, payloadOf, readClaims } from "../policy/signature/jws.ts";
+import { createPolicyReader, createTrust } from "../policy/read.ts";
+import { pluginsByName } from "../app/registry.ts";
 import { keySetsIn, verifiedIn } from "./plane-trust.ts";
 import { printable, printTable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";

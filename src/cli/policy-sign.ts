@@ -1,17 +1,14 @@
 // Runs `outrigger policy sign FILE --key FILE`: checks a policy file and prints it signed, for a pipeline without
 // Redis.
 import { loadConfig } from "../app/environment.ts";
-import { pluginsByName } from "../app/registry.ts";
 import { documentIn, placeIn } from "../plane/candidate.ts";
 import { KeyFileRefusal, readSigningKey } from "../plane/private-key.ts";
+import { readClaims } from "../policy/signature/jws.ts";
 import type { PolicyFormat } from "../policy/document/parse.ts";
 import { isObject } from "../policy/document/plain-object.ts";
 import { PolicyRefused, problemText } from "../policy/document/problems.ts";
 import { createPolicyReader, createTrust } from "../policy/read.ts";
-import { readClaims } from "../policy/signature/jws.ts";
-import { type ExtensionReport, pinDocument, printExtensions, reportExtensions } from "./policy-extensions.ts";
-import { withPolicyPackages } from "./policy-packages.ts";
-import { readPolicy } from "./policy-validate.ts";
+import { pluginsByName } from "../app/registry.ts";
 import {
   EpochRefusal,
   parseSigning,
@@ -19,6 +16,9 @@ import {
   type SigningWish,
   signPolicy,
 } from "./signing-options.ts";
+import { type ExtensionReport, pinDocument, printExtensions, reportExtensions } from "./policy-extensions.ts";
+import { withPolicyPackages } from "./policy-packages.ts";
+import { readPolicy } from "./policy-validate.ts";
 import type { Terminal } from "./terminal.ts";
 import { documentName } from "./with-plane.ts";
 

@@ -1,9 +1,9 @@
-import type { Current } from "../plane/history.ts";
 // Signs documents before a command puts them into Redis, and checks signed ones that it puts there unchanged.
 import { KeyFileRefusal, readSigningKey } from "../plane/private-key.ts";
+import type { Current } from "../plane/history.ts";
 import { canonicalJson } from "../policy/document/digest.ts";
-import { createTrust } from "../policy/read.ts";
 import { compactJws, readClaims } from "../policy/signature/jws.ts";
+import { createTrust } from "../policy/read.ts";
 import { keySetsIn, trustedIn, verifiedIn } from "./plane-trust.ts";
 import { type SigningWish, signPolicy } from "./signing-options.ts";
 import { documentName, type Plane, PlaneRefusal } from "./with-plane.ts";

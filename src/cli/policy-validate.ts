@@ -1,15 +1,15 @@
 // Runs `outrigger policy validate FILE…`: checks policy files as a sidecar in this environment would (allowed
 // upstreams, size), for all services. Signatures are not checked, because a policy is validated before it is signed.
 import { loadConfig } from "../app/environment.ts";
-import { pluginsByName } from "../app/registry.ts";
 import type { Config } from "../config/config.ts";
-import type { Extension } from "../extensions/entry.ts";
 import { candidateOf } from "../plane/candidate.ts";
+import type { Extension } from "../extensions/entry.ts";
 import type { Finding } from "../plane/lint/finding.ts";
+import { readPolicyFile } from "../policy/sources/file-source.ts";
 import { digestOf } from "../policy/document/digest.ts";
 import { type Problem, PolicyRefused, problemText } from "../policy/document/problems.ts";
 import { createPolicyReader, type PolicyReader, type RawPolicy, sharedKey } from "../policy/read.ts";
-import { readPolicyFile } from "../policy/sources/file-source.ts";
+import { pluginsByName } from "../app/registry.ts";
 import { lintFor, printLint } from "./lint-text.ts";
 import { fillIn } from "./policy-extensions.ts";
 import { withPolicyPackages } from "./policy-packages.ts";

@@ -3,11 +3,11 @@
 import { loadConfig } from "../app/environment.ts";
 import { type Config, ConfigError } from "../config/config.ts";
 import { textOf } from "../plugin-api/error-text.ts";
-import { PolicyRefused, problemText } from "../policy/document/problems.ts";
+import { readPolicyFile } from "../policy/sources/file-source.ts";
 import type { Claims } from "../policy/signature/jws.ts";
+import { PolicyRefused, problemText } from "../policy/document/problems.ts";
 import { openPolicy } from "../policy/signature/signature.ts";
 import { importKeys, type VerifyKey } from "../policy/signature/verify-keys.ts";
-import { readPolicyFile } from "../policy/sources/file-source.ts";
 import { configWithKeys } from "./config-with-keys.ts";
 import { printable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";

@@ -1,4 +1,3 @@
-import { parseDuration } from "../language/duration.ts";
 // Reports a change of a policy, and implements `--wait`: which sidecars have it in force, which do not, how long it
 // took.
 import { type Convergence, converge } from "../plane/converge.ts";
@@ -6,6 +5,7 @@ import type { Difference } from "../plane/difference.ts";
 import type { Written } from "../plane/history.ts";
 import type { Finding } from "../plane/lint/finding.ts";
 import { StoreUnavailable } from "../plugin-api/store.ts";
+import { parseDuration } from "../language/duration.ts";
 import type { ExtensionReport } from "./policy-extensions.ts";
 import { type Successor, successorText, superseded } from "./superseded.ts";
 import { printable } from "./table.ts";

@@ -4,19 +4,19 @@ import { Command, CommanderError } from "commander";
 import { ConfigError } from "../config/config.ts";
 import { parseDuration } from "../language/duration.ts";
 import { version } from "../version.ts";
-import { addAuditCommands } from "./audit-commands.ts";
 import { type Choose, json } from "./command-parts.ts";
+import { addAuditCommands } from "./audit-commands.ts";
+import { addDrillCommand, addExplainCommand, addTapCommand } from "./requests-commands.ts";
 import { addFleetCommand } from "./fleet-command.ts";
-import { addInjectorCommands } from "./injector-commands.ts";
 import { addInterceptCommands } from "./intercept-commands.ts";
-import { addKillSwitchCommands } from "./kill-switch-commands.ts";
+import { addInjectorCommands } from "./injector-commands.ts";
 import { addLogsCommand } from "./logs-command.ts";
 import { addPackageCommands } from "./package-commands.ts";
 import { addPluginCommands } from "./plugin-commands.ts";
+import { addKillSwitchCommands } from "./kill-switch-commands.ts";
 import { addPolicyCommands } from "./policy-commands.ts";
-import type { AclOptions } from "./redis-acl.ts";
-import { addDrillCommand, addExplainCommand, addTapCommand } from "./requests-commands.ts";
 import { addSetupCommands } from "./setup-commands.ts";
+import type { AclOptions } from "./redis-acl.ts";
 import type { Terminal } from "./terminal.ts";
 
 export async function createProgram(terminal: Terminal, choose: Choose): Promise<Command> {

@@ -6,9 +6,9 @@ import { canaryKey, canaryStateKey } from "../canary/order.ts";
 import { shadowKeys } from "../canary/shadow-reports.ts";
 import { packagePrefix } from "../extensions/redis-source.ts";
 import { enrolledKey, servicesKey } from "../fleet/heartbeat.ts";
+import { directKey, documentKeys, type Spread } from "../policy/sources/document-keys.ts";
 import { disabledKey } from "../kill-switch/kill-switch.ts";
 import { keySetKey } from "../policy/signature/key-sets.ts";
-import { directKey, documentKeys, type Spread } from "../policy/sources/document-keys.ts";
 import type { Terminal } from "./terminal.ts";
 
 export interface AclOptions {

@@ -1,15 +1,15 @@
+// Runs `outrigger run`: one sidecar from start to drain. Handles the signals and faults of its process.
+import { OverLimit, withinLimit } from "../plugin-api/within-limit.ts";
+import { textOf } from "../plugin-api/error-text.ts";
 import { availableParallelism, constants } from "node:os";
 import { loadConfig } from "../app/environment.ts";
 import { type Config, ConfigError, type Environment } from "../config/config.ts";
-import { StartError } from "../config/start-error.ts";
-import { textOf } from "../plugin-api/error-text.ts";
-// Runs `outrigger run`: one sidecar from start to drain. Handles the signals and faults of its process.
-import { OverLimit, withinLimit } from "../plugin-api/within-limit.ts";
 import { pluginAtFault } from "../runtime/plugin-faults.ts";
 import { makeGlobalsPlain } from "../v8/plain-globals.ts";
 import { releaseMemory } from "../v8/release-memory.ts";
-import { FaultJudge, type FaultKind, type ReportFault } from "./faults.ts";
+import { StartError } from "../config/start-error.ts";
 import { passedSockets, serviceManager } from "./service-manager.ts";
+import { FaultJudge, type FaultKind, type ReportFault } from "./faults.ts";
 
 /** A sidecar that is serving. */
 export interface RunningSidecar {

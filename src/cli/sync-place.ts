@@ -1,8 +1,8 @@
 // Reads and changes policies in Redis for `outrigger sync`, by the same steps as `policy apply`.
 import { loadConfig } from "../app/environment.ts";
 import { ConfigError } from "../config/config.ts";
-import { CanaryRuns } from "../plane/canary.ts";
 import { converge } from "../plane/converge.ts";
+import { CanaryRuns } from "../plane/canary.ts";
 import { ChangeConflict, OutcomeUnknown } from "../plane/history.ts";
 import type { Finding } from "../plane/lint/finding.ts";
 import { KeyFileRefusal, readSigningKey } from "../plane/private-key.ts";

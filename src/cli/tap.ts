@@ -1,12 +1,12 @@
 // Runs `outrigger tap`: prints the heads of exchanges as they end, from all sidecars that the operator names.
 import { StringDecoder } from "node:string_decoder";
-import { type AdminListener, askAdmin } from "../admin/ask.ts";
 import { loadConfig } from "../app/environment.ts";
 import { parseJson } from "../language/json.ts";
 import { textOf } from "../plugin-api/error-text.ts";
+import { type AdminListener, askAdmin } from "../admin/ask.ts";
 import { adminListeners } from "./admin-listeners.ts";
-import { printable } from "./table.ts";
 import { tapText } from "./tap-text.ts";
+import { printable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
 import { untilSignal } from "./until-signal.ts";
 

@@ -1,8 +1,8 @@
 // Opens Redis for one command, and reports errors in one line: where and why, and never a credential.
 import type { Config } from "../config/config.ts";
-import { StoreUnavailable } from "../plugin-api/store.ts";
 import { nodesText } from "../redis/address.ts";
 import { createStore, type RedisStore } from "../redis/store.ts";
+import { StoreUnavailable } from "../plugin-api/store.ts";
 import type { Terminal } from "./terminal.ts";
 
 const connectMs = 3_000;

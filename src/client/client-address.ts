@@ -1,8 +1,8 @@
-import { BlockList, isIP } from "node:net";
 // Determines the client's address, and what the service is told about it, by the trusted-proxy rule. Only listed peers
 // are believed about addresses, and only in one field: a proxy passes on fields of others that it does not write
 // itself.
 import ipaddr from "ipaddr.js";
+import { BlockList, isIP } from "node:net";
 import { type ForwardedField, toldOriginFields } from "../language/field-sets.ts";
 import { type Network, networkReader } from "../language/network.ts";
 import { GatewayError } from "../plugin-api/errors.ts";

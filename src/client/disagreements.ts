@@ -1,7 +1,7 @@
-import type { ForwardedField } from "../language/field-sets.ts";
 // Reports trusted proxies whose X-Forwarded-For and Forwarded fields name different clients: a third party wrote one of
 // them, and the settings say which is believed. They are counted, and logged once a minute.
 import type { Clock, Counter, Logger, Metrics } from "../plugin-api/contract.ts";
+import type { ForwardedField } from "../language/field-sets.ts";
 import type { ClientAddress } from "./client-address.ts";
 
 const tellEveryMs = 60_000;

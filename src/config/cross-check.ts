@@ -1,8 +1,8 @@
 // Checks the rules that hold between settings.
 import { isDeepStrictEqual } from "node:util";
+import { isUpstreamAllowed, type ListenAddress, type ReadFile, shownPath } from "./formats.ts";
 import { parseSpiffeId } from "../language/spiffe-id.ts";
 import { readSvidChain } from "../tls/svid.ts";
-import { isUpstreamAllowed, type ListenAddress, type ReadFile, shownPath } from "./formats.ts";
 import { isPair } from "./pem.ts";
 import { settings, type SettingValues } from "./settings.ts";
 

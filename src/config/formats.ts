@@ -1,13 +1,13 @@
-import { isIP } from "node:net";
-import ipaddr from "ipaddr.js";
-import { hostPort } from "../language/address-text.ts";
-import { overrideFields } from "../language/field-sets.ts";
-import { parseJson } from "../language/json.ts";
-import { type Network, parseNetwork } from "../language/network.ts";
 // Strict parsers for the settings: each turns the text of one variable into a typed, frozen value, or throws a
 // FormatError that names the fault. convict's own formats are not used: they take "12abc" for 12 and "no" for true
 // (6.2.5).
 import { textOf } from "../plugin-api/error-text.ts";
+import { isIP } from "node:net";
+import ipaddr from "ipaddr.js";
+import { hostPort } from "../language/address-text.ts";
+import { parseJson } from "../language/json.ts";
+import { overrideFields } from "../language/field-sets.ts";
+import { type Network, parseNetwork } from "../language/network.ts";
 
 /** The fault of a value; its text holds no secret. */
 export class FormatError extends Error {

@@ -1,8 +1,8 @@
-import { clientAddressFields } from "../language/field-sets.ts";
 // The settings of the listener: its addresses, the proxies that it trusts, and its TLS.
 import { integer, oneOf, parseListens, parseMode, parseTrustedPeers } from "./formats.ts";
 import { parseCertificateFile, parseCertificateFiles, parseCrlFile, parseKeyFiles } from "./pem.ts";
 import { optional, setting, type Setting } from "./setting.ts";
+import { clientAddressFields } from "../language/field-sets.ts";
 
 export const listenSettings = {
   listen: setting(

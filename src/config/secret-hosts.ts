@@ -1,6 +1,6 @@
-import type { Secrets } from "../plugin-api/services.ts";
 // Decides which secret may go to which hosts. The environment says so: no policy can send a secret elsewhere.
 import { FormatError, isAmong, parseHostPatterns, type HostPattern } from "./formats.ts";
+import type { Secrets } from "../plugin-api/services.ts";
 
 export type SecretHosts = Readonly<Record<string, readonly HostPattern[]>>;
 

@@ -1,12 +1,8 @@
 // The table of all settings: one row for each environment variable, with its default, format and meaning. `outrigger
 // config` prints it.
 import { hostname } from "node:os";
-import { logFormats } from "../plugin-api/telemetry.ts";
-import { parseRedisAddress } from "../redis/address.ts";
-import { parseStoreKeys } from "../redis/seals.ts";
-import { auditSettings } from "./audit.ts";
-import { clientSettings } from "./clients.ts";
-import { egressSettings } from "./egress.ts";
+import { parsePeers } from "./peers.ts";
+import { parseReadyCheck } from "./ready-check.ts";
 import {
   integer,
   matching,
@@ -19,16 +15,20 @@ import {
   parseToken,
   parseUpstream,
 } from "./formats.ts";
+import { auditSettings } from "./audit.ts";
+import { clientSettings } from "./clients.ts";
 import { listenerSettings, listenSettings } from "./listener.ts";
 import { otelSettings } from "./otel.ts";
-import { parsePeers } from "./peers.ts";
 import { parseCertificateFile, parseKeyFile } from "./pem.ts";
 import { pluginSourceSettings } from "./plugin-sources.ts";
-import { parseReadyCheck } from "./ready-check.ts";
-import { parseSecretHosts } from "./secret-hosts.ts";
-import { optional, type Parse, secret, setting, type Setting } from "./setting.ts";
+import { egressSettings } from "./egress.ts";
 import { spiffeSettings } from "./spiffe.ts";
 import { upstreamTlsSettings } from "./upstream-tls.ts";
+import { optional, type Parse, secret, setting, type Setting } from "./setting.ts";
+import { logFormats } from "../plugin-api/telemetry.ts";
+import { parseRedisAddress } from "../redis/address.ts";
+import { parseSecretHosts } from "./secret-hosts.ts";
+import { parseStoreKeys } from "../redis/seals.ts";
 
 const hour = 3_600_000;
 const word = (longest: number): Parse<string> =>

@@ -1,18 +1,18 @@
-import type { ClientAddress } from "../client/client-address.ts";
-import type { ClientLimits } from "../client/client-limits.ts";
-import type { RequestHead } from "../http1/request-head.ts";
 // Declares what every exchange shares: limits, clock, and the proxy's parts that it calls. One object, made at start.
 import type { Clock, Logger, Outcome } from "../plugin-api/contract.ts";
-import type { GatewayError } from "../plugin-api/errors.ts";
-import type { RoutedPolicy, ServedRoute } from "../routing/routed-policy.ts";
 import type { LiveExchange } from "../runtime/exchange.ts";
 import type { ExchangeRecorder, ExchangeTaps } from "../runtime/live-record.ts";
 import type { ExchangeTracer } from "../runtime/live-trace.ts";
+import type { GatewayError } from "../plugin-api/errors.ts";
 import type { LiveResponse } from "../runtime/response.ts";
-import type { UpstreamCall, UpstreamHandler, UpstreamRequest } from "../upstream/transport.ts";
+import type { ClientAddress } from "../client/client-address.ts";
+import type { ClientLimits } from "../client/client-limits.ts";
 import type { IntrusiveItem } from "../v8/intrusive-set.ts";
+import type { RequestHead } from "../http1/request-head.ts";
+import type { RoutedPolicy, ServedRoute } from "../routing/routed-policy.ts";
 import type { Messages } from "./messages.ts";
 import type { ServerStream } from "./server-stream.ts";
+import type { UpstreamCall, UpstreamHandler, UpstreamRequest } from "../upstream/transport.ts";
 
 export interface ProxyLimits {
   readonly upstreamConnectTimeoutMs: number;

@@ -1,9 +1,9 @@
-import { isLooping } from "../client/client-address.ts";
 // Refuses requests before any plugin runs.
 import { GatewayError } from "../plugin-api/errors.ts";
-import type { Routing } from "../routing/routed-policy.ts";
+import { isLooping } from "../client/client-address.ts";
 import { tooLarge } from "./body-errors.ts";
 import type { Inbound } from "./context.ts";
+import type { Routing } from "../routing/routed-policy.ts";
 
 /** @param maxBodyBytes 0 = unlimited @returns why the request is refused; undefined = it continues */
 export function earlyRefusal(

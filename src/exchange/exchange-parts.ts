@@ -1,22 +1,22 @@
-import { shareKey } from "../client/client-address.ts";
 // The base class of an exchange: its parts, and the calls that are passed straight to its two ends in every state.
 import type { Outcome, UpstreamAnswer } from "../plugin-api/contract.ts";
-import { GatewayError } from "../plugin-api/errors.ts";
 import { isGrpcType } from "../plugin-api/grpc-type.ts";
+import { GatewayError } from "../plugin-api/errors.ts";
 import type { RoutedPolicy, Routing, ServedRoute } from "../routing/routed-policy.ts";
 import type { ExchangeIo, LiveExchange } from "../runtime/exchange.ts";
 import { LiveResponse } from "../runtime/response.ts";
 import type { TapFaults } from "../runtime/taps.ts";
 import type { UpstreamCall, UpstreamRequest } from "../upstream/transport.ts";
-import type { Inbound, ProxyContext, RunningTunnel } from "./context.ts";
 import { GrpcMessages } from "./grpc-messages.ts";
-import { HalfClosed } from "./half-closed.ts";
-import { throughLaterHooks } from "./later-response.ts";
-import { Messages, tooManyMessages } from "./messages.ts";
+import type { Inbound, ProxyContext, RunningTunnel } from "./context.ts";
 import type { Told } from "./outcome.ts";
+import { HalfClosed } from "./half-closed.ts";
+import { Messages, tooManyMessages } from "./messages.ts";
 import { receivedExchange } from "./received.ts";
 import { type BodyEvents, RequestBody } from "./request-body.ts";
 import { ClientWriter, type WriterEvents } from "./respond.ts";
+import { shareKey } from "../client/client-address.ts";
+import { throughLaterHooks } from "./later-response.ts";
 import { fetchUpstream } from "./upstream-fetch.ts";
 import { upstreamRequest } from "./upstream-request.ts";
 

@@ -1,7 +1,7 @@
-import { grpcMessage, grpcStatusOf } from "../http2/grpc.ts";
 // Turns the sidecar's own refusals into gRPC responses: a single head whose grpc-status names the error. With any other
 // HTTP status, gRPC callers would see UNKNOWN, or worse, a guess of their library.
 import type { LiveResponse } from "../runtime/response.ts";
+import { grpcMessage, grpcStatusOf } from "../http2/grpc.ts";
 
 /** The longest Retry-After in seconds that is passed on. */
 const maxSeconds = 86_400;

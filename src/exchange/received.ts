@@ -1,10 +1,10 @@
-import type { ClientAddress } from "../client/client-address.ts";
-import type { Fields } from "../plugin-api/contract.ts";
-import type { ServedRoute } from "../routing/routed-policy.ts";
 // Builds the exchange that the chain sees from a received request.
 import { LiveExchange, type ExchangeIo } from "../runtime/exchange.ts";
+import type { ClientAddress } from "../client/client-address.ts";
+import type { Fields } from "../plugin-api/contract.ts";
 import type { Inbound, ProxyContext } from "./context.ts";
 import { newRequestId } from "./request-id.ts";
+import type { ServedRoute } from "../routing/routed-policy.ts";
 
 export function receivedExchange(
   { stream, head, client }: Inbound,

@@ -1,13 +1,13 @@
-import type { ReceivedHead, RequestHead } from "../http1/request-head.ts";
 // Rechecks long exchanges: streams, upgrades, slow answers. What admitted one may end while it runs (an expired token,
 // a revoked key, another policy). So every few seconds its request is judged again by the policy in force. One timer
 // serves all exchanges and judges a part of them at each tick, so that many cause no pause.
 import type { Clock, Logger } from "../plugin-api/contract.ts";
 import { GatewayError } from "../plugin-api/errors.ts";
-import type { RoutedPolicy } from "../routing/routed-policy.ts";
-import type { IntrusiveSet } from "../v8/intrusive-set.ts";
 import type { CarriedExchange } from "./context.ts";
+import type { IntrusiveSet } from "../v8/intrusive-set.ts";
 import { receivedExchange } from "./received.ts";
+import type { ReceivedHead, RequestHead } from "../http1/request-head.ts";
+import type { RoutedPolicy } from "../routing/routed-policy.ts";
 
 export interface RecheckParts {
   /** Interval of the rechecks in ms; younger exchanges are not judged. */

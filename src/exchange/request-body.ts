@@ -1,19 +1,19 @@
+// Passes the client's request body to the upstream. It is counted, bounded, paused when the upstream is slow, and given
+// up when the client stalls. It is read whole only for a plugin that asks for it.
+import { GatewayError } from "../plugin-api/errors.ts";
+import { countForGc } from "../v8/gc-pacing.ts";
 import type { ClientLimits } from "../client/client-limits.ts";
 import type { Paced } from "../client/pace.ts";
 import { inOwnMemory } from "../http1/own-memory.ts";
 import { Parts } from "../http1/parts.ts";
 import type { RequestHead } from "../http1/request-head.ts";
-import type { TrailerRules } from "../http1/trailers.ts";
-// Passes the client's request body to the upstream. It is counted, bounded, paused when the upstream is slow, and given
-// up when the client stalls. It is read whole only for a plugin that asks for it.
-import { GatewayError } from "../plugin-api/errors.ts";
-import type { UpstreamCall } from "../upstream/transport.ts";
-import { countForGc } from "../v8/gc-pacing.ts";
 import { stalledError, tooLarge } from "./body-errors.ts";
 import { LateBody } from "./late-body.ts";
-import type { Messages } from "./messages.ts";
 import { ReservedMemory } from "./reserved-memory.ts";
+import type { Messages } from "./messages.ts";
 import type { BodyHandler, ServerStream } from "./server-stream.ts";
+import type { TrailerRules } from "../http1/trailers.ts";
+import type { UpstreamCall } from "../upstream/transport.ts";
 
 export interface BodyEvents {
   /** The body is too large or stalled; the part that was sent must not count as complete. */

@@ -1,17 +1,17 @@
-import type { ClientLimits } from "../client/client-limits.ts";
-import { readContentLength } from "../http1/content-length.ts";
-import { isAlwaysHopByHop } from "../http1/hop-by-hop.ts";
-import { allowedTrailers } from "../http1/trailers.ts";
 // Writes everything that a client gets: heads, bodies, interim responses, and the reset that marks a broken answer.
 import type { GatewayError } from "../plugin-api/errors.ts";
 import { Fields } from "../plugin-api/fields.ts";
 import { mayHaveBody, type LiveResponse } from "../runtime/response.ts";
 import { isFinalStatus } from "../runtime/verdict.ts";
 import { BodyTransforms } from "./body-transforms.ts";
+import type { ClientLimits } from "../client/client-limits.ts";
+import { readContentLength } from "../http1/content-length.ts";
+import { isAlwaysHopByHop } from "../http1/hop-by-hop.ts";
+import { allowedTrailers } from "../http1/trailers.ts";
 import { ClientTaker } from "./client-taker.ts";
-import { EarlyBody } from "./early-body.ts";
 import { earlyEnd, isEventStream } from "./early-end.ts";
 import { refuseAsGrpc } from "./grpc-refusal.ts";
+import { EarlyBody } from "./early-body.ts";
 import type { MessageFollower } from "./messages.ts";
 import type { ServerStream } from "./server-stream.ts";
 

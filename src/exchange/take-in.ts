@@ -1,7 +1,7 @@
-import { shareKey } from "../client/client-address.ts";
-import { GatewayError } from "../plugin-api/errors.ts";
 // Reads request bodies before the service is asked: neither the service nor a connection to it waits for a slow client.
 import { isGrpcType } from "../plugin-api/grpc-type.ts";
+import { GatewayError } from "../plugin-api/errors.ts";
+import { shareKey } from "../client/client-address.ts";
 import type { Inbound } from "./context.ts";
 import type { RequestBody } from "./request-body.ts";
 

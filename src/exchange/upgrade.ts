@@ -3,13 +3,13 @@
 import http from "node:http";
 import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
+import { type ErrorCode, GatewayError } from "../plugin-api/errors.ts";
+import type { CarriedExchange } from "./context.ts";
+import { Tunnel } from "./tunnel.ts";
 import { encodeHead } from "../http1/head-writer.ts";
 import { isAlwaysHopByHop } from "../http1/hop-by-hop.ts";
 import { webSocketAccept } from "../http1/websocket-key.ts";
-import { type ErrorCode, GatewayError } from "../plugin-api/errors.ts";
 import type { UpstreamRequest } from "../upstream/transport.ts";
-import type { CarriedExchange } from "./context.ts";
-import { Tunnel } from "./tunnel.ts";
 
 // A handshake has no body to stream.
 const idleCall = { write: () => true, end: () => {}, resume: () => {} };

@@ -1,13 +1,13 @@
-import { addHop, shareOwner } from "../client/client-address.ts";
-import { isAlwaysHopByHop } from "../http1/hop-by-hop.ts";
-import type { RequestHead } from "../http1/request-head.ts";
-import { GatewayError } from "../plugin-api/errors.ts";
-import type { Fields } from "../plugin-api/fields.ts";
-import type { ServedRoute } from "../routing/routed-policy.ts";
 // Builds the request head for the service: end-to-end fields, this hop's own fields, and framing that fits the body.
 import type { LiveExchange } from "../runtime/exchange.ts";
-import type { UpstreamRequest } from "../upstream/transport.ts";
+import { GatewayError } from "../plugin-api/errors.ts";
+import type { Fields } from "../plugin-api/fields.ts";
+import { addHop, shareOwner } from "../client/client-address.ts";
 import type { Inbound, ProxyLimits } from "./context.ts";
+import { isAlwaysHopByHop } from "../http1/hop-by-hop.ts";
+import type { RequestHead } from "../http1/request-head.ts";
+import type { ServedRoute } from "../routing/routed-policy.ts";
+import type { UpstreamRequest } from "../upstream/transport.ts";
 
 /** The part of an exchange that concerns its request. */
 export interface Outgoing {

@@ -4,9 +4,9 @@ import { type FileHandle, open, opendir, realpath } from "node:fs/promises";
 import { dirname, join, resolve, sep } from "node:path";
 import { isFolder } from "../files/make-folder.ts";
 import { textOf } from "../plugin-api/error-text.ts";
-import { entryIn, type IndexEntry, isIndex, maxIndexBytes, parseIndex, versionsIn } from "./index-file.ts";
-import { PackageError, PackageUnavailable, quoted } from "./package-error.ts";
 import { maxPackageBytes } from "./package.ts";
+import { PackageError, PackageUnavailable, quoted } from "./package-error.ts";
+import { entryIn, type IndexEntry, isIndex, maxIndexBytes, parseIndex, versionsIn } from "./index-file.ts";
 import {
   maxSignatureBytes,
   maxVersions,

@@ -1,8 +1,8 @@
 // Reads packages from a URL: a single file, or an index (`….json`) whose entries name files beside it.
 import { type HostClient, taken } from "./host-client.ts";
 import { entryIn, type IndexEntry, isIndex, maxIndexBytes, parseIndex, versionsIn } from "./index-file.ts";
-import { PackageError, quoted } from "./package-error.ts";
 import { maxPackageBytes } from "./package.ts";
+import { PackageError, quoted } from "./package-error.ts";
 import { maxSignatureBytes, type PackageSource, type Wanted } from "./source.ts";
 
 export function createHttpsSource(client: HostClient): PackageSource {

@@ -1,11 +1,11 @@
 // Pushes a package to an OCI registry: an artifact with the package as its only layer (OCI image specification 1.1,
 // "guidelines for artifact usage"), tagged with the version.
 import type { HostClient } from "./host-client.ts";
-import type { Package } from "./manifest.ts";
 import { manifestType, OciRepository } from "./oci-registry.ts";
 import { signatureAnnotation } from "./oci-source.ts";
-import { PackageError, PackageUnavailable, quoted } from "./package-error.ts";
 import { digestOf } from "./package.ts";
+import { PackageError, PackageUnavailable, quoted } from "./package-error.ts";
+import type { Package } from "./manifest.ts";
 
 const artifactType = "application/vnd.outrigger.plugin.v1";
 const layerTypes = { wasm: "application/wasm", js: "text/javascript" } as const;

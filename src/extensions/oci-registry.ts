@@ -1,11 +1,11 @@
 // Client of an OCI registry (OCI distribution specification 1.1), as far as packages need it: manifests, blobs, tags,
 // and anonymous tokens. It verifies the digests.
 import { z } from "zod";
-import { isLoopbackHost } from "../config/formats.ts";
 import { parseJson } from "../language/json.ts";
+import { isLoopbackHost } from "../config/formats.ts";
 import { type HostAnswer, type HostClient, type HostRequest, taken } from "./host-client.ts";
-import { PackageError, PackageUnavailable, quoted } from "./package-error.ts";
 import { digestOf } from "./package.ts";
+import { PackageError, PackageUnavailable, quoted } from "./package-error.ts";
 import { maxVersions } from "./source.ts";
 
 export const manifestType = "application/vnd.oci.image.manifest.v1+json";

@@ -2,8 +2,8 @@
 // layer, unchanged; a version is a tag; a signature is an annotation of the manifest.
 import type { HostClient } from "./host-client.ts";
 import { OciRepository } from "./oci-registry.ts";
-import { PackageError, quoted } from "./package-error.ts";
 import { maxPackageBytes } from "./package.ts";
+import { PackageError, quoted } from "./package-error.ts";
 import { type Listed, maxVersions, type PackageSource, type Wanted } from "./source.ts";
 
 export const signatureAnnotation = "io.outrigger.signature";

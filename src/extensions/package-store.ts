@@ -1,14 +1,14 @@
-import type { CheckDisk } from "../files/check-disk.ts";
 // Gets the packages of a policy's extensions: from memory, from disk, or from the source in the policy. Bytes are only
 // parsed if their digest is the one that the policy pins.
 import { textOf } from "../plugin-api/error-text.ts";
 import { OverLimit, unlessAborted, withinLimit } from "../plugin-api/within-limit.ts";
 import { Slices } from "../v8/slices.ts";
 import type { ExtensionEntry } from "./entry.ts";
+import type { CheckDisk } from "../files/check-disk.ts";
 import { KeptPackages, maxKeptBytes } from "./kept.ts";
 import type { Package } from "./manifest.ts";
-import { PackageError, PackageUnavailable, quoted } from "./package-error.ts";
 import { carriesManifest, digestOf, readPackage } from "./package.ts";
+import { PackageError, PackageUnavailable, quoted } from "./package-error.ts";
 import { checkPlace, checkRights, isOfFolder, type RightsGiver } from "./rights.ts";
 import type { PackageSource, PackageSources, Scheme, Wanted } from "./source.ts";
 import { exactly, isWithin, versionWanted } from "./version-wanted.ts";

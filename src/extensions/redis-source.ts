@@ -1,8 +1,8 @@
 // Reads packages from Redis, each under `plugin:<name>@<version>`, beside the policy that names them.
 import type { Store } from "../plugin-api/store.ts";
 import { StoreUnavailable } from "../plugin-api/store.ts";
-import { PackageError, PackageUnavailable, quoted } from "./package-error.ts";
 import { maxPackageBytes } from "./package.ts";
+import { PackageError, PackageUnavailable, quoted } from "./package-error.ts";
 import {
   maxSignatureBytes,
   maxVersions,

@@ -3,9 +3,9 @@
 // read them.
 import { appendFile, open, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
-import type { Clock, KeptLines } from "../plugin-api/contract.ts";
 import type { CheckDisk } from "./check-disk.ts";
 import { makeFolder } from "./make-folder.ts";
+import type { Clock, KeptLines } from "../plugin-api/contract.ts";
 
 const dayMs = 86_400_000;
 /** Far more than a day brings; a damaged folder must not fill the memory. */

@@ -1,12 +1,12 @@
-import { type Script, type Store, StoreUnavailable } from "../plugin-api/store.ts";
-import { digestOf } from "../policy/document/digest.ts";
 // Reports a policy that a plain SET put past the history. The first sidecar that sees it leaves the document for the
 // next command, which adds it to the history. Sidecars never write the history themselves: a compromised one must not
 // rewrite it.
 import { sameDocuments } from "../policy/layers/choose-layer.ts";
-import type { RawPolicy } from "../policy/read.ts";
+import { digestOf } from "../policy/document/digest.ts";
 import { directKey, documentKeys } from "../policy/sources/document-keys.ts";
+import type { RawPolicy } from "../policy/read.ts";
 import type { PolicySource } from "../policy/sources/source.ts";
+import { type Script, type Store, StoreUnavailable } from "../plugin-api/store.ts";
 
 /** Most documents that wait for a command; more are not kept. */
 export const maxDirectReports = 32;

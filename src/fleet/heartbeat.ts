@@ -1,10 +1,10 @@
 // Writes this sidecar's heartbeat to the fleet: `fleet:<service>:<instance>`, every few seconds, with an expiry. From
 // the replies it learns how many siblings are alive.
 import { contractVersion } from "../extensions/manifest.ts";
-import { replyList, type Store, StoreUnavailable } from "../plugin-api/store.ts";
+import type { PolicyStatus } from "../policy/status.ts";
 import { type Problem, problemText } from "../policy/document/problems.ts";
 import { Poller } from "../policy/sources/poller.ts";
-import type { PolicyStatus } from "../policy/status.ts";
+import { replyList, type Store, StoreUnavailable } from "../plugin-api/store.ts";
 import { beatOnce, count, enroll, index, leave, tell, withdraw } from "./heartbeat-scripts.ts";
 import { bootEnd, newBoot, Namesakes } from "./namesakes.ts";
 

@@ -1,7 +1,7 @@
-import { type FieldSection, MALFORMED, NEED_MORE } from "./field-section.ts";
 // Decodes the chunked transfer coding (RFC 9112 section 7.1) strictly; the bytes may be split anywhere. Extensions are
 // bounded and ignored.
 import { allowedTrailers } from "./trailers.ts";
+import { type FieldSection, MALFORMED, NEED_MORE } from "./field-section.ts";
 
 /** Limit for the sum over one body: endless bytes could hide in extensions. */
 const MAX_EXTENSION_BYTES = 16 * 1024;

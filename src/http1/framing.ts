@@ -1,6 +1,6 @@
-import { pairsOf } from "../plugin-api/pairs.ts";
 // Reads what a response head says about its body and its connection (RFC 9112 sections 6.3 and 9.3).
 import { readContentLength } from "./content-length.ts";
+import { pairsOf } from "../plugin-api/pairs.ts";
 
 /** Where the body ends: there is none, after `length` bytes, after its last chunk, or with the connection. */
 export type BodyKind = "none" | "length" | "chunked" | "close";

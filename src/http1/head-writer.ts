@@ -1,10 +1,10 @@
-import { isToken } from "../language/field-name.ts";
-import { GatewayError } from "../plugin-api/errors.ts";
-import { knownName } from "../plugin-api/field-names.ts";
 // Writes a request head. Checks that nothing in it can end a line early or announce another body than the one that
 // follows (RFC 9112 sections 3 and 6), since the code that built the fields is not trusted here.
 import { pairsOf } from "../plugin-api/pairs.ts";
+import { GatewayError } from "../plugin-api/errors.ts";
 import { readContentLength } from "./content-length.ts";
+import { isToken } from "../language/field-name.ts";
+import { knownName } from "../plugin-api/field-names.ts";
 import { isFieldValue } from "./field-text.ts";
 import { allowedTrailers } from "./trailers.ts";
 

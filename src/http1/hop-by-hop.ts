@@ -1,7 +1,7 @@
-import { fieldKey } from "../language/field-name.ts";
-import { compileNameTest, hopByHopFields, isForwardedField } from "../language/field-sets.ts";
 // Finds the fields that concern only one connection and are not forwarded, either way (RFC 9110 section 7.6.1).
 import { Fields } from "../plugin-api/fields.ts";
+import { fieldKey } from "../language/field-name.ts";
+import { compileNameTest, hopByHopFields, isForwardedField } from "../language/field-sets.ts";
 
 // Fields that a sender must not remove by naming them in Connection. The message would change its meaning or framing,
 // or, for fields about earlier hops, hide who is asking behind a proxy that passes Connection on.

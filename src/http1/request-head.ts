@@ -1,10 +1,10 @@
-import { normalisePath, PathError } from "../language/request-path.ts";
 // Checks a request head between the parser and the chain. It refuses what llhttp lets through and a sidecar must not
 // (contract section 8), and keeps the fields that may go on. What is checked here is exactly what is forwarded.
 import { GatewayError } from "../plugin-api/errors.ts";
 import { type DropsField, Fields } from "../plugin-api/fields.ts";
-import { readContentLength } from "./content-length.ts";
 import { isHopByHop } from "./hop-by-hop.ts";
+import { readContentLength } from "./content-length.ts";
+import { normalisePath, PathError } from "../language/request-path.ts";
 
 /** A request head as it was received. */
 export interface ReceivedHead {

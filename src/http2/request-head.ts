@@ -2,9 +2,9 @@
 // target and Host. What HTTP/2 forbids is refused even if node:http2 lets it through.
 import { METHODS } from "node:http";
 import type { ReceivedHead } from "../http1/request-head.ts";
+import { isOfConnections } from "./fields.ts";
 import { newWebSocketKey } from "../http1/websocket-key.ts";
 import { GatewayError } from "../plugin-api/errors.ts";
-import { isOfConnections } from "./fields.ts";
 
 export interface Http2Head extends ReceivedHead {
   readonly httpVersion: "2.0";

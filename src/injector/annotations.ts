@@ -9,8 +9,8 @@ import {
 } from "../config/formats.ts";
 import { nearestName } from "../language/nearest.ts";
 import { parseImage, repositoryOf } from "./image.ts";
-import { parseCpu, parseMemory } from "./quantity.ts";
 import { Refusal } from "./refusal.ts";
+import { parseCpu, parseMemory } from "./quantity.ts";
 
 export const annotationPrefix = "outrigger.dev/";
 /** Written by the injector: the version that injected. */

@@ -8,10 +8,10 @@ import {
   policyAnnotation,
   readAnnotations,
 } from "./annotations.ts";
-import { isOwnContainer, ownContainers } from "./containers.ts";
 import { repositoryOf } from "./image.ts";
 import { isAs } from "./likeness.ts";
 import { annotate, type Operation, removeAnnotation } from "./patch.ts";
+import { isOwnContainer, ownContainers } from "./containers.ts";
 import { annotationsOf, type Pod } from "./pod.ts";
 import { portNameOperations } from "./port-name.ts";
 import { type KnownPort, settle, type SettleOptions } from "./settle.ts";

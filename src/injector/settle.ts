@@ -1,7 +1,7 @@
-import { nearestName } from "../language/nearest.ts";
-import { annotationPrefix, type Wanted, wrong } from "./annotations.ts";
 // Derives the sidecar of a pod from the pod and its annotations, or throws the reason why it gets none.
 import { isOwnContainer } from "./containers.ts";
+import { nearestName } from "../language/nearest.ts";
+import { annotationPrefix, type Wanted, wrong } from "./annotations.ts";
 import { repositoryOf } from "./image.ts";
 import { type Container, isOfWindows, type Pod, staying } from "./pod.ts";
 import { bytesOf, milliCpus } from "./quantity.ts";

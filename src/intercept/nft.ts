@@ -4,8 +4,8 @@ import { execFile, type ExecFileException } from "node:child_process";
 import { accessSync, constants, readFileSync } from "node:fs";
 import { release } from "node:os";
 import { delimiter, join } from "node:path";
-import { type Installed, readTable } from "./read-rules.ts";
 import { removal, serviceOfTable, tableName } from "./rules.ts";
+import { type Installed, readTable } from "./read-rules.ts";
 
 /** Says why nothing was done; the message is shown to the user as it is. */
 export class InterceptError extends Error {

@@ -3,7 +3,6 @@
 import type { Clock } from "../plugin-api/services.ts";
 import { type Store, StoreUnavailable } from "../plugin-api/store.ts";
 import { Poller } from "../policy/sources/poller.ts";
-import type { KeptSwitches } from "./kept-switches.ts";
 import {
   disabledKey,
   type KillSwitch,
@@ -14,6 +13,7 @@ import {
   switchBounds,
   SwitchedOff,
 } from "./kill-switch.ts";
+import type { KeptSwitches } from "./kept-switches.ts";
 import { RedisClock } from "./redis-clock.ts";
 
 /** Opens a value; undefined = it does not count (unsigned, or not signed by a trusted key). */

@@ -1,6 +1,6 @@
-import { existsSync } from "node:fs";
 // Writes the folder of a new plugin, and links Outrigger where the plugin's imports look for it.
 import { chmod, mkdir, readdir, symlink, writeFile } from "node:fs/promises";
+import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, extname, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";

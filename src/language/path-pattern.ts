@@ -2,8 +2,8 @@
 // whole segments that ends in `/*` and also takes the path without the `/*`. Patterns must be in normalised form, or
 // they would match nothing.
 import { z } from "zod";
-import { comparablePath, foldCase, pathHazard } from "./path-reading.ts";
 import { term } from "./terms.ts";
+import { comparablePath, foldCase, pathHazard } from "./path-reading.ts";
 
 /** RFC 3986 section 3.3 pchar; escapes in upper case (section 6.2.2.1). */
 const segment = /^(?:[A-Za-z0-9\-._~!$&'()*+,;=:@]|%[0-9A-F]{2})+$/;

@@ -15,7 +15,6 @@ import { shadowKey } from "../canary/shadow-reports.ts";
 import { pairsOf } from "../plugin-api/pairs.ts";
 import { replyList, type Store } from "../plugin-api/store.ts";
 import { keyBeside } from "../policy/sources/document-keys.ts";
-import { type CanaryEntry, entryOf, parseEntry } from "./canary-entry.ts";
 import {
   begin,
   end,
@@ -26,6 +25,7 @@ import {
   readState,
   settleEnded,
 } from "./canary-scripts.ts";
+import { type CanaryEntry, entryOf, parseEntry } from "./canary-entry.ts";
 import { ChangeConflict, type PolicyHistory } from "./history.ts";
 
 const limitMs = 5_000;

@@ -2,8 +2,8 @@
 import semver from "semver";
 import type { Manifest, Package } from "../extensions/manifest.ts";
 import { contractVersion } from "../extensions/manifest.ts";
-import { PackageError, PackageUnavailable } from "../extensions/package-error.ts";
 import { isCompatible, openPackage } from "../extensions/package.ts";
+import { PackageError, PackageUnavailable } from "../extensions/package-error.ts";
 import type { Listed, PackageSource } from "../extensions/source.ts";
 import type { Store } from "../plugin-api/store.ts";
 import { readFleet } from "./fleet.ts";

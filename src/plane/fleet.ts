@@ -1,8 +1,8 @@
-import { z } from "zod";
-import { heartbeatExpiryMs, heartbeatKey, lostMs, membersKey, servicesKey } from "../fleet/heartbeat.ts";
 // Reads the fleet from its heartbeats: which sidecars exist, what each has in force, which are lost. It uses the
 // indexes and never scans the keys. A sidecar writes its own heartbeat, so nothing in it is trusted.
 import { pairsOf } from "../plugin-api/pairs.ts";
+import { z } from "zod";
+import { heartbeatExpiryMs, heartbeatKey, lostMs, membersKey, servicesKey } from "../fleet/heartbeat.ts";
 import { replyList, type Script, type Store, StoreUnavailable } from "../plugin-api/store.ts";
 
 const text = z.string().max(1_000);

@@ -1,9 +1,9 @@
 // Reads and changes policy documents in Redis with their history. Changes use an optimistic lock. Documents from a
 // plain SET, which bypasses the history, are added to it first.
 import { createHash, randomUUID } from "node:crypto";
-import { replyList, type Store, StoreUnavailable } from "../plugin-api/store.ts";
 import { digestOf } from "../policy/document/digest.ts";
 import { directKey, type DocumentKeys, documentKeys } from "../policy/sources/document-keys.ts";
+import { replyList, type Store, StoreUnavailable } from "../plugin-api/store.ts";
 import {
   changeDocument,
   maxDirectBytes,

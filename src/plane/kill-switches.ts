@@ -14,8 +14,8 @@ import {
 import { signedOpener, unsignedText } from "../kill-switch/signed-switch.ts";
 import type { SwitchOpener } from "../kill-switch/switch-source.ts";
 import { pairsOf } from "../plugin-api/pairs.ts";
-import type { Script, Store } from "../plugin-api/store.ts";
 import type { VerifyKey } from "../policy/signature/verify-keys.ts";
+import type { Script, Store } from "../plugin-api/store.ts";
 import type { Spread } from "../policy/sources/document-keys.ts";
 import type { SigningKey } from "./private-key.ts";
 import { signDocument } from "./sign.ts";

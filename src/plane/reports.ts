@@ -1,8 +1,8 @@
-import { z } from "zod";
-import { maxDirectReports } from "../fleet/direct-report.ts";
 // Reads sidecars' reports of documents that they found in force but not in the history (src/fleet/direct-report.ts
 // writes them). Any sidecar may write there, so a report is not trusted, and the history marks it as one.
 import { pairsOf } from "../plugin-api/pairs.ts";
+import { z } from "zod";
+import { maxDirectReports } from "../fleet/direct-report.ts";
 import { replyList, type Script } from "../plugin-api/store.ts";
 
 export interface Report {

@@ -1,7 +1,7 @@
-import { z } from "zod";
 // Parses the revisions of a policy document in the history. A writer of the history may write anything, so its entries
 // are not trusted.
 import { pairsOf } from "../plugin-api/pairs.ts";
+import { z } from "zod";
 
 /**
  * `direct`: a plain SET or DEL, noticed afterwards; `canary`: a canary that passed; `shadow`: a shadow run that was

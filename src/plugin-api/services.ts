@@ -1,9 +1,9 @@
 // Defines the services that a plugin gets at set-up: small interfaces, so that plugins depend on nothing behind them.
 // The sidecar passes in the implementations.
 
+import type { Identity } from "./exchange.ts";
 import type { PluginCache } from "./cache.ts";
 import type { Database } from "./database.ts";
-import type { Identity } from "./exchange.ts";
 import type { HttpClient } from "./http.ts";
 import type { Store, StoreSeals, StoreSignatures } from "./store.ts";
 import type { LineSink, Logger, Metrics } from "./telemetry.ts";

@@ -2,16 +2,16 @@
 // operation is asked for on the real chain, like the policy's tests, by callers with different rights.
 import type { PluginDefinition } from "../plugin-api/contract.ts";
 import { withinLimit } from "../plugin-api/within-limit.ts";
+import type { EffectiveRoute } from "../policy/document/routes.ts";
+import type { EffectivePolicy } from "../policy/read.ts";
 import { Bench, type BenchOptions } from "../policy-tests/bench.ts";
 import type { Observed } from "../policy-tests/expectation.ts";
 import { OwnTime } from "../policy-tests/own-time.ts";
-import type { EffectiveRoute } from "../policy/document/routes.ts";
-import type { EffectivePolicy } from "../policy/read.ts";
 import { Slices } from "../v8/slices.ts";
 import { type Caller, type CallerName, callersFor } from "./callers.ts";
 import { formsOf, type Form } from "./forms.ts";
-import type { Operation } from "./operation.ts";
 import { Owners } from "./owners.ts";
+import type { Operation } from "./operation.ts";
 import { type Loaded, loadLints, providerOf } from "./provisions.ts";
 import { testsOf } from "./tests-of.ts";
 

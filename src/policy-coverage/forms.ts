@@ -2,8 +2,8 @@
 // its paths that the policy names more closely.
 import type { EffectivePolicy } from "../policy/read.ts";
 import { textsIn } from "./callers.ts";
-import { closerExample, isOf, type Operation } from "./operation.ts";
 import type { Owners } from "./owners.ts";
+import { closerExample, isOf, type Operation } from "./operation.ts";
 
 export interface Form {
   /** Template of the path as clients write it. */

@@ -1,8 +1,8 @@
 // Finds the tests of a policy that ask for an operation.
 import { type CarriedTest, pathOf } from "../policy/layers/carried-tests.ts";
 import type { Form } from "./forms.ts";
-import { isOf, type Operation } from "./operation.ts";
 import type { Owners } from "./owners.ts";
+import { isOf, type Operation } from "./operation.ts";
 
 /** @param operation the operation to which the form belongs @returns names of the tests */
 export function testsOf(

@@ -1,6 +1,6 @@
-import type { Decision, RecordedDecision, RecordedRequest } from "./recorded-request.ts";
 // Groups the results of a replay: requests that would get another answer, and requests whose answer is unknown.
 import type { Replayed } from "./replayed-service.ts";
+import type { Decision, RecordedDecision, RecordedRequest } from "./recorded-request.ts";
 
 export interface Group {
   readonly service: string;

@@ -1,6 +1,6 @@
-import type { BenchOptions } from "../policy-tests/bench.ts";
 // Replays recorded requests through a policy, in the order of their times, and collects the answers that change.
 import type { EffectivePolicy } from "../policy/read.ts";
+import type { BenchOptions } from "../policy-tests/bench.ts";
 import { Slices } from "../v8/slices.ts";
 import { Changes } from "./changes.ts";
 import type { RecordedRequest } from "./recorded-request.ts";

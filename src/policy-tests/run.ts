@@ -1,7 +1,7 @@
 // Runs the tests that a policy carries, before it is put in force.
 import { OverLimit, unlessAborted, withinLimit } from "../plugin-api/within-limit.ts";
-import { type Problem, ReadingCutShort } from "../policy/document/problems.ts";
 import type { CarriedTest } from "../policy/layers/carried-tests.ts";
+import { type Problem, ReadingCutShort } from "../policy/document/problems.ts";
 import type { EffectivePolicy } from "../policy/read.ts";
 import { Slices } from "../v8/slices.ts";
 import { Bench, type BenchOptions } from "./bench.ts";

@@ -1,6 +1,6 @@
-import { GatewayError } from "../plugin-api/errors.ts";
 // The service of a test: gives every request the test's answer, and keeps the fields of the first request.
 import { Fields } from "../plugin-api/fields.ts";
+import { GatewayError } from "../plugin-api/errors.ts";
 import type {
   OwnConnectionHandler,
   TransportCounts,

@@ -1,23 +1,23 @@
-import { unlessAborted, withinLimit } from "../plugin-api/within-limit.ts";
+// Controls which policy is in force: what the source holds is checked, compiled and swapped in; whatever fails,
+// the one in force stays, and the status says why. Generic over what a policy is compiled to.
+import { type Chosen, chooseLayer, type PolicyTester, sameDocuments, tested } from "./layers/choose-layer.ts";
+import { Freshness, type FreshnessOptions } from "./signature/freshness.ts";
+import type { KnownGoodPolicy } from "./sources/last-known-good.ts";
 import { type BesidePolicy, type DocumentPlace, rawBeside } from "./beside.ts";
-import { isOfTheDocument, type Problem, problemsOf } from "./document/problems.ts";
+import { builtinPolicy } from "./sources/builtin.ts";
 import type { PolicyEvents, PolicyMeta } from "./events.ts";
 import { type FallBacks, fallBacks } from "./fall-back.ts";
 import { type InForce, statusOf } from "./in-force.ts";
 import { type Job, overtakes } from "./job.ts";
 import { LatestWork } from "./latest-work.ts";
-// Controls which policy is in force: what the source holds is checked, compiled and swapped in; whatever fails,
-// the one in force stays, and the status says why. Generic over what a policy is compiled to.
-import { type Chosen, chooseLayer, type PolicyTester, sameDocuments, tested } from "./layers/choose-layer.ts";
 import { type HistoryHeads, numbersOf } from "./numbering.ts";
 import { PolicyOutcome } from "./outcome.ts";
+import { isOfTheDocument, type Problem, problemsOf } from "./document/problems.ts";
 import { type EffectivePolicy, type PolicyReader, type RawPolicy } from "./read.ts";
-import { Freshness, type FreshnessOptions } from "./signature/freshness.ts";
-import { builtinPolicy } from "./sources/builtin.ts";
-import type { KnownGoodPolicy } from "./sources/last-known-good.ts";
 import type { PolicySource, SourceReading } from "./sources/source.ts";
 import { digestsOf, type PolicyOrigin, type PolicyStatus } from "./status.ts";
 import { Tries } from "./tries.ts";
+import { unlessAborted, withinLimit } from "../plugin-api/within-limit.ts";
 
 export interface PolicyControllerOptions<Snapshot> extends FallBacks {
   readonly read: PolicyReader;

@@ -1,4 +1,3 @@
-import { textOf } from "../plugin-api/error-text.ts";
 // Finds a policy to serve while nothing is in force and the source cannot help. It tries, in this order: the policy in
 // force before the start, the policy of sibling sidecars, the policy file.
 import type { Problem } from "./document/problems.ts";
@@ -7,6 +6,7 @@ import type { LastKnownGood } from "./sources/last-known-good.ts";
 import type { AskPeers } from "./sources/peer-policies.ts";
 import type { PolicySource, SourceReading } from "./sources/source.ts";
 import type { PolicyOrigin } from "./status.ts";
+import { textOf } from "../plugin-api/error-text.ts";
 
 export interface FallBacks {
   readonly lastKnownGood?: LastKnownGood | undefined;

@@ -1,7 +1,7 @@
-import type { Problem } from "./document/problems.ts";
 // Records whether the source's policy is in force, when it was last found there, or why it is refused. The same refusal
 // is reported once, however often it is read.
 import type { PolicyEvents } from "./events.ts";
+import type { Problem } from "./document/problems.ts";
 import type { RawPolicy } from "./read.ts";
 import { digestsOf, type PolicyStatus } from "./status.ts";
 

@@ -2,9 +2,9 @@
 // turns between them while they are unpacked. Routes that share objects before also share them after.
 import { deserialize, serialize } from "node:v8";
 import { Slices } from "../v8/slices.ts";
-import type { EffectiveRoute } from "./document/routes.ts";
 import type { EffectiveDocument } from "./layers/layers.ts";
 import type { EffectivePolicy } from "./read.ts";
+import type { EffectiveRoute } from "./document/routes.ts";
 
 /** About half a millisecond of work. */
 const routesPerPart = 200;

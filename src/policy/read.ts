@@ -5,6 +5,10 @@ import { isUpstreamAllowed } from "../config/formats.ts";
 import type { Extension } from "../extensions/entry.ts";
 import { PackagesRefused } from "../extensions/package-store.ts";
 import { canonicalJson, digestOf } from "./document/digest.ts";
+import { type FindPackages, resolveExtensions } from "./extensions/resolve.ts";
+import { scopeExtensions } from "./extensions/scope.ts";
+import { absentPlugins, withoutAbsent } from "./layers/absent.ts";
+import { type Judged, judge } from "./layers/judge.ts";
 import {
   type ParsedPolicy,
   type PolicyFormat,
@@ -13,15 +17,11 @@ import {
 } from "./document/parse.ts";
 import { type Problem, PolicyRefused } from "./document/problems.ts";
 import type { PolicyPlugins } from "./document/schema.ts";
-import type { SourceDocument } from "./document/written.ts";
-import { type FindPackages, resolveExtensions } from "./extensions/resolve.ts";
-import { scopeExtensions } from "./extensions/scope.ts";
-import { absentPlugins, withoutAbsent } from "./layers/absent.ts";
-import { type Judged, judge } from "./layers/judge.ts";
 import type { Claims } from "./signature/jws.ts";
 import { type Trust, trustAfter } from "./signature/key-sets.ts";
 import { type Signed, openPolicy } from "./signature/signature.ts";
 import { importKeys, type VerifyKey } from "./signature/verify-keys.ts";
+import type { SourceDocument } from "./document/written.ts";
 
 /** The documents as their source holds them, signatures included. */
 export interface RawPolicy {

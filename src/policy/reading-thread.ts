@@ -2,14 +2,13 @@
 // divided, and requests would have to wait. The thread and its memory go away after one reading.
 import { once } from "node:events";
 import { isMainThread, type MessagePort, parentPort, Worker, workerData } from "node:worker_threads";
-import type { Package } from "../extensions/manifest.ts";
 import { type Entries, type PackageProblem, PackagesRefused } from "../extensions/package-store.ts";
+import type { Package } from "../extensions/manifest.ts";
+import type { FindPackages } from "./extensions/resolve.ts";
 import { textOf } from "../plugin-api/error-text.ts";
+import { pack, unpack } from "./packed.ts";
 import { defaultMaxBytes, isJsonText } from "./document/parse.ts";
 import { type Problem, PolicyRefused, ReadingCutShort } from "./document/problems.ts";
-import type { PolicyPlugins } from "./document/schema.ts";
-import type { FindPackages } from "./extensions/resolve.ts";
-import { pack, unpack } from "./packed.ts";
 import {
   createPolicyReader,
   type EffectivePolicy,
@@ -17,6 +16,7 @@ import {
   type PolicyReaderOptions,
   type RawPolicy,
 } from "./read.ts";
+import type { PolicyPlugins } from "./document/schema.ts";
 
 /** Options that can be sent to a thread: all but the plugins, which it has itself, and the finder of packages. */
 type ThreadReaderOptions = Omit<PolicyReaderOptions, "plugins" | "packages">;

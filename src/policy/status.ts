@@ -1,7 +1,7 @@
 // The status of the policy in force, for `GET /policy` and the heartbeat.
 import { digestOf } from "./document/digest.ts";
-import type { Problem } from "./document/problems.ts";
 import type { EffectiveDocument } from "./layers/layers.ts";
+import type { Problem } from "./document/problems.ts";
 import type { RawPolicy, SignedDocument } from "./read.ts";
 import type { Signed } from "./signature/signature.ts";
 

@@ -3,8 +3,8 @@
 import { Cluster, type Redis } from "ioredis";
 import type { RedisAddress, RedisNode } from "./address.ts";
 import { openNode, openServer } from "./connect.ts";
-import { InvalidationClient } from "./invalidation-client.ts";
 import { ScratchKey, scratchKey } from "./scratch-key.ts";
+import { InvalidationClient } from "./invalidation-client.ts";
 
 type OnChange = (key: string | null) => void;
 

@@ -1,10 +1,10 @@
 // Sends one command within a time limit, and handles its result: breaker, latency metrics, errors without data.
 import { Cluster, Command, type Redis } from "ioredis";
-import { StoreUnavailable } from "../plugin-api/store.ts";
 import type { CircuitBreaker } from "./circuit-breaker.ts";
 import { isOutage, noAnswer, reasonOf, replyCode } from "./failure.ts";
 import type { RefusedWrites } from "./refused-writes.ts";
 import type { Transmit } from "./simulated-fault.ts";
+import { StoreUnavailable } from "../plugin-api/store.ts";
 
 export type Argument = string | number | Buffer;
 

@@ -2,9 +2,9 @@
 // RESP2 delivers them as messages of a channel. There is only one connection, so it cannot half-work. To prove that it
 // works, a scratch key is changed again and again, and its change must arrive.
 import type { Redis } from "ioredis";
-import { withinLimit } from "../plugin-api/within-limit.ts";
 import type { Link, OnLink } from "./connect.ts";
 import { noAnswer, reasonOf, refusalOf } from "./failure.ts";
+import { withinLimit } from "../plugin-api/within-limit.ts";
 
 const invalidations = "__redis__:invalidate";
 /** The longest wait for each of the client's commands. */

@@ -1,7 +1,7 @@
-import type { RedisAddress } from "./address.ts";
 // A store whose address may change while it is in use (a rotated password, another host). All users hold this object,
 // which passes every call to the connections in use.
 import { Renewal, type RenewalOptions } from "./renewal.ts";
+import type { RedisAddress } from "./address.ts";
 import type { RedisStore } from "./store.ts";
 
 export interface RenewableStore extends RedisStore {

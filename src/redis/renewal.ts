@@ -3,10 +3,10 @@
 // never answer, the old ones serve.
 import { setTimeout as delay } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
-import { StoreUnavailable } from "../plugin-api/store.ts";
 import type { RedisAddress } from "./address.ts";
 import type { ConnectionStateChange } from "./connection-state.ts";
 import type { RedisStore } from "./store.ts";
+import { StoreUnavailable } from "../plugin-api/store.ts";
 
 export interface RenewalOptions {
   readonly address: RedisAddress;

@@ -1,7 +1,7 @@
 // The scratch key that proves watches: a change over one connection must be reported on another.
 import { Cluster, type Redis } from "ioredis";
-import { withinLimit } from "../plugin-api/within-limit.ts";
 import { connectionLost, refusalOf, replyCode, noAnswer } from "./failure.ts";
+import { withinLimit } from "../plugin-api/within-limit.ts";
 
 export const scratchKey = "scratch";
 const answerMs = 1_000;

@@ -1,7 +1,7 @@
 // Runs Lua scripts by their SHA-1, and sends the text if a server does not have the script (restart, flush, failover).
 import { createHash } from "node:crypto";
-import { type Script, StoreUnavailable } from "../plugin-api/store.ts";
 import type { Argument, CommandSender } from "./command-sender.ts";
+import { type Script, StoreUnavailable } from "../plugin-api/store.ts";
 
 export type RunScript = (
   script: Script,

@@ -1,15 +1,15 @@
 // Implements the store of src/plugin-api/store.ts on a standalone server, a Sentinel group or a Cluster.
 import { Cluster } from "ioredis";
-import { type Store, StoreUnavailable } from "../plugin-api/store.ts";
 import type { RedisAddress } from "./address.ts";
 import { readHash } from "./bounded-hash.ts";
-import { ChangeSubscriptions } from "./change-subscriptions.ts";
 import { createCircuitBreaker } from "./circuit-breaker.ts";
 import { type CommandSender, createCommandSender, type OnCommand } from "./command-sender.ts";
 import { openCluster, openServer } from "./connect.ts";
-import { ConnectionState, type ConnectionStateChange } from "./connection-state.ts";
 import { RefusedWrites } from "./refused-writes.ts";
 import { createScripts } from "./scripts.ts";
+import { ConnectionState, type ConnectionStateChange } from "./connection-state.ts";
+import { type Store, StoreUnavailable } from "../plugin-api/store.ts";
+import { ChangeSubscriptions } from "./change-subscriptions.ts";
 import { deaf, delayed, type SimulatedFault, simulatedOutage, transmit } from "./simulated-fault.ts";
 
 export interface StoreOptions {

@@ -1,18 +1,18 @@
-import type { EffectiveRoute } from "../policy/document/routes.ts";
 // Compiles a policy: from the effective document to running plugins, a route finder and connection pools.
 import type { EffectivePolicy } from "../policy/read.ts";
-import type { PolicyAudit } from "../runtime/live-audit.ts";
-import type { PluginHost } from "../runtime/plugin-host.ts";
+import type { EffectiveRoute } from "../policy/document/routes.ts";
 import type { CompiledRoute, RouteSpec } from "../runtime/set-up.ts";
 import { createSnapshot, type Snapshot, type SnapshotSpec } from "../runtime/snapshot.ts";
+import type { PluginHost } from "../runtime/plugin-host.ts";
+import { Slices } from "../v8/slices.ts";
+import { type HeldUpstream, HeldUpstreams, type UpstreamParts } from "./held-upstreams.ts";
+import type { RequestCounters } from "./request-counters.ts";
+import type { PolicyAudit } from "../runtime/live-audit.ts";
+import { type FieldRules, RoutedPolicy } from "./routed-policy.ts";
 import type { Retries } from "../upstream/retry/retries.ts";
 import { RetryingTransport } from "../upstream/retry/retrying-transport.ts";
 import { retryRules } from "../upstream/retry/rules.ts";
 import { WaitingCalls } from "../upstream/retry/waiting-calls.ts";
-import { Slices } from "../v8/slices.ts";
-import { type HeldUpstream, HeldUpstreams, type UpstreamParts } from "./held-upstreams.ts";
-import type { RequestCounters } from "./request-counters.ts";
-import { type FieldRules, RoutedPolicy } from "./routed-policy.ts";
 
 export interface CompileParts extends UpstreamParts {
   readonly host: PluginHost;

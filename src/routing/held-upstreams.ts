@@ -2,9 +2,9 @@
 import { isLoopbackHost, parseUpstream, type UpstreamAddress } from "../config/formats.ts";
 import { isUpstreamName, type UpstreamsField } from "../policy/document/upstreams-field.ts";
 import type { BalancedUpstreams } from "../upstream/balance/balanced-upstreams.ts";
-import type { ProxyProtocol } from "../upstream/proxy-head.ts";
-import type { Credentials } from "../upstream/renewed-credentials.ts";
 import type { WaitingCalls } from "../upstream/retry/waiting-calls.ts";
+import type { Credentials } from "../upstream/renewed-credentials.ts";
+import type { ProxyProtocol } from "../upstream/proxy-head.ts";
 import type { UpstreamProtocol, UpstreamTarget, UpstreamTransport } from "../upstream/transport.ts";
 import type { Upstreams } from "../upstream/upstreams.ts";
 import { balancedSpec } from "./balanced-spec.ts";

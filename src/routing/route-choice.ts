@@ -1,6 +1,6 @@
-import { compileMethods } from "../language/methods.ts";
 // Explains why a request went to its route and no other, for `outrigger explain`. Computed on demand, over all routes.
 import { foldCase } from "../language/path-reading.ts";
+import { compileMethods } from "../language/methods.ts";
 import type { FindableRoute } from "./route-finder.ts";
 
 /** Another route that takes the path. */

@@ -1,30 +1,30 @@
-import { endToEndFields } from "../http1/hop-by-hop.ts";
-import type { RequestHead } from "../http1/request-head.ts";
-import { type RequestTrailers, TrailerRules } from "../http1/trailers.ts";
-import { nothingOff, type SwitchedOff } from "../kill-switch/kill-switch.ts";
-import { isForwardedField, stoppedOverrides } from "../language/field-sets.ts";
 // A snapshot as the listener uses it. Routes are found by path and method; each has its upstream connections and its
 // counters. A new policy replaces it by swapping one reference.
 import type { Outcome } from "../plugin-api/contract.ts";
-import { GatewayError } from "../plugin-api/errors.ts";
-import type { Fields } from "../plugin-api/fields.ts";
-import type { Chain } from "../runtime/chain.ts";
 import type { PolicyAudit } from "../runtime/live-audit.ts";
 import type { TracingRules } from "../runtime/live-trace.ts";
-import type { OwnedCookies } from "../runtime/owned-cookies.ts";
+import type { Chain } from "../runtime/chain.ts";
+import type { PolicyTrial } from "./policy-trial.ts";
+import { GatewayError } from "../plugin-api/errors.ts";
+import type { Fields } from "../plugin-api/fields.ts";
 import type { OwnedParts } from "../runtime/owned-parts.ts";
+import type { OwnedCookies } from "../runtime/owned-cookies.ts";
+import type { RequestCounters } from "./request-counters.ts";
+import { RouteCounts } from "./route-counts.ts";
+import { nothingOff, type SwitchedOff } from "../kill-switch/kill-switch.ts";
+import { switchedRoute } from "./switched-route.ts";
 import type { CompiledRoute } from "../runtime/set-up.ts";
 import type { Snapshot } from "../runtime/snapshot.ts";
-import type { UpstreamTarget, UpstreamTransport } from "../upstream/transport.ts";
 import { Slices } from "../v8/slices.ts";
+import { endToEndFields } from "../http1/hop-by-hop.ts";
+import { isForwardedField, stoppedOverrides } from "../language/field-sets.ts";
+import type { RequestHead } from "../http1/request-head.ts";
 import type { Finding } from "./finding.ts";
-import type { PolicyTrial } from "./policy-trial.ts";
-import type { RequestCounters } from "./request-counters.ts";
 import { type PrefixRule, restorePrefix } from "./restore-prefix.ts";
 import { type RouteChoice, routeChoice } from "./route-choice.ts";
-import { RouteCounts } from "./route-counts.ts";
 import { RouteFinder, type FindableRoute, type Found } from "./route-finder.ts";
-import { switchedRoute } from "./switched-route.ts";
+import { type RequestTrailers, TrailerRules } from "../http1/trailers.ts";
+import type { UpstreamTarget, UpstreamTransport } from "../upstream/transport.ts";
 
 /** A route with everything needed to serve it. */
 export class ServedRoute {

@@ -2,14 +2,14 @@
 // composed once per snapshot. A chain whose hooks return no promise runs without a microtask.
 import type { Outcome, Verdict } from "../plugin-api/contract.ts";
 import { GatewayError } from "../plugin-api/errors.ts";
-import type { Clock } from "../plugin-api/services.ts";
 import type { LiveExchange, PartialPlugin } from "./exchange.ts";
-import { HookFailure, type HookResult } from "./hook-result.ts";
 import type { OwnedCookies } from "./owned-cookies.ts";
-import { PartialStep } from "./partial-step.ts";
+import type { Clock } from "../plugin-api/services.ts";
 import { LiveResponse } from "./response.ts";
-import { type StepOrder, stepOrder } from "./step-order.ts";
+import { HookFailure, type HookResult } from "./hook-result.ts";
+import { PartialStep } from "./partial-step.ts";
 import { type Step } from "./step.ts";
+import { type StepOrder, stepOrder } from "./step-order.ts";
 
 type Answer = Exclude<Verdict, undefined | void>;
 

@@ -1,6 +1,6 @@
-import { fieldKey } from "../language/field-name.ts";
 // Collects what the plugins of all routes of a snapshot declare about requests.
 import type { Hooks, OwnedCookie } from "../plugin-api/contract.ts";
+import { fieldKey } from "../language/field-name.ts";
 import { type CookieStep, OwnedCookies } from "./owned-cookies.ts";
 
 export class Declarations {

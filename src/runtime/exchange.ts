@@ -7,12 +7,12 @@ import type {
   RouteInfo,
   UpstreamAnswer,
 } from "../plugin-api/contract.ts";
-import type { HookTime, Outcome } from "../plugin-api/exchange.ts";
 import type { FieldChange, FieldWatcher } from "../plugin-api/fields.ts";
+import type { HookTime, Outcome } from "../plugin-api/exchange.ts";
 import type { Phase } from "./hook-measures.ts";
 import type { Fact, HookEnd, LiveRecord, TappedExchange } from "./live-record.ts";
-import type { LiveTrace } from "./live-trace.ts";
 import type { LiveResponse } from "./response.ts";
+import type { LiveTrace } from "./live-trace.ts";
 
 /** A trace shows hooks that took longer than this or returned a promise. */
 const tracedMs = 1;

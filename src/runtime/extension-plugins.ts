@@ -2,8 +2,8 @@
 // state outlives each policy. When the last policy that uses a plugin is gone, the plugin can be garbage collected.
 import { hash } from "node:crypto";
 import type { Extension } from "../extensions/entry.ts";
-import type { PluginDefinition } from "../plugin-api/contract.ts";
 import { textOf } from "../plugin-api/error-text.ts";
+import type { PluginDefinition } from "../plugin-api/contract.ts";
 import { type Alternative, Alternatives } from "./alternatives.ts";
 import { broughtPlugin, type KnownPlugin } from "./known-plugin.ts";
 import type { HostServices } from "./scoped-services.ts";

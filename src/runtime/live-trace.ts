@@ -1,6 +1,6 @@
-import type { Exchange, Outcome, TraceIds } from "../plugin-api/exchange.ts";
 // Defines what an exchange reports to its trace while it goes on.
 import type { Fields } from "../plugin-api/fields.ts";
+import type { Exchange, Outcome, TraceIds } from "../plugin-api/exchange.ts";
 
 /** A call that a plugin made. */
 export interface TracedCall {

@@ -1,12 +1,12 @@
 // Keeps the plugins that this process knows: the built-in ones and, for each policy, the ones it brings.
 import type { Extension } from "../extensions/entry.ts";
 import type { Hooks, PluginDefinition } from "../plugin-api/contract.ts";
-import type { Secrets } from "../plugin-api/services.ts";
 import type { Alternatives } from "./alternatives.ts";
 import { alternativesOf, checkTogether, ExtensionPlugins } from "./extension-plugins.ts";
 import { type KnownPlugin, knownPlugin } from "./known-plugin.ts";
-import { PluginStates } from "./plugin-states.ts";
 import type { HostServices } from "./scoped-services.ts";
+import { PluginStates } from "./plugin-states.ts";
+import type { Secrets } from "../plugin-api/services.ts";
 import type { LongHook } from "./step.ts";
 
 /** Returns hooks to use in place of those that a plugin's set-up made. */

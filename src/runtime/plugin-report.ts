@@ -1,10 +1,10 @@
 // Reports how the plugins of the policy in force fare, for operators. One process makes reports of its own plugins;
 // reports of several processes are merged.
 import { z } from "zod";
-import { added, distributionOf, quantile, total } from "./distribution.ts";
 import type { RuntimeStatus } from "./extension-definition.ts";
 import type { Phase } from "./hook-measures.ts";
 import type { KnownPlugin } from "./known-plugin.ts";
+import { added, distributionOf, quantile, total } from "./distribution.ts";
 
 const phases: readonly Phase[] = ["onRequest", "onResponse", "onError", "recheck", "onComplete"];
 const states = ["ok", "disabled", "quarantined"] as const;

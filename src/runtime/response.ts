@@ -2,10 +2,10 @@
 // respond.ts writes it.
 import type { Duplex } from "node:stream";
 import type { BodyTap, ExchangeResponse, RespondVerdict } from "../plugin-api/contract.ts";
+import { type TapFaults, Taps } from "./taps.ts";
 import { errorKinds, type GatewayError } from "../plugin-api/errors.ts";
 import { Fields } from "../plugin-api/fields.ts";
 import { pairsOf } from "../plugin-api/pairs.ts";
-import { type TapFaults, Taps } from "./taps.ts";
 
 const noFields: readonly string[] = [];
 

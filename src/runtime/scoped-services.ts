@@ -1,4 +1,3 @@
-import type { PluginSecrets } from "../plugin-api/secrets.ts";
 // Gives each plugin its part of the services: calls are made in its name, and use of anything it has not declared is
 // refused. Created once per plugin. This prevents mistakes and undeclared use; it is no barrier against hostile code,
 // which runs in this process all the same.
@@ -11,6 +10,7 @@ import type {
   StoreSeals,
   Workers,
 } from "../plugin-api/services.ts";
+import type { PluginSecrets } from "../plugin-api/secrets.ts";
 import { isWithin, ScopedStore, type StoreRate } from "./scoped-store.ts";
 import { NotDeclared } from "./services/not-declared.ts";
 import { OwnServices, type SharedParts } from "./services/own-services.ts";

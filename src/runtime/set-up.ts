@@ -1,21 +1,21 @@
-import { z } from "zod";
-import { callerFlag } from "../language/caller-flag.ts";
-import type { FailMode, Hooks, PluginDefinition, RouteInfo } from "../plugin-api/contract.ts";
 // Sets up a route's plugins, each within a time limit, and closes them again.
 import { textOf } from "../plugin-api/error-text.ts";
-import { hooksReturned } from "../plugin-api/hook-names.ts";
-import { withinLimit } from "../plugin-api/within-limit.ts";
-import { Slices } from "../v8/slices.ts";
+import { z } from "zod";
+import type { FailMode, Hooks, PluginDefinition, RouteInfo } from "../plugin-api/contract.ts";
 import { behindOf } from "./behind.ts";
 import { Chain } from "./chain.ts";
-import { FlaggedCallers } from "./flagged-callers.ts";
 import type { KnownPlugin } from "./known-plugin.ts";
-import type { TracingRules } from "./live-trace.ts";
-import { PartialStep } from "./partial-step.ts";
 import type { PluginHost } from "./plugin-host.ts";
+import { callerFlag } from "../language/caller-flag.ts";
+import { FlaggedCallers } from "./flagged-callers.ts";
+import { PartialStep } from "./partial-step.ts";
 import type { HeldStates } from "./plugin-states.ts";
 import { decisions, parseOptions } from "./shared-options.ts";
+import { Slices } from "../v8/slices.ts";
+import type { TracingRules } from "./live-trace.ts";
 import { Step, type StepParts } from "./step.ts";
+import { hooksReturned } from "../plugin-api/hook-names.ts";
+import { withinLimit } from "../plugin-api/within-limit.ts";
 
 /** A route of the effective policy: validated, defaults filled in, locks applied. */
 export interface RouteSpec {

@@ -1,6 +1,5 @@
 // Compiles a policy for this sidecar. A snapshot is immutable, replaced as a whole, and closed after its last exchange.
 import type { OwnedCookie } from "../plugin-api/contract.ts";
-import { Slices } from "../v8/slices.ts";
 import { Declarations } from "./declarations.ts";
 import type { OwnedCookies } from "./owned-cookies.ts";
 import { type OwnedParts, ownedPartsIn } from "./owned-parts.ts";
@@ -8,6 +7,7 @@ import type { PluginHost } from "./plugin-host.ts";
 import { mergeReports, type OnRoutes, type PluginReport, reportOf } from "./plugin-report.ts";
 import type { HeldStates } from "./plugin-states.ts";
 import { closeAll, type CompiledRoute, compileRoute, type Made, type RouteSpec } from "./set-up.ts";
+import { Slices } from "../v8/slices.ts";
 
 export interface SnapshotSpec {
   readonly routes: readonly RouteSpec[];

@@ -11,14 +11,14 @@ import type {
   PluginDefinition,
   Verdict,
 } from "../plugin-api/contract.ts";
+import { type Breaker, stepBreaker } from "./step-breaker.ts";
 import { type GatewayError, gatewayErrorOf } from "../plugin-api/errors.ts";
-import type { Clock, Histogram, Logger } from "../plugin-api/services.ts";
 import type { LiveExchange } from "./exchange.ts";
 import { onComplete, onError, onRequest, onResponse } from "./hook-calls.ts";
-import type { HookErrors, HookErrorType, HookMeasures, Phase } from "./hook-measures.ts";
 import { HookFailure, type HookResult, leftOut, pluginFailed, PluginUnavailable } from "./hook-result.ts";
 import type { PluginFaults } from "./plugin-faults.ts";
-import { type Breaker, stepBreaker } from "./step-breaker.ts";
+import type { HookErrors, HookErrorType, HookMeasures, Phase } from "./hook-measures.ts";
+import type { Clock, Histogram, Logger } from "../plugin-api/services.ts";
 import { isThenable, takeVerdict } from "./verdict.ts";
 
 const defaultTimeLimitMs = 2_000;

@@ -1,11 +1,11 @@
 // Drains a listener. While requests still come, every connection gets one more answer, which tells it to close. Then
 // the listener accepts no new connections; the rest end by themselves or at the limit.
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Lingering } from "../client/lingering.ts";
 import type { CarriedExchange } from "../exchange/context.ts";
 import type { IntrusiveSet } from "../v8/intrusive-set.ts";
 import type { ClientServer } from "./client-server.ts";
 import type { ListeningSockets } from "./listening-sockets.ts";
+import type { Lingering } from "../client/lingering.ts";
 
 /** The parts of a listener that a drain watches and ends. */
 export interface Drained {

@@ -1,8 +1,8 @@
 // Parses PROXY protocol heads, versions 1 (text) and 2 (binary), as HAProxy's proxy-protocol.txt defines them, from the
 // first bytes of a connection.
 import { isIP } from "node:net";
-import { readAddress } from "../client/client-address.ts";
 import { crc32c } from "./crc32c.ts";
+import { readAddress } from "../client/client-address.ts";
 
 /** The bytes break the rules of the protocol: the connection must be dropped. */
 export class ProxyHeadError extends Error {

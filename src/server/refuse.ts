@@ -1,16 +1,16 @@
 // Refuses requests that no chain sees. Each gets an answer if one can still be sent, one log line, one count, and the
 // end of its connection.
 import type { Socket } from "node:net";
-import type { ClientLimits } from "../client/client-limits.ts";
-import { peerOf } from "../client/peer.ts";
-import { ClientWriter } from "../exchange/respond.ts";
-import type { ServerStream } from "../exchange/server-stream.ts";
 import type { Counter, Logger, Metrics } from "../plugin-api/contract.ts";
 import { GatewayError } from "../plugin-api/errors.ts";
-import type { RoutedPolicy } from "../routing/routed-policy.ts";
 import { LiveResponse } from "../runtime/response.ts";
-import type { Carried } from "./accept.ts";
+import type { ClientLimits } from "../client/client-limits.ts";
+import type { RoutedPolicy } from "../routing/routed-policy.ts";
+import type { ServerStream } from "../exchange/server-stream.ts";
+import { peerOf } from "../client/peer.ts";
+import { ClientWriter } from "../exchange/respond.ts";
 import { answerBare, endConnection, isHandshakeError, parserError } from "./http1/bare-answer.ts";
+import type { Carried } from "./accept.ts";
 
 /** The known parts of a request that was refused before it was read as a whole. */
 interface Refusal {

@@ -2,12 +2,12 @@
 import { constants, X509Certificate } from "node:crypto";
 import type { ServerOptions } from "node:https";
 import { createSecureContext, type SecureContext } from "node:tls";
-import { readFederatedBundles } from "../tls/federated-bundles.ts";
-import { certificatesIn } from "../tls/pem.ts";
 import { type Pair, readCertificates, readPair, readRevocationLists } from "../tls/read-files.ts";
+import { certificatesIn } from "../tls/pem.ts";
+import { readFederatedBundles } from "../tls/federated-bundles.ts";
+import { TrustBundles } from "../tls/trust-bundles.ts";
 import { Revocations } from "../tls/revocations.ts";
 import { readSvidChain } from "../tls/svid.ts";
-import { TrustBundles } from "../tls/trust-bundles.ts";
 import { CertificatesByName } from "./sni.ts";
 
 export interface TlsFiles {

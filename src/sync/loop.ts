@@ -4,8 +4,8 @@ import { setTimeout as wait } from "node:timers/promises";
 import { textOf } from "../plugin-api/error-text.ts";
 import { type Lease, renewMs } from "./lease.ts";
 import type { Outcome } from "./outcome.ts";
-import type { Reconciler } from "./reconcile.ts";
 import { Reports } from "./reports.ts";
+import type { Reconciler } from "./reconcile.ts";
 import type { DeclaredSource } from "./source.ts";
 
 export interface LoopOptions {

@@ -1,7 +1,7 @@
-import type { GatewayError } from "../plugin-api/errors.ts";
 // Makes responses before their first byte is sent, for tests that call a plugin's `onResponse`. They are of the real
 // class.
 import { Fields } from "../plugin-api/fields.ts";
+import type { GatewayError } from "../plugin-api/errors.ts";
 import { LiveResponse } from "../runtime/response.ts";
 
 /** A response from the service. @param fields name, value, name, value … */

@@ -4,8 +4,8 @@ import { X509Certificate } from "node:crypto";
 import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { isTrustDomain } from "../language/spiffe-id.ts";
-import { certificatesIn } from "./pem.ts";
 import { readCertificates } from "./read-files.ts";
+import { certificatesIn } from "./pem.ts";
 
 const ending = ".pem";
 const maxDomains = 64;

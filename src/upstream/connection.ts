@@ -2,11 +2,11 @@
 // the end of the connection means for the exchange it carries.
 import type { Socket } from "node:net";
 import type { SecureContext } from "node:tls";
-import { type Progress, ResponseParser, type ResponseSink } from "../http1/response-parser.ts";
 import { GatewayError } from "../plugin-api/errors.ts";
 import { connectFailure, connectTimeout, type Connector } from "./connector.ts";
 import type { Carrier, Exchange } from "./exchange.ts";
 import { RequestSender } from "./request-sender.ts";
+import { type Progress, ResponseParser, type ResponseSink } from "../http1/response-parser.ts";
 
 /** The interface of the pool that a connection sees. */
 export interface ConnectionOwner {

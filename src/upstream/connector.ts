@@ -7,11 +7,11 @@ import {
   type PeerCertificate,
   type SecureContext,
 } from "node:tls";
-import { readInto } from "../http1/read-buffer.ts";
 import { lookupOpen } from "../language/closed-addresses.ts";
 import { GatewayError } from "../plugin-api/errors.ts";
-import { proxyHead } from "./proxy-head.ts";
+import { readInto } from "../http1/read-buffer.ts";
 import type { Credentials } from "./renewed-credentials.ts";
+import { proxyHead } from "./proxy-head.ts";
 import type { UpstreamTarget } from "./transport.ts";
 
 export class Connector {

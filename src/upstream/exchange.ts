@@ -1,7 +1,7 @@
-import { CHUNKED, encodeLastChunk, isIdempotent, type EncodedHead } from "../http1/head-writer.ts";
 // One exchange with the upstream, as its caller sees it. It holds the request's body to its announced length, buffers
 // chunks until there is a connection, and ends exactly once.
 import { GatewayError } from "../plugin-api/errors.ts";
+import { CHUNKED, encodeLastChunk, isIdempotent, type EncodedHead } from "../http1/head-writer.ts";
 import type { UpstreamCall, UpstreamHandler, UpstreamRequest } from "./transport.ts";
 
 /** The queue or connection that holds the exchange now. */

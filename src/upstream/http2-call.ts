@@ -1,11 +1,11 @@
 // One exchange with a service over an HTTP/2 stream. It ends exactly once.
 import http2, { type ClientHttp2Session, type ClientHttp2Stream, type IncomingHttpHeaders } from "node:http2";
-import { MAX_INTERIM } from "../http1/response-parser.ts";
 import { fieldObject, fieldOf, isOfConnections, withoutPseudo } from "../http2/fields.ts";
 import { grpcTimeout, parseGrpcTimeout } from "../http2/grpc.ts";
 import type { ResetBudget } from "../http2/reset-budget.ts";
-import { GatewayError } from "../plugin-api/errors.ts";
+import { MAX_INTERIM } from "../http1/response-parser.ts";
 import { isGrpcType } from "../plugin-api/grpc-type.ts";
+import { GatewayError } from "../plugin-api/errors.ts";
 import { takeBack } from "./http2-take-back.ts";
 import type { UpstreamCall, UpstreamHandler, UpstreamRequest } from "./transport.ts";
 

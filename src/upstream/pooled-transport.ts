@@ -1,4 +1,3 @@
-import { encodeHead } from "../http1/head-writer.ts";
 // A bounded pool of kept-alive connections to one upstream: the fast implementation of UpstreamTransport.
 import { GatewayError } from "../plugin-api/errors.ts";
 import { CoarseTimer } from "./coarse-timer.ts";
@@ -6,6 +5,7 @@ import { Connection, type ConnectionOwner } from "./connection.ts";
 import { Connector } from "./connector.ts";
 import { Exchange, type Holder } from "./exchange.ts";
 import { OwnConnections } from "./own-connections.ts";
+import { encodeHead } from "../http1/head-writer.ts";
 import { dominant } from "./shares.ts";
 import type {
   OwnConnectionHandler,

@@ -1,8 +1,8 @@
 // Writes the requests of one connection to its socket: a head with a small body at once, bigger bodies as the socket
 // drains, streamed bodies as they come.
 import type { Socket } from "node:net";
-import { CHUNKED } from "../http1/head-writer.ts";
 import type { Exchange } from "./exchange.ts";
+import { CHUNKED } from "../http1/head-writer.ts";
 import { readBeforeEnd } from "./read-before-end.ts";
 
 /** Up to here, appending a body to its head costs less than a second buffer for the kernel. */

@@ -3,8 +3,8 @@
 import type { Socket } from "node:net";
 import type { RequestToSend } from "../http1/head-writer.ts";
 import type { GatewayError } from "../plugin-api/errors.ts";
-import type { ProxyProtocol } from "./proxy-head.ts";
 import type { Credentials } from "./renewed-credentials.ts";
+import type { ProxyProtocol } from "./proxy-head.ts";
 
 export type UpstreamProtocol = "http1" | "h2c" | "h2" | "auto";
 

@@ -5,8 +5,8 @@ import { killSwitch, maxSwitches } from "../kill-switch/kill-switch.ts";
 import type { Problem } from "../policy/document/problems.ts";
 import { maxKeySets } from "../policy/signature/key-sets.ts";
 import { shadowReport } from "../shadow/report.ts";
-import { metricsSnapshot } from "../telemetry/metrics.ts";
 import { tapRequest } from "../telemetry/requests/tap-request.ts";
+import { metricsSnapshot } from "../telemetry/metrics.ts";
 
 const bytes = z.custom<Uint8Array>((value) => value instanceof Uint8Array);
 const id = z.int().min(1);

@@ -1,10 +1,10 @@
-import type { Logger } from "../plugin-api/telemetry.ts";
 // Keeps all workers on one policy by a two-phase commit: a policy is put in force once every worker has set it up. A
 // worker that starts later gets the policy before it may listen.
 import { problemText, type Problem } from "../policy/document/problems.ts";
 import type { RawPolicy } from "../policy/read.ts";
-import { type PreparedPolicy, PrepareRound } from "./prepare-round.ts";
+import type { Logger } from "../plugin-api/telemetry.ts";
 import type { WorkerHandle } from "./worker-handle.ts";
+import { type PreparedPolicy, PrepareRound } from "./prepare-round.ts";
 
 export class PolicyCoordinator {
   readonly #workers: () => readonly WorkerHandle[];

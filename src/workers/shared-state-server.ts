@@ -1,6 +1,6 @@
-import type { Clock, PluginDefinition } from "../plugin-api/contract.ts";
 // Holds the state of plugins that all workers share without Redis. It lives in the primary, made at the first call.
 import { textOf } from "../plugin-api/error-text.ts";
+import type { Clock, PluginDefinition } from "../plugin-api/contract.ts";
 
 export interface SharedStateResponse {
   readonly response: unknown;

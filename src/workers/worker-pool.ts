@@ -1,25 +1,25 @@
-import { StartError } from "../config/start-error.ts";
 // Runs the worker processes of a sidecar: starts them, replaces those that exit, and keeps them on one policy.
 import { textOf } from "../plugin-api/error-text.ts";
-import type { Counter, Gauge, Logger, Metrics } from "../plugin-api/telemetry.ts";
 import type { DrainLimits } from "../server/drain.ts";
+import { StartError } from "../config/start-error.ts";
+import type { Counter, Gauge, Logger, Metrics } from "../plugin-api/telemetry.ts";
 import { type MetricsSnapshot, defaultMaxSeries } from "../telemetry/metrics.ts";
 import type { Output } from "../telemetry/output.ts";
 import { version } from "../version.ts";
-import { AskedWorkers } from "./asked-workers.ts";
-import { drainWorkers } from "./drain-workers.ts";
-import { ExitedWorkerMetrics } from "./exited-worker-metrics.ts";
-import { type Addresses, stateEveryMs, type ToldToAll, type WorkerTrial } from "./messages.ts";
 import { PolicyCoordinator } from "./policy-coordinator.ts";
 import { poolState, type WorkerPoolState } from "./pool-state.ts";
-import { failuresInARow, restartDelayMs } from "./restart.ts";
 import { SharedSocket } from "./shared-socket.ts";
+import { AskedWorkers } from "./asked-workers.ts";
+import { ExitedWorkerMetrics } from "./exited-worker-metrics.ts";
 import type { SharedStateServer } from "./shared-state-server.ts";
+import { drainWorkers } from "./drain-workers.ts";
+import { WorkerTaps } from "./worker-taps.ts";
 import { ToldWorkers } from "./told-workers.ts";
+import { type Told, WorkerHandle } from "./worker-handle.ts";
+import { type Addresses, stateEveryMs, type ToldToAll, type WorkerTrial } from "./messages.ts";
+import { failuresInARow, restartDelayMs } from "./restart.ts";
 import { TrialReports } from "./trial-reports.ts";
 import { superviseWorkers } from "./watchdog.ts";
-import { type Told, WorkerHandle } from "./worker-handle.ts";
-import { WorkerTaps } from "./worker-taps.ts";
 
 export interface WorkerPoolOptions {
   readonly count: number;

@@ -7,13 +7,13 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { Auditor } from "../../src/audit/auditor.ts";
 import { FileSink } from "../../src/audit/file-sink.ts";
-import { FileKeyPlace } from "../../src/audit/key-places.ts";
 import { AuditKey } from "../../src/audit/key.ts";
+import { FileKeyPlace } from "../../src/audit/key-places.ts";
 import { SubjectKeys } from "../../src/audit/subject-keys.ts";
 import { Trail } from "../../src/audit/trail.ts";
 import { Fields } from "../../src/plugin-api/contract.ts";
-import { systemClock } from "../../src/runtime/clock.ts";
 import { LiveResponse } from "../../src/runtime/response.ts";
+import { systemClock } from "../../src/runtime/clock.ts";
 import { exchangeOf } from "../../src/testing/exchange.ts";
 import { auditJwk } from "../support/audit.ts";
 

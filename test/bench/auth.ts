@@ -7,15 +7,15 @@ import { createLocalJWKSet, exportJWK, generateKeyPair, jwtVerify, SignJWT, type
 import { createKey, keyDigest, keyPath } from "../../plugins/auth/api-keys/key-format.ts";
 import { auth } from "../../plugins/auth/index.ts";
 import type { AuthState } from "../../plugins/auth/state.ts";
-import type { Hooks, Services } from "../../src/plugin-api/contract.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
+import type { Hooks, Services } from "../../src/plugin-api/contract.ts";
 import type { LiveExchange } from "../../src/runtime/exchange.ts";
 import { createTelemetry } from "../../src/telemetry/process.ts";
 import { exchangeOf } from "../support/exchange.ts";
-import { ownServices } from "../support/plugin-services.ts";
 import { connectStore } from "../support/rate-limit.ts";
 import { startRedis } from "../support/redis.ts";
 import { anyRoute } from "../support/route.ts";
+import { ownServices } from "../support/plugin-services.ts";
 
 // Does not use the tests' own parts: node:test hooks into every promise, which costs more than the measured work.
 const nowhere = new Writable({ write: (_chunk, _encoding, done) => done() });

@@ -7,8 +7,8 @@ import { registry } from "../../plugins/index.ts";
 import type { Exchange, Hooks } from "../../src/plugin-api/contract.ts";
 import { TestClock } from "../../src/testing/clock.ts";
 import { setUpPlugin } from "../../src/testing/hooks.ts";
-import { responseOf } from "../../src/testing/responses.ts";
 import { type ExchangeFacts, exchangeOf } from "../support/exchange.ts";
+import { responseOf } from "../../src/testing/responses.ts";
 import type { BenchSize } from "./plugin-costs.ts";
 import { scoreMicros } from "./score.ts";
 

@@ -9,8 +9,8 @@ import { type LoadTools, runLoad } from "./load.ts";
 import { findProgram } from "./machine.ts";
 import { policyOf } from "./policies.ts";
 import { cpuMs, pause, rssMiB } from "./processes.ts";
-import type { Traffic } from "./requests.ts";
 import { createScene } from "./scene.ts";
+import type { Traffic } from "./requests.ts";
 import { closedLoad, countingService, openLoad, zipfTargets } from "./zipf.ts";
 
 const { values: chosen } = parseArgs({

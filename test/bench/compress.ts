@@ -4,8 +4,8 @@ import { writeFileSync } from "node:fs";
 import http from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
-import { freePort } from "../support/redis.ts";
 import { obtainProgram } from "./machine.ts";
+import { freePort } from "../support/redis.ts";
 import { cpuMs, folder, pause, start, type Started } from "./processes.ts";
 
 export interface CompressSize {

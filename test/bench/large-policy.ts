@@ -10,9 +10,9 @@ import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { stringify } from "yaml";
 import { nodeFlags } from "../../deploy/node-flags.ts";
-import { largePolicy } from "../support/large-policy.ts";
 import { eventually, startRedis } from "../support/redis.ts";
 import type { LoopReading } from "./loop-probe.ts";
+import { largePolicy } from "../support/large-policy.ts";
 
 const changes = Number(process.argv[2] ?? 3);
 const only = new RegExp(process.argv[3] ?? "");

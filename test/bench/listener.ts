@@ -10,8 +10,8 @@ import { findProgram } from "./machine.ts";
 import { microsFor } from "./micros.ts";
 import { type PolicyName, policyOf } from "./policies.ts";
 import { rssMiB, watchOthers } from "./processes.ts";
-import type { Traffic } from "./requests.ts";
 import { createScene } from "./scene.ts";
+import type { Traffic } from "./requests.ts";
 
 const warmUpSeconds = 4;
 const seconds = 0.6;

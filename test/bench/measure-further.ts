@@ -1,7 +1,7 @@
-import { Agent, get } from "node:http";
 // Measures everything other than CPU under full load: memory of connections and at a steady rate, latency, start, and
 // the time until a policy is in force.
 import { setTimeout as later } from "node:timers/promises";
+import { Agent, get } from "node:http";
 import { Redis } from "ioredis";
 import { type ContenderName, type RunningSidecar, startSidecar } from "./contenders.ts";
 import { runLoad, startGenerator } from "./load.ts";

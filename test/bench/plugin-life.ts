@@ -2,8 +2,8 @@
 import { readFileSync } from "node:fs";
 import http from "node:http";
 import { setTimeout as delay } from "node:timers/promises";
-import { systemClock } from "../../src/runtime/clock.ts";
 import { createWasmPlugin } from "../../src/runtime/wasm/wasm-plugin.ts";
+import { systemClock } from "../../src/runtime/clock.ts";
 import { exchangeOf, setUpPlugin, startSidecar, type SetUpPlugin } from "../../src/testing/testing.ts";
 import { extensionOf, guestHosts } from "../support/wasm/guest-scene.ts";
 import { scriptGuest } from "../support/wasm/guests.ts";

@@ -12,8 +12,8 @@ import { cGuest } from "../support/wasm/guests.ts";
 import { type LiveHeap, openLiveHeap } from "./live-heap.ts";
 import { findSample } from "./metrics-text.ts";
 import { PacedLoad } from "./paced-load.ts";
-import { scriptedPackage } from "./plugin-contenders.ts";
 import { median } from "./plugin-costs.ts";
+import { scriptedPackage } from "./plugin-contenders.ts";
 import { folder, pause, rssMiB, start } from "./processes.ts";
 import { grows, trendOf } from "./trend.ts";
 

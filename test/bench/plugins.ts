@@ -3,10 +3,10 @@
 // contenders take turns.
 import { builtInCosts } from "./builtins.ts";
 import { compressCosts } from "./compress.ts";
-import { cpuModel } from "./machine.ts";
 import { type BenchSize, hookCosts, streamCosts } from "./plugin-costs.ts";
 import { besideSpinning, startAndMemory, stopTimes } from "./plugin-life.ts";
 import { runtimes, swapsOf, textOf } from "./plugin-swaps.ts";
+import { cpuModel } from "./machine.ts";
 
 interface Row {
   readonly figure: string;

@@ -3,12 +3,12 @@
 // test/bench/rate-limit.ts [checks]`
 import { exit } from "node:process";
 import { Leases } from "../../plugins/rate-limit/counting/leases.ts";
-import { MemoryCounts } from "../../plugins/rate-limit/counting/memory-counts.ts";
-import { RedisCounts } from "../../plugins/rate-limit/counting/redis-counts.ts";
 import { CallerTables, type Limit } from "../../plugins/rate-limit/limit.ts";
 import { Limiter } from "../../plugins/rate-limit/limiter.ts";
-import type { RedisStore } from "../../src/redis/store.ts";
+import { MemoryCounts } from "../../plugins/rate-limit/counting/memory-counts.ts";
+import { RedisCounts } from "../../plugins/rate-limit/counting/redis-counts.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
+import type { RedisStore } from "../../src/redis/store.ts";
 import { exchangeOf } from "../support/exchange.ts";
 import { connectStore, limitOf } from "../support/rate-limit.ts";
 import { startRedis, type RedisServer } from "../support/redis.ts";

@@ -1,7 +1,7 @@
 // Renders the results as Markdown, for the terminal and for the pages that show them.
 import { readFileSync, writeFileSync } from "node:fs";
-import { goals } from "./goals.ts";
 import { cpuModel } from "./machine.ts";
+import { goals } from "./goals.ts";
 import { judgedUpTo, type Metric, type Results, type Summary } from "./results.ts";
 import type { Scenario } from "./scenarios.ts";
 

@@ -1,5 +1,7 @@
 // Lists the scenarios and their contenders. `--scenario` takes these names.
 import type { ContenderName } from "./contenders.ts";
+import type { Bench } from "./measure.ts";
+import { measureThroughput, type ThroughputPlan } from "./measure.ts";
 import {
   measureIdleConnections,
   measureLatency,
@@ -9,8 +11,6 @@ import {
   measureWorkers,
 } from "./measure-further.ts";
 import { measureLull } from "./measure-lull.ts";
-import type { Bench } from "./measure.ts";
-import { measureThroughput, type ThroughputPlan } from "./measure.ts";
 import { policyOf } from "./policies.ts";
 import type { Traffic } from "./requests.ts";
 

@@ -1,8 +1,8 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 // Measures what a shadow costs: CPU of a sidecar per request, without a shadow, and with one that looks at 10 % and at
 // all requests, in turn within one run.
 // node test/bench/shadow.ts [requests]
 import http from "node:http";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";

@@ -9,8 +9,6 @@ import {
 } from "kubernetes-models/admissionregistration.k8s.io/v1";
 import { Deployment, type IDeployment } from "kubernetes-models/apps/v1";
 import { CronJob, type ICronJob, type IJob, Job } from "kubernetes-models/batch/v1";
-import { NetworkPolicy, type INetworkPolicy } from "kubernetes-models/networking.k8s.io/v1";
-import { PodDisruptionBudget, type IPodDisruptionBudget } from "kubernetes-models/policy/v1";
 import {
   ClusterRole,
   ClusterRoleBinding,
@@ -20,6 +18,8 @@ import {
   Role,
   RoleBinding,
 } from "kubernetes-models/rbac.authorization.k8s.io/v1";
+import { NetworkPolicy, type INetworkPolicy } from "kubernetes-models/networking.k8s.io/v1";
+import { PodDisruptionBudget, type IPodDisruptionBudget } from "kubernetes-models/policy/v1";
 import { Namespace, type IService, Service, ServiceAccount } from "kubernetes-models/v1";
 import { parseAllDocuments } from "yaml";
 import { loadConfig } from "../../src/app/environment.ts";
@@ -27,10 +27,10 @@ import { reviewOptions } from "../../src/cli/injector.ts";
 import { createProgram } from "../../src/cli/program.ts";
 import { annotations } from "../../src/injector/annotations.ts";
 import { refusalReasons } from "../../src/injector/refusal.ts";
-import { makeCertificate } from "../support/certificate.ts";
 import { root } from "../support/dockerfile.ts";
-import { compilerSays } from "../support/kubernetes.ts";
 import { outrigger } from "../support/process.ts";
+import { compilerSays } from "../support/kubernetes.ts";
+import { makeCertificate } from "../support/certificate.ts";
 
 type Manifest = {
   readonly kind: string;

@@ -6,11 +6,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { Redis } from "ioredis";
-import { keyDigest } from "../../plugins/auth/api-keys/key-format.ts";
 import { aclLine } from "../../src/cli/redis-acl.ts";
+import { keyDigest } from "../../plugins/auth/api-keys/key-format.ts";
 import { root } from "../support/dockerfile.ts";
-import { outrigger } from "../support/process.ts";
 import { eventually, type RedisServer, startRedis } from "../support/redis.ts";
+import { outrigger } from "../support/process.ts";
 import { startSidecar } from "../support/sidecar.ts";
 
 const policy = {

@@ -1,8 +1,8 @@
 // All plugins on one route, on a real Redis: the other plugins and the client see the effect of each.
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { afterEach, beforeEach, describe, it } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
+import { afterEach, beforeEach, describe, it } from "node:test";
 import { gzipSync } from "node:zlib";
 import { startRedis, type RedisServer } from "../support/redis.ts";
 import { startSidecar, type TestSidecar } from "../support/sidecar.ts";

@@ -6,9 +6,9 @@ import type { RequestListener } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import { startSidecar, type TestSidecar } from "../support/sidecar.ts";
 import { outrigger } from "../support/process.ts";
 import { startRedis } from "../support/redis.ts";
-import { startSidecar, type TestSidecar } from "../support/sidecar.ts";
 
 // SHA-256 of "secret".
 const sha256 = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";

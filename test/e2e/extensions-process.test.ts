@@ -9,8 +9,8 @@ import { setTimeout as pause } from "node:timers/promises";
 import { definePlugin, z } from "outrigger/plugin";
 import { startSidecar, type TestSidecar } from "outrigger/plugin/testing";
 import { createProcessPlugin } from "../../src/runtime/process/plugin.ts";
-import { type BundleOptions, bundleExtension } from "../support/extensions.ts";
 import { bundledPluginProcess } from "../support/plugin-process.ts";
+import { type BundleOptions, bundleExtension } from "../support/extensions.ts";
 import { mainFile, startNode } from "../support/process.ts";
 import { eventually } from "../support/redis.ts";
 

@@ -20,8 +20,8 @@ import {
 } from "@grpc/grpc-js";
 import { chromium } from "playwright-core";
 import { WebSocketServer } from "ws";
-import { makeCertificate } from "../support/certificate.ts";
 import { startSidecar, type TestSidecar } from "../support/sidecar.ts";
+import { makeCertificate } from "../support/certificate.ts";
 
 const plain = (bytes: Buffer): Buffer => bytes;
 const method = (name: string, responseStream: boolean) => ({

@@ -18,8 +18,8 @@ import {
   status,
 } from "@grpc/grpc-js";
 import { makeAuthority } from "../plugins/auth/authority.ts";
-import { eventually } from "../support/redis.ts";
 import { startSidecar, type TestSidecar } from "../support/sidecar.ts";
+import { eventually } from "../support/redis.ts";
 
 const plain = (bytes: Buffer): Buffer => bytes;
 const method = (name: string, requestStream: boolean, responseStream: boolean) => ({

@@ -5,12 +5,12 @@ import http from "node:http";
 import http2 from "node:http2";
 import net, { type AddressInfo, type Socket } from "node:net";
 import { test } from "node:test";
+import { startSidecar } from "../support/sidecar.ts";
 import { createHttp2Transport } from "../../src/upstream/http2-transport.ts";
 import { block, flags, frame, frameTypes } from "../support/http2-frames.ts";
-import { connectRaw } from "../support/raw-client.ts";
 import { RecordedExchange } from "../support/recorded-exchange.ts";
+import { connectRaw } from "../support/raw-client.ts";
 import { eventually } from "../support/redis.ts";
-import { startSidecar } from "../support/sidecar.ts";
 
 const head = (flag: number, ...more: string[]): Buffer =>
   frame(frameTypes.headers, flags.endHeaders | flag, 1, block([":status", "200", ...more]));

@@ -10,8 +10,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import tls from "node:tls";
-import { makeCertificate } from "../support/certificate.ts";
 import { startSidecar, type TestSidecar } from "../support/sidecar.ts";
+import { makeCertificate } from "../support/certificate.ts";
 
 /** The service's own words on what came, in a response that has a priority of its own. */
 function tell(stream: http2.ServerHttp2Stream, headers: http2.IncomingHttpHeaders): void {

@@ -9,11 +9,11 @@ import { after, before, describe, test } from "node:test";
 import { WebSocketServer } from "ws";
 import { registry } from "../../plugins/index.ts";
 import { GatewayError } from "../../src/plugin-api/contract.ts";
+import { startSidecar, type TestSidecar } from "../support/sidecar.ts";
 import { FrameClient, frameTypes, requestHead } from "../support/http2-frames.ts";
 import { Http2WebSocket } from "../support/http2-websocket.ts";
 import { pluginWith } from "../support/plugins.ts";
 import { eventually } from "../support/redis.ts";
-import { startSidecar, type TestSidecar } from "../support/sidecar.ts";
 
 const connect = requestHead("/echo", ":protocol", "websocket");
 connect[1] = "CONNECT";

@@ -8,12 +8,12 @@ import http2 from "node:http2";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before, describe, test } from "node:test";
 import { promisify } from "node:util";
+import { after, before, describe, test } from "node:test";
+import { startSidecar, type TestSidecar } from "../support/sidecar.ts";
 import { makeCertificate } from "../support/certificate.ts";
 import { block, flags, frame, FrameClient, frameTypes, requestHead } from "../support/http2-frames.ts";
 import { eventually } from "../support/redis.ts";
-import { startSidecar, type TestSidecar } from "../support/sidecar.ts";
 
 interface Answer {
   readonly status: number;

@@ -3,9 +3,9 @@ import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { type Front, frontNames, makeFront } from "../support/fronts.ts";
 import { readsInTurn } from "../support/listener.ts";
-import { guardPlugin } from "../support/plugins.ts";
 import { requestText } from "../support/raw-http.ts";
 import { startSidecar, type TestSidecar } from "../support/sidecar.ts";
+import { guardPlugin } from "../support/plugins.ts";
 
 const head = (...lines: string[]): string => `${lines.join("\r\n")}\r\n\r\n`;
 

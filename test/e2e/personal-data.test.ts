@@ -11,9 +11,9 @@ import { TokenIssuer } from "../plugins/auth/token-issuer.ts";
 import { cookieOf, loggedIn, loginAt, openShop, provider, shop, type Shop } from "../security/login-site.ts";
 import { type AuditPlace, auditPlace } from "../support/audit.ts";
 import { type Collector, startCollector } from "../support/collector.ts";
-import { columns, sent, sha256, shownIn, tableOf } from "../support/planted.ts";
 import { outrigger } from "../support/process.ts";
 import { eventually, type RedisServer } from "../support/redis.ts";
+import { columns, sent, sha256, shownIn, tableOf } from "../support/planted.ts";
 import { inScene, type Scene } from "../support/scene.ts";
 
 interface Sent {

@@ -1,7 +1,7 @@
 // Plugins that do what the contract forbids or does not foresee: the worst result is an error answer.
 import assert from "node:assert/strict";
-import { PassThrough } from "node:stream";
 import { afterEach, beforeEach, describe, it } from "node:test";
+import { PassThrough } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
 import { GatewayError, type Exchange, type Fields, type Hooks } from "../../src/plugin-api/contract.ts";
 import { pluginWith } from "../support/plugins.ts";

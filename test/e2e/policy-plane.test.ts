@@ -1,7 +1,7 @@
 // `outrigger policy` and `outrigger fleet` as a user runs them: processes, a real Redis, real sidecars.
 import assert from "node:assert/strict";
-import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { once } from "node:events";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";

@@ -4,8 +4,8 @@ import { mkdtempSync, rmSync } from "node:fs";
 import http from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before, beforeEach, describe, it } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
+import { after, before, beforeEach, describe, it } from "node:test";
 import { eventually, startRedis, type RedisServer } from "../support/redis.ts";
 import { startSidecar, type TestSidecar } from "../support/sidecar.ts";
 

@@ -2,8 +2,8 @@
 // the test's name, and the tests leave no traces anywhere.
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { connect } from "node:net";
 import { tmpdir } from "node:os";
+import { connect } from "node:net";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { mainFile, outrigger, startNode } from "../support/process.ts";

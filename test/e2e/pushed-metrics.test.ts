@@ -3,11 +3,11 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { isDeepStrictEqual } from "node:util";
+import { startSidecar } from "../support/sidecar.ts";
 import { type Collector, startCollector, startGrpcCollector } from "../support/collector.ts";
 import { startCrew, startService } from "../support/crew.ts";
 import type { ReceivedPoint } from "../support/otlp-metrics.ts";
 import { eventually } from "../support/redis.ts";
-import { startSidecar } from "../support/sidecar.ts";
 
 const trace = "12345678901234567890123456789012";
 const ask = async (url: string): Promise<void> => {

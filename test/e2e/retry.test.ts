@@ -1,7 +1,7 @@
 // Routes with `retry`: real services that die, come back, answer 503 or break off, and what callers get.
 import assert from "node:assert/strict";
-import { describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { describe, test } from "node:test";
 import {
   Client,
   credentials,
@@ -13,11 +13,11 @@ import {
   type ServiceError,
   status,
 } from "@grpc/grpc-js";
+import { startSidecar, type TestSidecar } from "../support/sidecar.ts";
 import { makeCertificate } from "../support/certificate.ts";
 import { startCollector } from "../support/collector.ts";
 import { eventually } from "../support/redis.ts";
 import { type Handle, RestartingService } from "../support/restarting-service.ts";
-import { startSidecar, type TestSidecar } from "../support/sidecar.ts";
 
 const sidecarTo = (
   upstream: string,

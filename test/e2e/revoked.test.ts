@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import net, { type AddressInfo, type Socket } from "node:net";
-import { afterEach, beforeEach, describe, it } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
+import { afterEach, beforeEach, describe, it } from "node:test";
 import { GatewayError, type Hooks } from "../../src/plugin-api/contract.ts";
 import { pluginWith } from "../support/plugins.ts";
 import { startSidecar, type TestSidecar } from "../support/sidecar.ts";

@@ -2,7 +2,6 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it, test } from "node:test";
 import { z } from "zod";
-import { registry } from "../../plugins/index.ts";
 import {
   definePlugin,
   type PluginDefinition,
@@ -11,6 +10,7 @@ import {
 } from "../../src/plugin-api/contract.ts";
 import { ScopedServices, type HostServices } from "../../src/runtime/scoped-services.ts";
 import { createHttpClient } from "../../src/runtime/services/http/client.ts";
+import { registry } from "../../plugins/index.ts";
 import { eventually, type RedisServer, startRedis } from "../support/redis.ts";
 import { startSidecar, type TestSidecar } from "../support/sidecar.ts";
 

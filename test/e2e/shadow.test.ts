@@ -2,20 +2,20 @@
 // effect.
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { once } from "node:events";
 import http from "node:http";
 import http2 from "node:http2";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Writable } from "node:stream";
 import { text } from "node:stream/consumers";
+import { Writable } from "node:stream";
 import { after, afterEach, before, test } from "node:test";
-import { createSidecar, type EmbeddedSidecar } from "../../src/app/embedded.ts";
 import { startService } from "../support/crew.ts";
 import { outrigger } from "../support/process.ts";
-import { monitorRedis } from "../support/redis-monitor.ts";
 import { eventually as within, type RedisServer, startRedis } from "../support/redis.ts";
+import { monitorRedis } from "../support/redis-monitor.ts";
+import { createSidecar, type EmbeddedSidecar } from "../../src/app/embedded.ts";
 
 const apiKey = "a-key-that-nobody-may-see";
 const keys = [

@@ -1,12 +1,12 @@
 // A slow client costs only itself: what it delays, and what continues.
 import assert from "node:assert/strict";
-import { once } from "node:events";
-import type http from "node:http";
 import { connect } from "node:net";
+import type http from "node:http";
+import { once } from "node:events";
 import { afterEach, describe, it } from "node:test";
 import { connectRaw } from "../support/raw-client.ts";
-import { requestText } from "../support/raw-http.ts";
 import { RawPeer } from "../support/raw-peer.ts";
+import { requestText } from "../support/raw-http.ts";
 import { eventually } from "../support/redis.ts";
 import { startSidecar, type TestSidecar } from "../support/sidecar.ts";
 

@@ -1,12 +1,12 @@
 // Sidecars of two trust domains: each domain's authorities vouch only for its own ids.
 import assert from "node:assert/strict";
-import { once } from "node:events";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import http from "node:http";
+import { once } from "node:events";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before, beforeEach, describe, it } from "node:test";
 import tls from "node:tls";
+import { after, before, beforeEach, describe, it } from "node:test";
 import { type Authority, type Issued, makeAuthority } from "../plugins/auth/authority.ts";
 import { connected } from "../support/fronts.ts";
 import { type RawClient, requestText } from "../support/raw-http.ts";

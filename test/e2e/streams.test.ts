@@ -19,10 +19,10 @@ import {
 import { WebSocketServer } from "ws";
 import { registry } from "../../plugins/index.ts";
 import { GatewayError } from "../../src/plugin-api/contract.ts";
+import { startSidecar, type TestSidecar } from "../support/sidecar.ts";
 import { Http2WebSocket } from "../support/http2-websocket.ts";
 import { pluginWith } from "../support/plugins.ts";
 import { eventually } from "../support/redis.ts";
-import { startSidecar, type TestSidecar } from "../support/sidecar.ts";
 
 const plain = (bytes: Buffer): Buffer => bytes;
 const chat = {

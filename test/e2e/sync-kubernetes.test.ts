@@ -4,10 +4,10 @@ import assert from "node:assert/strict";
 import { after, afterEach, beforeEach, describe, it } from "node:test";
 import { syncPolicies, type SyncOptions } from "../../src/cli/sync.ts";
 import { clusterIn, KubernetesApi } from "../../src/kubernetes/api.ts";
-import { WatchedList } from "../../src/kubernetes/watched-list.ts";
 import { KubernetesSource } from "../../src/sync/kubernetes-source.ts";
-import { ApiServer, type Stored } from "../support/api-server.ts";
+import { WatchedList } from "../../src/kubernetes/watched-list.ts";
 import { makeCertificate } from "../support/certificate.ts";
+import { ApiServer, type Stored } from "../support/api-server.ts";
 import { outrigger } from "../support/process.ts";
 import { eventually, startRedis } from "../support/redis.ts";
 

@@ -3,11 +3,11 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { connect } from "node:net";
 import { after, before, describe, test } from "node:test";
+import { startSidecar, type TestSidecar } from "../support/sidecar.ts";
 import { TapHub } from "../../src/telemetry/requests/tap-hub.ts";
 import { exchangeOf, outcomeOf } from "../../src/testing/exchange.ts";
 import { mainFile, outrigger, startNode } from "../support/process.ts";
 import { eventually } from "../support/redis.ts";
-import { startSidecar, type TestSidecar } from "../support/sidecar.ts";
 
 describe("outrigger tap", () => {
   let sidecar: TestSidecar;

@@ -2,10 +2,10 @@
 import assert from "node:assert/strict";
 import type http from "node:http";
 import { after, before, describe, test } from "node:test";
+import { startSidecar, type TestSidecar } from "../support/sidecar.ts";
 import { type Collector, type ReceivedSpan, startCollector } from "../support/collector.ts";
 import { startService } from "../support/crew.ts";
 import { eventually, startRedis } from "../support/redis.ts";
-import { startSidecar, type TestSidecar } from "../support/sidecar.ts";
 import { echo, seenWith } from "../support/trace-fields.ts";
 
 const trace = "12345678901234567890123456789012";

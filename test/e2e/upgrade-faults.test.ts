@@ -2,13 +2,13 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { connect } from "node:net";
-import { afterEach, beforeEach, describe, it } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
+import { afterEach, beforeEach, describe, it } from "node:test";
 import type { Hooks, Outcome } from "../../src/plugin-api/contract.ts";
 import { readsInTurn } from "../support/listener.ts";
 import { pluginWith } from "../support/plugins.ts";
-import { connectRaw, requestText, startRawService, type RawService } from "../support/raw-http.ts";
 import { eventually } from "../support/redis.ts";
+import { connectRaw, requestText, startRawService, type RawService } from "../support/raw-http.ts";
 import { startSidecar, type TestSidecar } from "../support/sidecar.ts";
 
 const handshake = ["Connection: Upgrade", "Upgrade: mine/1"];

@@ -5,11 +5,11 @@ import type http from "node:http";
 import type { Duplex } from "node:stream";
 import { after, before, describe, it } from "node:test";
 import { WebSocket, WebSocketServer } from "ws";
-import { registry } from "../../plugins/index.ts";
 import { GatewayError } from "../../src/plugin-api/contract.ts";
 import { pluginWith } from "../support/plugins.ts";
 import { connectRaw, requestText, startRawService, type RawService } from "../support/raw-http.ts";
 import { startSidecar, type TestSidecar } from "../support/sidecar.ts";
+import { registry } from "../../plugins/index.ts";
 
 const handshake = [
   "Connection: Upgrade",

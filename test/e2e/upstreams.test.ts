@@ -3,11 +3,11 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { connect } from "node:http2";
 import { test } from "node:test";
-import { connectRaw, type RawClient, requestText, startRawService } from "../support/raw-http.ts";
-import { eventually } from "../support/redis.ts";
-import { startRedis } from "../support/redis.ts";
-import { type Handle, RestartingService } from "../support/restarting-service.ts";
 import { startSidecar, type TestSidecar } from "../support/sidecar.ts";
+import { eventually } from "../support/redis.ts";
+import { type Handle, RestartingService } from "../support/restarting-service.ts";
+import { connectRaw, type RawClient, requestText, startRawService } from "../support/raw-http.ts";
+import { startRedis } from "../support/redis.ts";
 
 async function services(
   count: number,

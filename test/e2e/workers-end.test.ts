@@ -6,13 +6,13 @@ import http from "node:http";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before, describe, it } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
+import { after, before, describe, it } from "node:test";
 import type { Verified } from "../../src/audit/verify.ts";
 import { auditPlace } from "../support/audit.ts";
 import { Client, clientsOf, lives, startCrew, startService, type TestCrew } from "../support/crew.ts";
-import { hammer } from "../support/hammer.ts";
 import { mainFile, outrigger, outriggerProcess, startNode } from "../support/process.ts";
+import { hammer } from "../support/hammer.ts";
 import { eventually, freePort } from "../support/redis.ts";
 
 /** Requests that the service holds until the test ends them. */

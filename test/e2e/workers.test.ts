@@ -1,8 +1,8 @@
 // Several workers behind one port share the load and one policy; a failure of one affects only its own exchanges.
 import assert from "node:assert/strict";
 import { generateKeyPairSync } from "node:crypto";
-import { writeFileSync } from "node:fs";
 import type http from "node:http";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { RequestSigner } from "../plugins/auth/request-signer.ts";

@@ -9,8 +9,8 @@ import type { BodyHandler, ServerStream, StreamHandler } from "../../src/exchang
 import { parseRequestHead, type RequestHead } from "../../src/http1/request-head.ts";
 import { allowedTrailers } from "../../src/http1/trailers.ts";
 import type { GatewayError, Logger } from "../../src/plugin-api/contract.ts";
-import { createNetServer } from "../../src/server/http1-net/server.ts";
 import { createHttp1Server } from "../../src/server/http1/server.ts";
+import { createNetServer } from "../../src/server/http1-net/server.ts";
 import { Refusals } from "../../src/server/refuse.ts";
 import { createMetrics } from "../../src/telemetry/metrics.ts";
 import { type Input, Inputs } from "./listener-inputs.ts";

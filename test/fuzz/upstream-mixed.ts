@@ -4,8 +4,8 @@
 import assert from "node:assert/strict";
 import { createPooledTransport } from "../../src/upstream/pooled-transport.ts";
 import type { UpstreamRequest, UpstreamTransport } from "../../src/upstream/transport.ts";
-import { startRawServer } from "../support/raw-server.ts";
 import { RecordedExchange, type Result } from "../support/recorded-exchange.ts";
+import { startRawServer } from "../support/raw-server.ts";
 import { targetOf, turns } from "../support/transport/scene.ts";
 import { seeded } from "./seeded.ts";
 import { type Act, acts, bodyOf, FuzzService } from "./upstream-service.ts";

@@ -1,9 +1,9 @@
 // A policy with a guarded and an open side, and a service that answers with the request target it received.
 import { hash } from "node:crypto";
 import type { RequestListener } from "node:http";
-import { connectRaw, requestText } from "../support/raw-http.ts";
 import type { Scene } from "../support/scene.ts";
 import type { TestSidecar } from "../support/sidecar.ts";
+import { connectRaw, requestText } from "../support/raw-http.ts";
 
 export const goodKey = "a-good-key";
 export const keys = [{ sha256: hash("sha256", goodKey), id: "k1", userId: "u1", scopes: ["read"] }];

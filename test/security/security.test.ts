@@ -1,8 +1,8 @@
 // Runs the catalogue of attacks as part of `npm test`.
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
-import { join } from "node:path";
 import { test } from "node:test";
+import { join } from "node:path";
 import { loadAttacks, replay } from "./attack.ts";
 import { pageTexts } from "./page.ts";
 import { promises } from "./promises.ts";

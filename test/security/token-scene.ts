@@ -1,8 +1,8 @@
-import { TokenIssuer } from "../plugins/auth/token-issuer.ts";
-import { EndpointServer } from "../support/endpoint-server.ts";
 // Shared by attacks on bearer tokens: a sidecar that accepts the tokens of one issuer, and requests that carry one.
 import type { Scene } from "../support/scene.ts";
 import type { TestSidecar } from "../support/sidecar.ts";
+import { TokenIssuer } from "../plugins/auth/token-issuer.ts";
+import { EndpointServer } from "../support/endpoint-server.ts";
 
 export async function issuerIn(scene: Scene): Promise<TokenIssuer> {
   const issuer = await TokenIssuer.start();

@@ -15,8 +15,8 @@ import type {
 import { createRequestCounters } from "../../src/routing/request-counters.ts";
 import { RoutedPolicy } from "../../src/routing/routed-policy.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
-import { createPluginHost } from "../../src/runtime/plugin-host.ts";
 import { createHttpClient } from "../../src/runtime/services/http/client.ts";
+import { createPluginHost } from "../../src/runtime/plugin-host.ts";
 import { createSnapshot } from "../../src/runtime/snapshot.ts";
 import { createTelemetry } from "../../src/telemetry/process.ts";
 import { pluginWith } from "./plugins.ts";

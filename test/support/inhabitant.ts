@@ -1,8 +1,8 @@
-import { createSocket } from "node:dgram";
-import { once } from "node:events";
 // A process in a network namespace of its own (network.ts): runs servers and commands as messages tell it to.
 import { createServer, type RequestListener } from "node:http";
 import { createServer as createTlsServer } from "node:https";
+import { createSocket } from "node:dgram";
+import { once } from "node:events";
 import type { Server } from "node:net";
 import { outrigger } from "./process.ts";
 

@@ -3,8 +3,8 @@
 import { type ChildProcess, execFile, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { promisify } from "node:util";
-import type { Task } from "./inhabitant.ts";
 import type { Finished } from "./process.ts";
+import type { Task } from "./inhabitant.ts";
 
 const run = promisify(execFile);
 const inhabitant = new URL("./inhabitant.ts", import.meta.url).pathname;

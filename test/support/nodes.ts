@@ -2,8 +2,8 @@
 // tested on them.
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
 import { arch, platform } from "node:process";
+import { join } from "node:path";
 
 const folder = join(import.meta.dirname, "../../node_modules/.cache/nodes");
 /** The latest versions of the release lines that the package supports, besides the pinned one. */

@@ -2,8 +2,8 @@
 import { PassThrough } from "node:stream";
 import type { Logger, PluginDefinition } from "../../src/plugin-api/contract.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
-import { createPluginHost, type PluginHost } from "../../src/runtime/plugin-host.ts";
 import { createHttpClient } from "../../src/runtime/services/http/client.ts";
+import { createPluginHost, type PluginHost } from "../../src/runtime/plugin-host.ts";
 import type { RouteSpec } from "../../src/runtime/set-up.ts";
 import { createTelemetry } from "../../src/telemetry/process.ts";
 

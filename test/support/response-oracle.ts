@@ -1,8 +1,8 @@
 // Reads the same response bytes twice: with this project's parser, in any pieces, and with node:http's own (llhttp).
 import { request } from "node:http";
 import { duplexPair } from "node:stream";
-import { type Progress, ResponseParser } from "../../src/http1/response-parser.ts";
 import { allowedTrailers } from "../../src/http1/trailers.ts";
+import { type Progress, ResponseParser } from "../../src/http1/response-parser.ts";
 
 export interface Reading {
   /** `broken`: the bytes ended before the response did. */

@@ -4,10 +4,10 @@ import { execFileSync } from "node:child_process";
 import { accessSync, constants, globSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { delimiter, join, relative } from "node:path";
-import { run } from "node:test";
-import { spec } from "node:test/reporters";
 import { bundleProgram } from "./bundle.ts";
 import { provideNodes } from "./nodes.ts";
+import { run } from "node:test";
+import { spec } from "node:test/reporters";
 
 interface Program {
   /** Environment variable that tells the tests, and users, the program's path. */

@@ -3,11 +3,11 @@
 // when it is made.
 import { randomBytes } from "node:crypto";
 import { setTimeout } from "node:timers/promises";
-import { parseJson } from "../../../src/language/json.ts";
-import type { RecordSigner, Script, Store } from "../../../src/plugin-api/contract.ts";
 import { createKey, keyPath, storeKeyOf } from "./key-format.ts";
 import { keyRecord, recordJson } from "./key-record.ts";
 import { usageKey } from "./key-usage.ts";
+import { parseJson } from "../../../src/language/json.ts";
+import type { RecordSigner, Script, Store } from "../../../src/plugin-api/contract.ts";
 
 /** A record as it is stored: the members that auth reads, and those that only these commands read. */
 export type StoredKey = Readonly<Record<string, unknown>> & {

@@ -9,10 +9,10 @@ import {
   type Store,
   textOf,
 } from "../../../src/plugin-api/contract.ts";
-import { keyLookups } from "../metrics.ts";
 import { BadRecords } from "./bad-records.ts";
 import { keyPath, parsePeppers, pepperedDigest } from "./key-format.ts";
 import { openKeyRecord, parseKeyRecord, type KeyRecord } from "./key-record.ts";
+import { keyLookups } from "../metrics.ts";
 
 export type KeyAnswer =
   | {

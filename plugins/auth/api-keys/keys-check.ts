@@ -1,7 +1,7 @@
-import { durationText } from "../../../src/language/duration.ts";
 // Looks for `outrigger check` at the API keys in Redis: keys that end soon, and records that cannot be read.
 import type { CheckContext, CheckFinding } from "../../../src/plugin-api/contract.ts";
 import { StoreUnavailable } from "../../../src/plugin-api/contract.ts";
+import { durationText } from "../../../src/language/duration.ts";
 import { parsePeppers } from "./key-format.ts";
 import { endOf, KeyRing, type ListedKey } from "./key-ring.ts";
 

@@ -1,6 +1,6 @@
-import { parseDuration } from "../../../src/language/duration.ts";
 // `outrigger keys create`: makes an API key and prints it this one time.
 import type { CommandContext } from "../../../src/plugin-api/contract.ts";
+import { parseDuration } from "../../../src/language/duration.ts";
 import { withKeyRing } from "./with-key-ring.ts";
 
 export interface CreateOptions {

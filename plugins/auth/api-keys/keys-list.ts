@@ -1,6 +1,6 @@
-import { durationText } from "../../../src/language/duration.ts";
 // `outrigger keys list`: prints every API key with its state and the services that use it, but no key and no digest.
 import type { CommandContext } from "../../../src/plugin-api/contract.ts";
+import { durationText } from "../../../src/language/duration.ts";
 import { endOf, type ListedKey } from "./key-ring.ts";
 import { withKeyRing } from "./with-key-ring.ts";
 

@@ -1,6 +1,6 @@
-import { parseDuration } from "../../../src/language/duration.ts";
 // `outrigger keys rotate ID`: makes a new key for the same caller and sets when the old one ends.
 import type { CommandContext } from "../../../src/plugin-api/contract.ts";
+import { parseDuration } from "../../../src/language/duration.ts";
 import { withKeyRing } from "./with-key-ring.ts";
 
 /**

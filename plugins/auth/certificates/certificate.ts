@@ -2,8 +2,8 @@
 // X-Forwarded-Client-Cert. From anyone else that field proves nothing.
 import { hash, X509Certificate } from "node:crypto";
 import { boundedCache, type Clock, type Exchange, type Identity } from "../../../src/plugin-api/contract.ts";
-import { accepted, refused, type AuthResult } from "../auth-result.ts";
 import { compileIds } from "../rules/conditions.ts";
+import { accepted, refused, type AuthResult } from "../auth-result.ts";
 import { ambiguousIds, forwardedNames, forwardedThumbprint, namesOf } from "./certificate-names.ts";
 import type { CertificateOptions } from "./options.ts";
 

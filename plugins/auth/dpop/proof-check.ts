@@ -17,8 +17,8 @@ import type { Replays } from "../replays.ts";
 import { Semaphore } from "../semaphore.ts";
 import type { JwtOptions } from "../tokens/options.ts";
 import type { DpopMode, DpopOptions } from "./options.ts";
-import { ProofNonces } from "./proof-nonces.ts";
 import { readProof, type Proof } from "./proof.ts";
+import { ProofNonces } from "./proof-nonces.ts";
 import { PublicTargets } from "./public-targets.ts";
 
 const maxKeys = 4_096;

@@ -1,8 +1,8 @@
 // Fetches a provider's metadata (OpenID Connect Discovery 1.0), which count only if they name the issuer asked for.
 import { z } from "zod";
 import type { HttpClient } from "../../../src/plugin-api/contract.ts";
-import { safeUrl } from "../option-fields.ts";
 import { parseJsonAnswer } from "./json-answer.ts";
+import { safeUrl } from "../option-fields.ts";
 
 const metadataShape = z.looseObject({
   issuer: z.string(),

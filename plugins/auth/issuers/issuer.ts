@@ -1,6 +1,7 @@
 // Checks tokens of one issuer: first everything that needs no cryptography, then the signature.
 import { compactVerify, errors, type CryptoKey } from "jose";
 import type { Clock } from "../../../src/plugin-api/contract.ts";
+import { audienceFits, mapIdentity, missingClaim } from "../claims.ts";
 import {
   accepted,
   refused,
@@ -10,14 +11,13 @@ import {
   type Refused,
   type Unavailable,
 } from "../auth-result.ts";
-import { audienceFits, mapIdentity, missingClaim } from "../claims.ts";
 import type { Semaphore } from "../semaphore.ts";
-import { profileFault } from "../tokens/access-token-profile.ts";
-import type { JsonObject, TokenParts } from "../tokens/token-parts.ts";
-import { claimedOtherUse } from "../tokens/token-use.ts";
 import { notLookedUp, type JwksSource, type Keys } from "./jwks.ts";
 import type { KeyVersion, KeySet } from "./key-set.ts";
 import type { IssuerOptions } from "./options.ts";
+import { profileFault } from "../tokens/access-token-profile.ts";
+import { claimedOtherUse } from "../tokens/token-use.ts";
+import type { JsonObject, TokenParts } from "../tokens/token-parts.ts";
 
 /** Where the keys are: published by the issuer, in the policy, or one shared secret. */
 export type KeyMaterial =

@@ -4,8 +4,8 @@
 import { type Services, textOf } from "../../../src/plugin-api/contract.ts";
 import { discover, maxRedirects, ownRetries } from "./discovery.ts";
 import { parseJsonAnswer } from "./json-answer.ts";
-import { KeySet, parseJwks, type ParsedJwks } from "./key-set.ts";
 import { openSharedJwksCache, type SharedJwksCache, type SharedKeys } from "./shared-jwks-cache.ts";
+import { KeySet, parseJwks, type ParsedJwks } from "./key-set.ts";
 
 export interface JwksSettings {
   readonly issuer: string;

@@ -6,9 +6,9 @@ import {
   type JSONWebKeySet,
   type JWSHeaderParameters,
 } from "jose";
-import { isJsonObject } from "../tokens/token-parts.ts";
 import { cheapCheckOf, pooledCheckOf, type CheapCheck, type PooledCheck } from "./cheap-signature.ts";
 import { sortEntries } from "./key-entries.ts";
+import { isJsonObject } from "../tokens/token-parts.ts";
 
 /** Shared by all verdicts that one key verified. `stale` becomes true once that key is gone. */
 export interface KeyVersion {

@@ -1,12 +1,12 @@
 // Finds the issuer of a token by `iss`, among those the policy accepts. An entry for many tenants makes each tenant's
 // issuer when its first token comes, so that a long allow-list fetches no keys in vain.
 import type { Services } from "../../../src/plugin-api/contract.ts";
-import type { RefCountedPool } from "../ref-counted-pool.ts";
-import type { JwtOptions } from "../tokens/options.ts";
 import { Issuer, type KeyMaterial } from "./issuer.ts";
 import { JwksSource, skippedEntries } from "./jwks.ts";
 import { KeySet, parseJwks } from "./key-set.ts";
 import { perTenant, type IssuerOptions } from "./options.ts";
+import type { JwtOptions } from "../tokens/options.ts";
+import type { RefCountedPool } from "../ref-counted-pool.ts";
 
 export class KnownIssuers {
   readonly #options: JwtOptions;

@@ -2,8 +2,8 @@
 import { z } from "zod";
 import { seconds } from "../../../src/language/duration.ts";
 import { dpopMode } from "../dpop/options.ts";
-import { claimMapping, isSafeUrl, requiredClaims, secretName } from "../option-fields.ts";
 import { privateMembers, sortEntries } from "./key-entries.ts";
+import { claimMapping, isSafeUrl, requiredClaims, secretName } from "../option-fields.ts";
 
 /** Signature algorithms that a policy may list. `none` is not among them (RFC 8725 section 3.1). */
 export const algorithmNames = [

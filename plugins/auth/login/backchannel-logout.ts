@@ -7,12 +7,12 @@ import {
   type Store,
   type Verdict,
 } from "../../../src/plugin-api/contract.ts";
-import type { JwksSource } from "../issuers/jwks.ts";
 import { Semaphore } from "../semaphore.ts";
-import type { RevokedSessions } from "../sessions/revoked-sessions.ts";
-import { endedPrefix } from "../sessions/session-marks.ts";
+import type { JwksSource } from "../issuers/jwks.ts";
 import { BadLogoutToken, logoutMaxAgeSeconds, LogoutTokens, type Logout } from "./logout-token.ts";
 import type { LoginOptions } from "./options.ts";
+import type { RevokedSessions } from "../sessions/revoked-sessions.ts";
+import { endedPrefix } from "../sessions/session-marks.ts";
 
 const maxBodyBytes = 32_768;
 const maxChecks = 8;

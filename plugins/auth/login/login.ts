@@ -10,8 +10,8 @@ import {
   type Services,
   type Verdict,
 } from "../../../src/plugin-api/contract.ts";
-import { refused, type AuthResult } from "../auth-result.ts";
-import type { JwksSource } from "../issuers/jwks.ts";
+import { authorizationUrl } from "./authorization-request.ts";
+import { backchannelFor, type BackchannelLogout } from "./backchannel-logout.ts";
 import { CookieSealer } from "../sessions/cookie-sealer.ts";
 import {
   chunkNames,
@@ -21,13 +21,8 @@ import {
   writeChunks,
   type CookieShape,
 } from "../sessions/cookies.ts";
-import type { RevokedSessions } from "../sessions/revoked-sessions.ts";
-import { nothing, unread, type Logout } from "../sessions/session-end.ts";
-import { keepingFor, SessionTooLarge } from "../sessions/session-keeping.ts";
-import { overMsOf, SessionSeal, type Session } from "../sessions/session-seal.ts";
-import { Sessions, type SessionMemory } from "../sessions/session.ts";
-import { authorizationUrl } from "./authorization-request.ts";
-import { backchannelFor, type BackchannelLogout } from "./backchannel-logout.ts";
+import { refused, type AuthResult } from "../auth-result.ts";
+import type { JwksSource } from "../issuers/jwks.ts";
 import { onlyGet, redirectTo, tooLarge } from "./login-answers.ts";
 import { afterLogoutAt, logoutIncomplete, logoutRefusal, unreadBecause, untoldBecause } from "./logout.ts";
 import { isNavigation, isPrefetch } from "./navigation.ts";
@@ -38,6 +33,11 @@ import { PendingLogins, type PendingLogin } from "./pending-logins.ts";
 import { makePrivate } from "./private-answer.ts";
 import { GrantRefused, Provider, ProviderDown } from "./provider.ts";
 import { safeReturn } from "./return-address.ts";
+import type { RevokedSessions } from "../sessions/revoked-sessions.ts";
+import { nothing, unread, type Logout } from "../sessions/session-end.ts";
+import { Sessions, type SessionMemory } from "../sessions/session.ts";
+import { keepingFor, SessionTooLarge } from "../sessions/session-keeping.ts";
+import { overMsOf, SessionSeal, type Session } from "../sessions/session-seal.ts";
 
 const unreadable = refused("session", "session: cookie in parts or twice");
 /** Error codes by which a provider says that it cannot tell now (RFC 6749 section 4.1.2.1). */

@@ -3,9 +3,9 @@ import { hash } from "node:crypto";
 import type { Clock } from "../../../src/plugin-api/contract.ts";
 import { Issuer } from "../issuers/issuer.ts";
 import type { JwksSource } from "../issuers/jwks.ts";
+import type { LoginOptions } from "./options.ts";
 import { providerSessionMark, subjectMark } from "../sessions/session-marks.ts";
 import { decodeToken, isJsonObject, type JsonObject } from "../tokens/token-parts.ts";
-import type { LoginOptions } from "./options.ts";
 
 const logoutEvent = "http://schemas.openid.net/event/backchannel-logout";
 /** The provider sends the token when it makes it. An older one may have been stolen. */

@@ -1,11 +1,11 @@
 // Decides whether a logout may happen. A link alone must not log a user out: a page of a sibling host, or an image in
 // text that users write, could make the browser follow it.
 import { GatewayError, type Exchange, type Verdict } from "../../../src/plugin-api/contract.ts";
-import type { Logout } from "../sessions/session-end.ts";
 import { isNavigation } from "./navigation.ts";
-import type { LoginOptions } from "./options.ts";
 import type { OwnOrigin } from "./own-origin.ts";
+import type { LoginOptions } from "./options.ts";
 import { logoutPage } from "./pages.ts";
+import type { Logout } from "../sessions/session-end.ts";
 
 const foreign: Verdict = {
   action: "reject",

@@ -7,10 +7,10 @@ import { z } from "zod";
 import type { Clock, OwnedCookie } from "../../../src/plugin-api/contract.ts";
 import type { CookieSealer } from "../sessions/cookie-sealer.ts";
 import { readCookie, writeCookie, type CookieShape } from "../sessions/cookies.ts";
-import { loginId } from "../sessions/session-seal.ts";
 import { pendingNames, pendingPlaces } from "./login-cookies.ts";
 import type { LoginOptions } from "./options.ts";
 import { GrantRefused } from "./provider.ts";
+import { loginId } from "../sessions/session-seal.ts";
 
 const shape = z.strictObject({
   /** `loginId` of the login where it began. */

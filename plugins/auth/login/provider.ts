@@ -1,17 +1,17 @@
 // Talks to the OpenID provider of a login: metadata, authorization address, token endpoint, ID tokens.
 import { z } from "zod";
 import type { Services } from "../../../src/plugin-api/contract.ts";
-import type { Accepted } from "../auth-result.ts";
-import { clientNetwork } from "../client-network.ts";
 import type { ProviderMetadata } from "../issuers/discovery.ts";
+import type { Accepted } from "../auth-result.ts";
 import { postForm } from "../issuers/form-post.ts";
+import { Semaphore } from "../semaphore.ts";
 import { Issuer } from "../issuers/issuer.ts";
 import { errorCodeOf, numberOf } from "../issuers/json-answer.ts";
 import type { JwksSource } from "../issuers/jwks.ts";
+import { clientNetwork } from "../client-network.ts";
 import { MetadataSource } from "../issuers/metadata-source.ts";
-import { Semaphore } from "../semaphore.ts";
-import { decodeToken, isJsonObject, type JsonObject } from "../tokens/token-parts.ts";
 import type { LoginOptions } from "./options.ts";
+import { decodeToken, isJsonObject, type JsonObject } from "../tokens/token-parts.ts";
 
 const tokensShape = z.looseObject({
   id_token: z.string().optional(),

@@ -4,9 +4,9 @@ import { compileMethods } from "../../../src/language/methods.ts";
 import { compilePaths, type PathSet, type RequestPaths } from "../../../src/language/path-pattern.ts";
 import { compileSpiffePatterns } from "../../../src/language/spiffe-id.ts";
 import type { Clock, Counter, ExchangeRequest, Services } from "../../../src/plugin-api/contract.ts";
-import { ruleRefusals } from "../metrics.ts";
 import { anyHolds, compileCondition, firstFailure, type Condition, type Subject } from "./conditions.ts";
 import type { RuleOptions } from "./options.ts";
+import { ruleRefusals } from "../metrics.ts";
 
 export interface RuleFailure {
   readonly rule: string;

@@ -2,8 +2,8 @@
 import { hash } from "node:crypto";
 import { LRUCache } from "lru-cache";
 import type { Clock } from "../../../src/plugin-api/contract.ts";
-import type { Accepted } from "../auth-result.ts";
 import type { EndedSessions } from "./ended-sessions.ts";
+import type { Accepted } from "../auth-result.ts";
 import type { RevokedSessions } from "./revoked-sessions.ts";
 import type { Session } from "./session-seal.ts";
 

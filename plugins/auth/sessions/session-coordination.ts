@@ -1,8 +1,8 @@
 // Coordinates through Redis the refresh of a session among sidecars. A rotating refresh token may be used only once, so
 // one sidecar uses it under a short lease and the others take over the result.
 import type { Services } from "../../../src/plugin-api/contract.ts";
-import { keepMs, type SessionRefreshes } from "./session-refreshes.ts";
 import { refreshDigest, type Session, type SessionSeal } from "./session-seal.ts";
+import { keepMs, type SessionRefreshes } from "./session-refreshes.ts";
 
 const pollMs = 50;
 

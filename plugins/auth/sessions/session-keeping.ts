@@ -2,8 +2,8 @@
 import { hash, randomBytes } from "node:crypto";
 import type { Services, Store } from "../../../src/plugin-api/contract.ts";
 import { mapIdentity } from "../claims.ts";
-import type { LoginOptions } from "../login/options.ts";
 import { maxValueLength } from "./cookies.ts";
+import type { LoginOptions } from "../login/options.ts";
 import { indexPrefix, storedPrefix, type IndexEntry } from "./session-index.ts";
 import { overMsOf, type OtherSession, type Session, type SessionSeal } from "./session-seal.ts";
 

@@ -1,9 +1,9 @@
-import { parseJson } from "../../../src/language/json.ts";
-import { type Store, StoreUnavailable } from "../../../src/plugin-api/contract.ts";
 // Lets an operator list the sessions in Redis and end any session. Every step can be run again.
 import { endNow } from "./revoked-sessions.ts";
-import { indexEntry, indexPrefix, storedPrefix, type IndexEntry } from "./session-index.ts";
 import { endedPrefix, userMark } from "./session-marks.ts";
+import { indexEntry, indexPrefix, storedPrefix, type IndexEntry } from "./session-index.ts";
+import { parseJson } from "../../../src/language/json.ts";
+import { type Store, StoreUnavailable } from "../../../src/plugin-api/contract.ts";
 
 const limitMs = 5_000;
 const maxSessions = 200_000;

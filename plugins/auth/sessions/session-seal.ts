@@ -2,8 +2,8 @@
 // is. A text that does not fit is no session.
 import { hash } from "node:crypto";
 import { z } from "zod";
-import type { LoginOptions } from "../login/options.ts";
 import type { CookieSealer } from "./cookie-sealer.ts";
+import type { LoginOptions } from "../login/options.ts";
 
 const sessionShape = z.strictObject({
   /** `loginId` of the login that began it. */

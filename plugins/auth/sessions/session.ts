@@ -2,22 +2,21 @@
 // refreshed once in the whole fleet, even with rotating refresh tokens.
 import { randomUUID } from "node:crypto";
 import type { Services } from "../../../src/plugin-api/contract.ts";
-import { accepted, type Accepted } from "../auth-result.ts";
+import { AccessTokens } from "./access-tokens.ts";
 import { mapIdentity, missingClaim } from "../claims.ts";
+import type { EndedSessions } from "./ended-sessions.ts";
+import { accepted, type Accepted } from "../auth-result.ts";
+import { cookieDigest, KnownSessions, type KnownSession } from "./known-sessions.ts";
 import type { LoginOptions } from "../login/options.ts";
 import { GrantRefused, type Provider, type Tokens } from "../login/provider.ts";
-import type { JsonObject } from "../tokens/token-parts.ts";
-import { AccessTokens } from "./access-tokens.ts";
-import type { EndedSessions } from "./ended-sessions.ts";
-import { cookieDigest, KnownSessions, type KnownSession } from "./known-sessions.ts";
 import type { RevokedSessions, SessionStart } from "./revoked-sessions.ts";
 import { userClaims } from "./session-claims.ts";
 import { SessionCoordination } from "./session-coordination.ts";
-import { unread, type Logout } from "./session-end.ts";
 import type { SessionKeeping } from "./session-keeping.ts";
 import { marksOf } from "./session-marks.ts";
 import type { SessionRefreshes } from "./session-refreshes.ts";
 import { renewSession } from "./session-renewal.ts";
+import { unread, type Logout } from "./session-end.ts";
 import { loginId, overMsOf, type Session, type SessionSeal } from "./session-seal.ts";
 import {
   ended,
@@ -30,6 +29,7 @@ import {
   unreadable,
   type ShutSession,
 } from "./shut-session.ts";
+import type { JsonObject } from "../tokens/token-parts.ts";
 
 export interface OpenSession {
   readonly session: Session;

@@ -1,6 +1,6 @@
-import { durationText } from "../../../src/language/duration.ts";
 // `outrigger sessions list [--user U]`: lists the browser sessions in Redis, but never a ticket, token or claim.
 import type { CommandContext } from "../../../src/plugin-api/contract.ts";
+import { durationText } from "../../../src/language/duration.ts";
 import { oddText } from "./session-ring.ts";
 import { withSessionRing } from "./with-session-ring.ts";
 

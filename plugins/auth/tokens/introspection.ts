@@ -1,6 +1,7 @@
 // Checks opaque tokens: asks the authorization server (RFC 7662), and its answer counts for a bounded time.
 import { z } from "zod";
 import type { Services } from "../../../src/plugin-api/contract.ts";
+import { audienceFits, mapIdentity, missingClaim } from "../claims.ts";
 import {
   accepted,
   refused,
@@ -9,7 +10,6 @@ import {
   type Refused,
   type Unavailable,
 } from "../auth-result.ts";
-import { audienceFits, mapIdentity, missingClaim } from "../claims.ts";
 import { postForm } from "../issuers/form-post.ts";
 import type { IntrospectionOptions } from "./options.ts";
 import { answeredOtherUse } from "./token-use.ts";

@@ -1,8 +1,8 @@
 // Checks tokens that are bound to a key of their sender: without that key such a token is worthless.
 import type { Exchange, Identity } from "../../../src/plugin-api/contract.ts";
-import { refused, type Refused, type Unavailable } from "../auth-result.ts";
-import type { CertificateCheck } from "../certificates/certificate.ts";
 import type { ProofCheck } from "../dpop/proof-check.ts";
+import type { CertificateCheck } from "../certificates/certificate.ts";
+import { refused, type Refused, type Unavailable } from "../auth-result.ts";
 import { isJsonObject } from "./token-parts.ts";
 
 const notTheirs = refused("jwt", "token: bound to another client certificate (cnf x5t#S256)");

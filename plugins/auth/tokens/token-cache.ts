@@ -1,6 +1,6 @@
-import { LRUCache } from "lru-cache";
 // Caches verdicts on tokens by the SHA-256 of the token, bounded in bytes. It keeps no token.
 import { boundedCache } from "../../../src/plugin-api/contract.ts";
+import { LRUCache } from "lru-cache";
 import type { Accepted, Refused } from "../auth-result.ts";
 import type { KeyVersion } from "../issuers/key-set.ts";
 

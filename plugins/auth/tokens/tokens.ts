@@ -9,13 +9,13 @@ import {
   type MaybeAuthResult,
   type Unseen,
 } from "../auth-result.ts";
+import { Semaphore } from "../semaphore.ts";
+import { Introspection } from "./introspection.ts";
 import type { Issuer, SignatureVerdict } from "../issuers/issuer.ts";
 import type { JwksSource } from "../issuers/jwks.ts";
 import { KnownIssuers } from "../issuers/known-issuers.ts";
-import type { RefCountedPool } from "../ref-counted-pool.ts";
-import { Semaphore } from "../semaphore.ts";
-import { Introspection } from "./introspection.ts";
 import type { JwtOptions } from "./options.ts";
+import type { RefCountedPool } from "../ref-counted-pool.ts";
 import { TokenCache } from "./token-cache.ts";
 import { decodeToken, type TokenParts } from "./token-parts.ts";
 

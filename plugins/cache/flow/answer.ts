@@ -1,11 +1,11 @@
 // Makes the answer from a stored response: whole, 304, 206 or 416, with Age, X-Cache and Cache-Status (RFC 9211).
 import { type ExchangeResponse, pairsOf, type RespondVerdict } from "../../../src/plugin-api/contract.ts";
 import { isNotModified, notModifiedFields } from "../semantics/conditional.ts";
+import { bytesOf, sizeOf } from "../store/body-copy.ts";
+import type { Entry } from "../store/entry.ts";
 import { selectRange } from "../semantics/range.ts";
 import type { CacheRequest } from "../semantics/request.ts";
 import { ageSeconds } from "../semantics/reuse.ts";
-import { bytesOf, sizeOf } from "../store/body-copy.ts";
-import type { Entry } from "../store/entry.ts";
 
 const emptyBody = Buffer.alloc(0);
 

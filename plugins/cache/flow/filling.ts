@@ -1,13 +1,13 @@
 // Stores an answer once its body is copied, or gives up. The copy is made while the answer streams to the client.
 import type { ExchangeResponse } from "../../../src/plugin-api/contract.ts";
-import type { CacheOptions } from "../options.ts";
-import { isStorableStatus, type Draft, type Refusal } from "../semantics/storing.ts";
-import type { CacheState } from "../state.ts";
-import type { CopyEvents } from "../store/body-copy.ts";
-import { dropEntry, keepEntry, keepNothing } from "../store/store-writer.ts";
-import { StoredEntry } from "../store/stored-entry.ts";
 import type { ForwardedDiff } from "./forwarded-diff.ts";
+import type { CopyEvents } from "../store/body-copy.ts";
+import { StoredEntry } from "../store/stored-entry.ts";
+import { dropEntry, keepEntry, keepNothing } from "../store/store-writer.ts";
+import type { CacheOptions } from "../options.ts";
 import type { Pending } from "./pending.ts";
+import type { CacheState } from "../state.ts";
+import { isStorableStatus, type Draft, type Refusal } from "../semantics/storing.ts";
 
 export class Filling implements CopyEvents {
   readonly #state: CacheState;

@@ -1,14 +1,14 @@
-import { isEverybodys } from "../key.ts";
 // Finds a stored response that this caller may have, in memory and in Redis.
 import type { CacheOptions } from "../options.ts";
-import { varyValues } from "../semantics/vary.ts";
-import type { CacheState } from "../state.ts";
-import { matches } from "../store/entry-index.ts";
 import type { Entry } from "../store/entry.ts";
 import type { FlightKey } from "../store/flights.ts";
 import { hashText } from "../store/intrusive-hash-table.ts";
-import type { StoredEntry } from "../store/stored-entry.ts";
+import { isEverybodys } from "../key.ts";
 import type { Wanted } from "./pending.ts";
+import { matches } from "../store/entry-index.ts";
+import type { CacheState } from "../state.ts";
+import type { StoredEntry } from "../store/stored-entry.ts";
+import { varyValues } from "../semantics/vary.ts";
 
 export class Finder {
   readonly #state: CacheState;

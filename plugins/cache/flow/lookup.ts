@@ -1,19 +1,19 @@
 // Handles the request phase: answers with a stored response, or hands the request on as a miss. A hit in memory is
 // answered synchronously, without a promise.
 import type { Exchange, RespondVerdict, Verdict } from "../../../src/plugin-api/contract.ts";
+import { answerFrom } from "./answer.ts";
+import { createBypassTest } from "./bypass.ts";
+import type { Entry } from "../store/entry.ts";
+import { Finder } from "./finding.ts";
 import { isEverybodys, type KeyOf } from "../key.ts";
+import { keepStatusKey } from "./cache-status-key.ts";
+import { MissPath } from "./miss.ts";
 import type { CacheOptions } from "../options.ts";
+import type { Wanted } from "./pending.ts";
+import { Refresher } from "./refresh.ts";
 import { type CacheRequest, isCacheable, readCacheRequest } from "../semantics/request.ts";
 import { ageSeconds, mayServeOnError, reuseOf } from "../semantics/reuse.ts";
 import type { CacheState } from "../state.ts";
-import type { Entry } from "../store/entry.ts";
-import { answerFrom } from "./answer.ts";
-import { createBypassTest } from "./bypass.ts";
-import { keepStatusKey } from "./cache-status-key.ts";
-import { Finder } from "./finding.ts";
-import { MissPath } from "./miss.ts";
-import type { Wanted } from "./pending.ts";
-import { Refresher } from "./refresh.ts";
 import type { UnsafeMethods } from "./unsafe.ts";
 
 export class LookUp {

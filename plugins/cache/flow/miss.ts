@@ -1,16 +1,16 @@
 // Handles a miss: waits for a flight of the same key, looks in Redis, or leads a flight and asks the upstream.
 import { setTimeout as sleep } from "node:timers/promises";
 import { GatewayError, type RespondVerdict, type Verdict } from "../../../src/plugin-api/contract.ts";
-import type { CacheOptions } from "../options.ts";
+import { notCachedAnswer } from "./answer.ts";
 import { askWithValidators } from "../semantics/conditional.ts";
-import { mayServeOnError, reuseOf } from "../semantics/reuse.ts";
-import type { CacheState } from "../state.ts";
 import { hasValidator, type Entry } from "../store/entry.ts";
+import type { Finder } from "./finding.ts";
 import type { FlightEnd, FlightKey } from "../store/flights.ts";
 import { keepNothing } from "../store/store-writer.ts";
-import { notCachedAnswer } from "./answer.ts";
-import type { Finder } from "./finding.ts";
+import type { CacheOptions } from "../options.ts";
 import { FieldSnapshot, keepPending, type Pending, type Wanted } from "./pending.ts";
+import { mayServeOnError, reuseOf } from "../semantics/reuse.ts";
+import type { CacheState } from "../state.ts";
 
 /** Most flights that one request waits for, one after the other. */
 const maxRounds = 4;

@@ -1,10 +1,10 @@
 // Describes a request on its way through the cache: `Wanted` at look-up, `Pending` from a miss until the exchange ends.
 import { type Exchange, Fields, note } from "../../../src/plugin-api/contract.ts";
+import type { Entry } from "../store/entry.ts";
+import type { Flight } from "../store/flights.ts";
 import type { Key } from "../key.ts";
 import type { Fill } from "../purge/purges.ts";
 import type { CacheRequest } from "../semantics/request.ts";
-import type { Entry } from "../store/entry.ts";
-import type { Flight } from "../store/flights.ts";
 
 export interface Wanted {
   readonly exchange: Exchange;

@@ -1,17 +1,17 @@
 // Refreshes stale entries in the background (RFC 5861 section 3), with one request at a time for each entry.
 import { Fields, type UpstreamAnswer } from "../../../src/plugin-api/contract.ts";
-import type { CacheOptions } from "../options.ts";
-import type { Fill } from "../purge/purges.ts";
-import { askWithValidators, mergeFields } from "../semantics/conditional.ts";
-import { draftEntry, type Draft } from "../semantics/storing.ts";
-import type { CacheState } from "../state.ts";
-import { announcedBytes, BodyCopy, type KeptBody } from "../store/body-copy.ts";
-import type { Entry } from "../store/entry.ts";
-import { keepEntry, storeRequest, takeCacheFields } from "../store/store-writer.ts";
-import { StoredEntry } from "../store/stored-entry.ts";
 import { dropSuperseded } from "./filling.ts";
 import { repeatDiff } from "./forwarded-diff.ts";
+import { announcedBytes, BodyCopy, type KeptBody } from "../store/body-copy.ts";
+import { askWithValidators, mergeFields } from "../semantics/conditional.ts";
+import type { Entry } from "../store/entry.ts";
+import { StoredEntry } from "../store/stored-entry.ts";
+import { keepEntry, storeRequest, takeCacheFields } from "../store/store-writer.ts";
+import type { CacheOptions } from "../options.ts";
 import type { Wanted } from "./pending.ts";
+import type { Fill } from "../purge/purges.ts";
+import type { CacheState } from "../state.ts";
+import { draftEntry, type Draft } from "../semantics/storing.ts";
 
 const maxRefreshes = 256;
 /** After the upstream failed for an entry, it is not asked for that entry again for this long. */

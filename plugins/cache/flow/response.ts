@@ -8,22 +8,22 @@ import type {
   Outcome,
   RespondVerdict,
 } from "../../../src/plugin-api/contract.ts";
-import type { CacheOptions } from "../options.ts";
-import { describesSame, mergeFields } from "../semantics/conditional.ts";
-import { mayServeOnError } from "../semantics/reuse.ts";
-import { draftEntry, type Draft, isStorableStatus, type Refusal } from "../semantics/storing.ts";
-import type { CacheState } from "../state.ts";
+import { answerFrom, replaceResponse } from "./answer.ts";
+import { forwardedDiff } from "./forwarded-diff.ts";
 import { announcedBytes, BodyCopy } from "../store/body-copy.ts";
+import { describesSame, mergeFields } from "../semantics/conditional.ts";
 import { type Entry, factsOf } from "../store/entry.ts";
+import { StoredEntry } from "../store/stored-entry.ts";
+import { dropSuperseded, Filling, refuseAnswer } from "./filling.ts";
 import type { FlightEnd } from "../store/flights.ts";
 import { dropEntry, keepEntry, keepNothing, storeRequest, takeCacheFields } from "../store/store-writer.ts";
-import { StoredEntry } from "../store/stored-entry.ts";
-import { answerFrom, replaceResponse } from "./answer.ts";
 import { writeStatusKey } from "./cache-status-key.ts";
-import { dropSuperseded, Filling, refuseAnswer } from "./filling.ts";
-import { forwardedDiff } from "./forwarded-diff.ts";
+import type { CacheOptions } from "../options.ts";
 import { pendingOf, type Pending } from "./pending.ts";
 import { restAfterFailureMs } from "./refresh.ts";
+import { mayServeOnError } from "../semantics/reuse.ts";
+import type { CacheState } from "../state.ts";
+import { draftEntry, type Draft, isStorableStatus, type Refusal } from "../semantics/storing.ts";
 import type { UnsafeMethods } from "./unsafe.ts";
 
 /** Error statuses that a stale response may stand in for (RFC 5861 section 4). */

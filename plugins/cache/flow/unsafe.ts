@@ -1,18 +1,18 @@
 // Handles answers to methods other than GET and HEAD. They invalidate stored responses (RFC 9111 section 4.4). A POST's
 // answer whose Content-Location is the target URL may be stored for GET (RFC 9110 section 9.3.3).
 import { note, type Exchange, type ExchangeResponse } from "../../../src/plugin-api/contract.ts";
-import { createNormalQuery, type Key, type KeyOf } from "../key.ts";
-import type { CacheOptions } from "../options.ts";
-import type { Fill } from "../purge/purges.ts";
-import { invalidatedUrls, isUnsafe, sameOriginUrl } from "../semantics/invalidation.ts";
-import { readCacheRequest, type CacheRequest } from "../semantics/request.ts";
-import { draftEntry, effectiveDirectives } from "../semantics/storing.ts";
-import type { CacheState } from "../state.ts";
 import { announcedBytes, BodyCopy } from "../store/body-copy.ts";
-import { keepEntry, storeRequest } from "../store/store-writer.ts";
-import { StoredEntry } from "../store/stored-entry.ts";
 import { createBypassTest } from "./bypass.ts";
+import { StoredEntry } from "../store/stored-entry.ts";
+import { invalidatedUrls, isUnsafe, sameOriginUrl } from "../semantics/invalidation.ts";
+import { createNormalQuery, type Key, type KeyOf } from "../key.ts";
+import { keepEntry, storeRequest } from "../store/store-writer.ts";
+import type { CacheOptions } from "../options.ts";
 import { FieldSnapshot } from "./pending.ts";
+import type { Fill } from "../purge/purges.ts";
+import { readCacheRequest, type CacheRequest } from "../semantics/request.ts";
+import type { CacheState } from "../state.ts";
+import { draftEntry, effectiveDirectives } from "../semantics/storing.ts";
 
 /** The key and fields of a POST, read before plugins behind the cache and the proxy change its fields. */
 interface Asked {

@@ -1,7 +1,7 @@
 // Runs `outrigger cache purge`: purges stored responses in Redis and at every sidecar of a service, within a second.
 import type { CommandContext } from "../../../src/plugin-api/contract.ts";
-import { appendArguments, appendPurges, purgeLogKey } from "./purge-log.ts";
 import type { Purge } from "./purge.ts";
+import { appendArguments, appendPurges, purgeLogKey } from "./purge-log.ts";
 
 export interface PurgeOptions {
   readonly url: readonly string[];

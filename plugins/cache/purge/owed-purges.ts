@@ -1,7 +1,7 @@
-import { upstreamOf } from "../key.ts";
 // Keeps the purges that not every entry in memory has been checked against yet. Adding a purge takes the same time
 // however much is stored: an entry is checked when a look-up meets it, the others by a walk in the background.
 import { concerns, type Purge } from "./purge.ts";
+import { upstreamOf } from "../key.ts";
 
 /** An entry with the number of the last purge that it was checked against. */
 export interface Judged {

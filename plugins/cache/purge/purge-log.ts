@@ -10,9 +10,9 @@ import {
   type Store,
   type StoreSeal,
 } from "../../../src/plugin-api/contract.ts";
-import { maxLifeMs } from "../store/redis-tier.ts";
 import { parsePurge, type Purge } from "./purge.ts";
 import type { Purges } from "./purges.ts";
+import { maxLifeMs } from "../store/redis-tier.ts";
 
 const maxRecords = 20_000;
 /** Purges made within this time are written in one call. */

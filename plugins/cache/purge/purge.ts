@@ -1,7 +1,7 @@
 // Defines and parses purges: by URL, prefix, tag or all; hard (removes entries) or soft (marks them stale).
 import { z } from "zod";
-import { targetOf, upstreamOf } from "../key.ts";
 import type { Entry } from "../store/entry.ts";
+import { targetOf, upstreamOf } from "../key.ts";
 
 const purge = z.strictObject({
   kind: z.enum(["url", "prefix", "tag", "all"]),

@@ -1,8 +1,8 @@
-import { upstreamOf } from "../key.ts";
 // Applies purges to the memory tier and to fills under way when they arrive, and to entries read from Redis afterwards,
 // for as long as an entry from before the purge could still be in Redis.
 import type { Entry } from "../store/entry.ts";
 import type { MemoryTier } from "../store/memory.ts";
+import { upstreamOf } from "../key.ts";
 import { Clearing } from "./clearing.ts";
 import { PurgeBook } from "./purge-book.ts";
 import { concerns, isExact, type Purge } from "./purge.ts";

@@ -1,7 +1,7 @@
-import type { Entry } from "../store/entry.ts";
 // Decides whether a stored response may answer a request (RFC 9111 sections 4, 4.2.4, 5.2.1). The common case, a
 // request without directives, needs only comparisons of numbers.
 import type { RequestDirectives } from "./directives.ts";
+import type { Entry } from "../store/entry.ts";
 
 /**
  * `fresh`: serve it. `stale`: serve it, the client allows that. `revalidating`: serve it and refresh it in the

@@ -1,8 +1,8 @@
 // Decides whether a response may be stored and for whom, and makes the entry (RFC 9111 sections 3, 3.1, 3.5).
 import { hopByHopFields } from "../../../src/language/field-sets.ts";
 import { fieldKey, type Fields } from "../../../src/plugin-api/contract.ts";
-import type { EntryFacts } from "../store/entry.ts";
 import { parseResponseDirectives, parseTargetedDirectives, type ResponseDirectives } from "./directives.ts";
+import type { EntryFacts } from "../store/entry.ts";
 import {
   dateOf,
   heuristicStatuses,

@@ -1,7 +1,7 @@
-import { promisify } from "node:util";
 // Encodes and decodes entries for Redis: magic with version, flags, lengths, checksum, facts as JSON, body. Others may
 // have written what is read back, so every part is checked before any is used.
 import { crc32, deflateRaw, inflateRaw } from "node:zlib";
+import { promisify } from "node:util";
 import { z } from "zod";
 import { tokenCharacter } from "../../../src/language/field-name.ts";
 import { pairsOf } from "../../../src/plugin-api/contract.ts";

@@ -1,11 +1,11 @@
 // Indexes the memory tier: URL and partition -> variants. An invalidation finds all answers of a URL, in every
 // partition, without a search.
 import type { Fields } from "../../../src/plugin-api/contract.ts";
-import { isEverybodys } from "../key.ts";
-import { selectingValue } from "../semantics/vary.ts";
 import type { Entry } from "./entry.ts";
 import { type HashTableMember, hashText, IntrusiveHashTable } from "./intrusive-hash-table.ts";
+import { isEverybodys } from "../key.ts";
 import type { StoredEntry } from "./stored-entry.ts";
+import { selectingValue } from "../semantics/vary.ts";
 
 /** Most variants of one URL and partition, so that a Vary on an ever-changing field does not grow without bound. */
 const maxVariants = 64;

@@ -2,9 +2,9 @@
 // the main part if there is room, or if it is requested more often than the entries that it would displace, so that a
 // scan of URLs requested once flushes nothing (W-TinyLFU, with SIEVE for eviction in the main part).
 import type { Fields } from "../../../src/plugin-api/contract.ts";
+import { EntryIndex, matches } from "./entry-index.ts";
 import { OwedPurges } from "../purge/owed-purges.ts";
 import { isExact, type Purge } from "../purge/purge.ts";
-import { EntryIndex, matches } from "./entry-index.ts";
 import { hashText } from "./intrusive-hash-table.ts";
 import { Queue } from "./queue.ts";
 import { FrequencySketch } from "./sketch.ts";

@@ -2,11 +2,11 @@
 // memory tier works. Keys of one URL and partition share a hash tag, so that they are in one slot of Redis Cluster.
 import { hash } from "node:crypto";
 import type { Counter, Fields, Store, StoreSeal } from "../../../src/plugin-api/contract.ts";
-import { varyValues } from "../semantics/vary.ts";
 import { BadRecord, decodeRecord, encodeEntry, encodeVary, type StoredRecord } from "./codec.ts";
-import { matches } from "./entry-index.ts";
 import type { Entry } from "./entry.ts";
+import { matches } from "./entry-index.ts";
 import type { StoredEntry } from "./stored-entry.ts";
+import { varyValues } from "../semantics/vary.ts";
 
 /** Limits of a look-up. */
 export interface LookUpLimits {

@@ -1,14 +1,14 @@
 // Puts complete answers into both tiers, and ends the flights that wait for them.
 import type { Exchange, Fields } from "../../../src/plugin-api/contract.ts";
+import type { Entry } from "./entry.ts";
+import { StoredEntry } from "./stored-entry.ts";
+import type { Flight, FlightEnd } from "./flights.ts";
 import type { Key } from "../key.ts";
 import type { CacheOptions } from "../options.ts";
 import { parsePurgeField, parseTags } from "../purge/purge.ts";
 import type { CacheRequest } from "../semantics/request.ts";
-import type { FieldValues, StoreRequest } from "../semantics/storing.ts";
 import type { CacheState } from "../state.ts";
-import type { Entry } from "./entry.ts";
-import type { Flight, FlightEnd } from "./flights.ts";
-import { StoredEntry } from "./stored-entry.ts";
+import type { FieldValues, StoreRequest } from "../semantics/storing.ts";
 
 /** Where an answer goes once it is complete. */
 export interface Destination {

@@ -9,13 +9,13 @@ import {
   type Outcome,
   type Verdict,
 } from "../../../src/plugin-api/contract.ts";
+import type { Concurrency, Permit } from "./concurrency.ts";
 import { quotaError, writeFields, type FieldChoice } from "../fields.ts";
 import type { Reservation, Result } from "../limit.ts";
 import type { Decision, Limiter } from "../limiter.ts";
+import type { OverloadGuard, Priority, Ticket } from "./overload.ts";
 import type { Partition } from "../partition.ts";
 import type { PlanLimits } from "../plans.ts";
-import type { Concurrency, Permit } from "./concurrency.ts";
-import type { OverloadGuard, Priority, Ticket } from "./overload.ts";
 
 export interface AdmissionParts {
   readonly limiter: Limiter;

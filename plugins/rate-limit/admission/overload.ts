@@ -1,9 +1,9 @@
 // Sheds load without any configuration, least important requests first. The causes: the service answers ever more
 // slowly under the requests in flight, or this process cannot keep up with its event loop.
 import type { Clock, Counter, Gauge, Metrics } from "../../../src/plugin-api/contract.ts";
-import { overloadLimit, overloadShed } from "../metrics.ts";
 import { AdaptiveLimit } from "./adaptive-limit.ts";
 import { LoopDelay } from "./loop-delay.ts";
+import { overloadLimit, overloadShed } from "../metrics.ts";
 
 /** `critical` is never shed; the others are shed in the order low, normal, high. */
 export type Priority = "critical" | "high" | "normal" | "low";

@@ -1,7 +1,7 @@
 // Counts in this process: all usage in embedded mode, this sidecar's share while Redis is out of reach.
 import type { Clock } from "../../../src/plugin-api/contract.ts";
-import type { Reservation } from "../limit.ts";
 import { free, resetMs, roll, waitMs, type Rule } from "./algorithms.ts";
+import type { Reservation } from "../limit.ts";
 
 export class MemoryCounts {
   readonly #clock: Clock;

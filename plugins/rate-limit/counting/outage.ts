@@ -1,9 +1,9 @@
 // Takes a caller through an outage of Redis, so that nobody gets a limit twice. During it, this sidecar counts on from
 // the last answer of Redis. Afterwards it reports its own usage, and that answer in case Redis has forgotten it.
 import type { Clock } from "../../../src/plugin-api/contract.ts";
+import { roll, type Rule, type Usage } from "./algorithms.ts";
 import type { Caller } from "../caller.ts";
 import type { Reservation } from "../limit.ts";
-import { roll, type Rule, type Usage } from "./algorithms.ts";
 import { windowStart } from "./window.ts";
 
 /** Before the first local decision of an outage: starts from this sidecar's share of the usage known so far. */

@@ -5,8 +5,8 @@ import type { Caller, Lease } from "../caller.ts";
 import type { Reservation } from "../limit.ts";
 import { keepUnreported, reportUsage } from "./outage.ts";
 import type { SharedStore } from "./primary-store.ts";
-import type { RegionWants } from "./region-wants.ts";
 import { takeScript } from "./script.ts";
+import type { RegionWants } from "./region-wants.ts";
 
 /** Bounds one script call, so that it does not block Redis for more than about a millisecond. */
 const requestsPerScript = 64;

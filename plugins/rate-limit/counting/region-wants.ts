@@ -1,6 +1,6 @@
-import { maxWants, wantsKey, wantText } from "../../../src/language/region-quota.ts";
 // Asks for leases of limits over regions: lists the callers that need more in this region's Redis, for its relay.
 import type { Clock, Script, Store } from "../../../src/plugin-api/contract.ts";
+import { maxWants, wantsKey, wantText } from "../../../src/language/region-quota.ts";
 import type { Caller } from "../caller.ts";
 import { windowEnd, windowStart } from "./window.ts";
 

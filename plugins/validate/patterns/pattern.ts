@@ -1,7 +1,7 @@
-import { Program, work } from "./program.ts";
 // Compiles a schema's pattern. V8's matcher backtracks, so it runs only on texts too short to take long. Longer texts
 // go to the slower but linear program.
 import { parsePattern, type Syntax } from "./syntax.ts";
+import { Program, work } from "./program.ts";
 
 /** Steps of V8's matcher that take no noticeable time. */
 const backtracks = 100_000;

@@ -1,10 +1,7 @@
 // Checks the policy: whether there is one that this sidecar would accept, and who may sign it.
 import { pluginsByName } from "../../app/registry.ts";
 import type { Config } from "../../config/config.ts";
-import type { CheckFinding } from "../../plugin-api/checks.ts";
-import { StoreUnavailable } from "../../plugin-api/store.ts";
 import { PolicyRefused, problemText } from "../../policy/document/problems.ts";
-import type { FindPackages } from "../../policy/extensions/resolve.ts";
 import {
   createPolicyReader,
   type EffectivePolicy,
@@ -12,12 +9,15 @@ import {
   type RawPolicy,
   sharedKey,
 } from "../../policy/read.ts";
+import { digestsOf } from "../../policy/status.ts";
+import type { FindPackages } from "../../policy/extensions/resolve.ts";
 import { keySetKey, keySetMaxBytes } from "../../policy/signature/key-sets.ts";
 import { readPolicyFile } from "../../policy/sources/file-source.ts";
-import { digestsOf } from "../../policy/status.ts";
 import { createStore } from "../../redis/store.ts";
+import { StoreUnavailable } from "../../plugin-api/store.ts";
 import { lintFor } from "../lint-text.ts";
 import { type PolicyPackages, withPolicyPackages } from "../policy-packages.ts";
+import type { CheckFinding } from "../../plugin-api/checks.ts";
 import { checkOf } from "./finding.ts";
 import { checkKeys, checkKeySet, checkSignatures } from "./signing.ts";
 

@@ -1,9 +1,9 @@
 // Checks Redis: whether it can be reached, what it is, how far its clock differs from this machine's, and which rights
 // this user has.
 import type { Config } from "../../config/config.ts";
-import type { CheckFinding } from "../../plugin-api/checks.ts";
 import { nodesText } from "../../redis/address.ts";
 import { type Inspection, inspectRedis } from "../../redis/inspection.ts";
+import type { CheckFinding } from "../../plugin-api/checks.ts";
 import { checkOf } from "./finding.ts";
 import { checkRights } from "./rights.ts";
 

@@ -1,14 +1,14 @@
 // Checks the rights that a sidecar's user needs in Redis (`outrigger redis-acl` prints such a user) by trying each: on
 // scratch keys, and on keys in use by commands that change nothing.
 import { createHash } from "node:crypto";
+import type { Inspection } from "../../redis/inspection.ts";
 import { canaryKey, canaryStateKey } from "../../canary/order.ts";
 import { shadowKeys } from "../../canary/shadow-reports.ts";
 import { enrolledKey, servicesKey } from "../../fleet/heartbeat.ts";
 import { disabledKey } from "../../kill-switch/kill-switch.ts";
-import type { CheckFinding } from "../../plugin-api/checks.ts";
 import { directKey, type Spread } from "../../policy/sources/document-keys.ts";
-import type { Inspection } from "../../redis/inspection.ts";
 import { ownPatterns, readKeys, readPatterns } from "../redis-acl.ts";
+import type { CheckFinding } from "../../plugin-api/checks.ts";
 import { checkOf } from "./finding.ts";
 
 export interface Try {

@@ -3,8 +3,8 @@ import { connect, type Socket } from "node:net";
 import { connect as connectTls, type TLSSocket } from "node:tls";
 import type { UpstreamAddress } from "../../config/formats.ts";
 import { type Bypass, lookForBypass } from "../../intercept/bypass.ts";
-import type { CheckFinding } from "../../plugin-api/checks.ts";
 import { expiryOf } from "./certificates.ts";
+import type { CheckFinding } from "../../plugin-api/checks.ts";
 import { checkOf } from "./finding.ts";
 
 const limitMs = 2_000;

@@ -1,9 +1,9 @@
 // Checks who may sign policies here, and until when the signatures are valid.
 import type { Config } from "../../config/config.ts";
 import type { PublicKeySet } from "../../config/formats.ts";
-import type { CheckFinding } from "../../plugin-api/checks.ts";
 import { problemText } from "../../policy/document/problems.ts";
 import { createTrust, type SignedDocument } from "../../policy/read.ts";
+import type { CheckFinding } from "../../plugin-api/checks.ts";
 import { checkOf } from "./finding.ts";
 
 const soonMs = 7 * 86_400_000;

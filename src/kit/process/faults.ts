@@ -1,7 +1,7 @@
-import { bad, type Finding, good } from "../finding.ts";
 // Injects faults into a plugin on the real chain. Whatever the plugin does or suffers, the sidecar must go on serving
 // and the fail mode must hold.
 import type { Example } from "./example.ts";
+import { bad, type Finding, good } from "../finding.ts";
 import { answer, faultsAround, isClosed, type Usual } from "./faults-around.ts";
 import type { LoadedPlugin } from "./loaded.ts";
 import { type BrokenHook, type HookName, Scene, type Status } from "./scene.ts";

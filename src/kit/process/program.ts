@@ -4,11 +4,11 @@ import { parseArgs } from "node:util";
 import type { RuntimeName } from "../../extensions/manifest.ts";
 import { textOf } from "../../plugin-api/error-text.ts";
 import type { Answer } from "../ask.ts";
-import { bad, type Finding } from "../finding.ts";
 import { costOf } from "./bench.ts";
 import { contractFindings } from "./contract-suite.ts";
 import { readExample } from "./example.ts";
 import { faultFindings } from "./faults.ts";
+import { bad, type Finding } from "../finding.ts";
 import { loadPlugin } from "./loaded.ts";
 
 const tell = (answer: Answer): void => void process.send?.(answer);

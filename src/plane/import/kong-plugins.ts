@@ -1,6 +1,6 @@
-import { listOf, type Members, membersOf } from "./imported.ts";
 // Selects the Kong plugins that apply to a route, and converts them to options of the plugins here.
 import { converts } from "./kong-options.ts";
+import { listOf, type Members, membersOf } from "./imported.ts";
 
 /** Plugins whose work the sidecar does anyway. */
 const builtIn = new Set([

@@ -8,10 +8,10 @@ import {
   type PolicyFormat,
 } from "../../policy/document/parse.ts";
 import { maxProblems, pathText } from "../../policy/document/problems.ts";
-import type { SourceDocument } from "../../policy/document/written.ts";
-import { scopeExtensions } from "../../policy/extensions/scope.ts";
 import { type RawPolicy, layerKey, sharedKey } from "../../policy/read.ts";
 import { openPolicy } from "../../policy/signature/signature.ts";
+import { scopeExtensions } from "../../policy/extensions/scope.ts";
+import type { SourceDocument } from "../../policy/document/written.ts";
 import { allowanceCodes, withoutAllowed } from "./allow.ts";
 import { extensionRules } from "./extensions.ts";
 import { failsOpen } from "./fails-open.ts";
@@ -20,8 +20,8 @@ import { openRoutes } from "./open-routes.ts";
 import { checkPlugins } from "./plugin-rules.ts";
 import { shadowedRoute } from "./shadowed-route.ts";
 import { strippedPastGuard } from "./stripped-past-guard.ts";
-import { unusedLock, unusedOptions } from "./unheeded.ts";
 import { unmetFlag } from "./unmet-flag.ts";
+import { unusedLock, unusedOptions } from "./unheeded.ts";
 import { createView, type LintPlugins, type LoadedPlugins, loadRules, type ViewOptions } from "./view.ts";
 
 const documentRules: readonly DocumentRule[] = [

@@ -1,10 +1,10 @@
-import { compileMethods, knownMethods } from "../../language/methods.ts";
 // Answers lint rules which requests a route takes. It compares patterns with patterns, for all services at once.
 import { comparablePattern, patternsMeet, patternTakes } from "../../language/path-pattern.ts";
 import { foldCase } from "../../language/path-reading.ts";
+import { compileMethods, knownMethods } from "../../language/methods.ts";
 import type { LintRouteReach } from "../../plugin-api/lint.ts";
-import type { PolicyRoute } from "../../policy/document/schema.ts";
 import { basePathOf, stripped } from "../../policy/layers/reached.ts";
+import type { PolicyRoute } from "../../policy/document/schema.ts";
 
 export class Reach {
   readonly #folds: boolean;

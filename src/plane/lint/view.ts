@@ -2,10 +2,10 @@
 // the place where each was written.
 import type { LintRoute, PluginLint, Provision } from "../../plugin-api/lint.ts";
 import { isObject } from "../../policy/document/plain-object.ts";
+import { applyLayer, merge, type Layered, type Origin } from "../../policy/layers/layers.ts";
 import type { Path } from "../../policy/document/problems.ts";
 import type { PolicyPlugin, PolicyRoute } from "../../policy/document/schema.ts";
 import { type SourceDocument, type Sources, type Writer, writerOf } from "../../policy/document/written.ts";
-import { applyLayer, merge, type Layered, type Origin } from "../../policy/layers/layers.ts";
 import { Reach } from "./reach.ts";
 
 /** The parts of a plugin that lint needs to know; every plugin definition has them. */

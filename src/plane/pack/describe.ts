@@ -1,9 +1,9 @@
 // Runs in a process of its own, started by definition.ts with the bundle's file. Loads the plugin and sends its
 // definition. The code is not trusted: it may read files and do nothing else.
 import { readFileSync } from "node:fs";
-import { z } from "../../plugin-api/contract.ts";
 import { textOf } from "../../plugin-api/error-text.ts";
 import { misplacedMembers } from "../../plugin-api/known-members.ts";
+import { z } from "../../plugin-api/contract.ts";
 import { loadBundle } from "../../runtime/trusted/bundle.ts";
 import { definitionIn } from "../../runtime/trusted/plugin.ts";
 

@@ -1,8 +1,8 @@
 // Makes a package of an author's code. Its manifest combines the code's own definition with manifest.json.
 import { readFile } from "node:fs/promises";
 import type { Manifest, Package } from "../../extensions/manifest.ts";
-import { PackageError } from "../../extensions/package-error.ts";
 import { checkedManifest, openPackage, writePackage } from "../../extensions/package.ts";
+import { PackageError } from "../../extensions/package-error.ts";
 import { isObject } from "../../policy/document/plain-object.ts";
 import { bundleOf } from "./bundle.ts";
 import { definitionOf } from "./definition.ts";

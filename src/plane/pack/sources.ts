@@ -2,9 +2,9 @@
 import { existsSync } from "node:fs";
 import { readFile, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
+import { isObject } from "../../policy/document/plain-object.ts";
 import { maxManifestBytes } from "../../extensions/package.ts";
 import { parseJson } from "../../language/json.ts";
-import { isObject } from "../../policy/document/plain-object.ts";
 import { PackError } from "./pack-error.ts";
 
 export interface Sources {

@@ -5,13 +5,13 @@ import { z } from "zod";
 import { parseJson } from "../../language/json.ts";
 import { type Store, StoreUnavailable } from "../../plugin-api/store.ts";
 import { digestOf } from "../../policy/document/digest.ts";
-import { layerKey, sharedKey } from "../../policy/read.ts";
 import {
   type DocumentKeys,
   documentKeys,
   keyBeside,
   type Spread,
 } from "../../policy/sources/document-keys.ts";
+import { layerKey, sharedKey } from "../../policy/read.ts";
 import { type Head, parseHead } from "../revision.ts";
 
 const limitMs = 5_000;

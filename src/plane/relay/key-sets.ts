@@ -1,6 +1,6 @@
-import type { Store } from "../../plugin-api/store.ts";
 // Relays the key document: the target takes the source's if that is later.
 import { keySetKey, keySetMaxBytes, type Trust } from "../../policy/signature/key-sets.ts";
+import type { Store } from "../../plugin-api/store.ts";
 import { isWrongType } from "./document-pair.ts";
 import { type Ends, replaceKey } from "./documents.ts";
 

@@ -1,7 +1,7 @@
-import { PackageError, PackageUnavailable } from "../../extensions/package-error.ts";
 // Relays packages in Redis that a policy pins. They reach the target before the policy, each checked against its pinned
 // digest.
 import { digestOf, maxPackageBytes } from "../../extensions/package.ts";
+import { PackageError, PackageUnavailable } from "../../extensions/package-error.ts";
 import {
   createRedisSource,
   packageKey,

@@ -1,7 +1,7 @@
 // Builds the JSON Schema of the policy document, for editors.
 import { z } from "zod";
-import { extensionName } from "../../extensions/manifest.ts";
 import { callerFlag } from "../../language/caller-flag.ts";
+import { extensionName } from "../../extensions/manifest.ts";
 import {
   documentSchema,
   failModeOf,

@@ -1,9 +1,7 @@
 // Parses untrusted bytes into a policy document, or throws every problem with it. The options of plugins are checked
 // later, once they are merged (routes.ts).
 import type { z } from "zod";
-import { extensionFields, extensionNames, extensionsUsed } from "./extensions-field.ts";
 import { readJson } from "./json.ts";
-import type { PositionedDocument } from "./positioned-builder.ts";
 import {
   maxProblems,
   type Path,
@@ -13,8 +11,10 @@ import {
   quoted,
   unknownName,
 } from "./problems.ts";
-import { retryFields } from "./retry-field.ts";
+import { extensionFields, extensionNames, extensionsUsed } from "./extensions-field.ts";
+import type { PositionedDocument } from "./positioned-builder.ts";
 import { type PolicyDocument, type SchemaOptions, documentSchema } from "./schema.ts";
+import { retryFields } from "./retry-field.ts";
 import { upstreamFields } from "./upstreams-field.ts";
 import { readYaml } from "./yaml.ts";
 

@@ -1,7 +1,7 @@
-import { nearestName } from "../../language/nearest.ts";
 // Problems with a policy: each has the path of its field and, where known, the field's place in the text. Names from
 // the document are quoted short and escaped; values are never quoted.
 import { textOf } from "../../plugin-api/error-text.ts";
+import { nearestName } from "../../language/nearest.ts";
 
 export interface Problem {
   /** `routes[2].pluginConfig.cache.ttlSeconds`; "" = the document as a whole. */

@@ -5,12 +5,16 @@ import type { UpstreamAddress } from "../../config/formats.ts";
 import { callerFlag } from "../../language/caller-flag.ts";
 import { knownMethods, methodName } from "../../language/methods.ts";
 import { leadingFlaw, leadingSegments, pathPattern } from "../../language/path-pattern.ts";
-import { type AuditField, audit } from "./audit-field.ts";
-import { refuseDuplicates } from "./duplicate-routes.ts";
 import { type Extensions, extensionsField } from "./extensions-field.ts";
-import { type LintField, lint } from "./lint-field.ts";
-import { namedUpstreamsCheck } from "./named-upstreams.ts";
 import { unknownName } from "./problems.ts";
+import { type LintField, lint } from "./lint-field.ts";
+import { type AuditField, audit } from "./audit-field.ts";
+import { type TracingField, tracing } from "./tracing-field.ts";
+import { type UpstreamsField, isUpstreamName, upstreamsField } from "./upstreams-field.ts";
+import { refuseDuplicates } from "./duplicate-routes.ts";
+import { namedUpstreamsCheck } from "./named-upstreams.ts";
+import { upstreamFlaw } from "./upstream-flaw.ts";
+import { type PolicyTest, tests } from "./tests-field.ts";
 import { retry, type RetryField } from "./retry-field.ts";
 import {
   bufferRequestBytes,
@@ -21,10 +25,6 @@ import {
   timeout,
   upstreamProtocol,
 } from "./route-fields.ts";
-import { type PolicyTest, tests } from "./tests-field.ts";
-import { type TracingField, tracing } from "./tracing-field.ts";
-import { upstreamFlaw } from "./upstream-flaw.ts";
-import { type UpstreamsField, isUpstreamName, upstreamsField } from "./upstreams-field.ts";
 
 /** The parts of a plugin that a policy needs to know; every plugin definition has them. */
 export interface PolicyPlugin {

@@ -1,9 +1,9 @@
 // The document's field `tests`: requests with the outcome that each must have. The policy must pass them before it is
 // in force.
 import { z } from "zod";
+import { parseSpiffeId } from "../../language/spiffe-id.ts";
 import { fieldKey, writtenFieldName } from "../../language/field-name.ts";
 import { methodName } from "../../language/methods.ts";
-import { parseSpiffeId } from "../../language/spiffe-id.ts";
 
 const maxTests = 200;
 

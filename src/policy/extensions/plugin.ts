@@ -1,7 +1,7 @@
-import type { Extension } from "../../extensions/entry.ts";
-import { optionsSchema } from "../../extensions/options.ts";
 // Turns an extension into the form in which policies know plugins. Its manifest's JSON Schema checks its options.
 import { textOf } from "../../plugin-api/error-text.ts";
+import type { Extension } from "../../extensions/entry.ts";
+import { optionsSchema } from "../../extensions/options.ts";
 import type { PolicyPlugin } from "../document/schema.ts";
 
 export interface ExtensionPlugin extends PolicyPlugin {

@@ -3,11 +3,11 @@
 import type { Extension } from "../../extensions/entry.ts";
 import type { Package } from "../../extensions/manifest.ts";
 import { type Entries, PackagesRefused } from "../../extensions/package-store.ts";
-import { Slices } from "../../v8/slices.ts";
 import { placed } from "../document/parse.ts";
 import { type Problem, PolicyRefused, ReadingCutShort } from "../document/problems.ts";
 import type { PolicyPlugins } from "../document/schema.ts";
 import type { SourceDocument } from "../document/written.ts";
+import { Slices } from "../../v8/slices.ts";
 import { type ExtensionPlugin, pluginOf } from "./plugin.ts";
 import { type Flaw, flawsTogether } from "./together.ts";
 

@@ -1,11 +1,11 @@
-import { placed } from "../document/parse.ts";
-import { type Path, type Problem, quoted } from "../document/problems.ts";
-import type { PolicyPlugins, PolicyRoute } from "../document/schema.ts";
-import type { SourceDocument } from "../document/written.ts";
 // Handles plugins that a layer names and the shared policy does not have, or no longer has: extensions come and go. A
 // new layer that names one is refused. A layer that stood before stays in force without the plugin, and its routes that
 // would run it refuse every request, since the plugin's decisions cannot be known any more.
 import { withoutPlugins } from "../extensions/scope.ts";
+import { placed } from "../document/parse.ts";
+import { type Path, type Problem, quoted } from "../document/problems.ts";
+import type { PolicyPlugins, PolicyRoute } from "../document/schema.ts";
+import type { SourceDocument } from "../document/written.ts";
 import type { Judged } from "./judge.ts";
 
 /** @returns a problem for each plugin that a part of the layer names and that does not exist, by plugin */

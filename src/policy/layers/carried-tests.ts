@@ -1,7 +1,7 @@
-import { compileMethods } from "../../language/methods.ts";
 // Collects the tests that a service's policy has to pass: those of the shared policy for this service, and its layer's
 // own.
 import { normalisePath, PathError } from "../../language/request-path.ts";
+import { compileMethods } from "../../language/methods.ts";
 import { pathText, type Problem } from "../document/problems.ts";
 import type { PolicyDocument, PolicyRoute } from "../document/schema.ts";
 import type { PolicyTest } from "../document/tests-field.ts";

@@ -3,7 +3,9 @@
 // service. Pure, like the layering itself.
 import { isDeepStrictEqual } from "node:util";
 import type { UpstreamAddress } from "../../config/formats.ts";
+import { upstreamTest } from "./confine-upstream.ts";
 import { isObject } from "../document/plain-object.ts";
+import { sharedRoutes } from "./layers.ts";
 import { type Path, quoted } from "../document/problems.ts";
 import type {
   PluginConfig,
@@ -12,8 +14,6 @@ import type {
   PolicyPlugins,
   PolicyRoute,
 } from "../document/schema.ts";
-import { upstreamTest } from "./confine-upstream.ts";
-import { sharedRoutes } from "./layers.ts";
 
 export interface ConfineOptions {
   readonly plugins: PolicyPlugins;

@@ -2,10 +2,10 @@
 // shared policy names for it. Where the shared policy locks plugins, only the upstream that it has there: the plugins'
 // rules are written for that upstream's paths.
 import { FormatError, type UpstreamAddress, parseUpstream } from "../../config/formats.ts";
+import { coveringRoutes, groupByPath } from "./covering.ts";
 import { unknownName } from "../document/problems.ts";
 import type { PolicyDocument, PolicyRoute } from "../document/schema.ts";
 import { isUpstreamName } from "../document/upstreams-field.ts";
-import { coveringRoutes, groupByPath } from "./covering.ts";
 
 const notNamed = "must be the service's own upstream, or one that the shared policy names for it";
 const notTheOneThere = "must be the upstream that the shared policy has here, which locks plugins";

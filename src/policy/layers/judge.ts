@@ -1,14 +1,14 @@
+// Judges a shared policy and a service's layer over it. The shared policy is judged alone: no layer can block it. A new
+// layer that does not fit is refused. Parts of a standing layer that do not fit are overruled and reported.
+import { type EffectiveDocument, type Layered, applyLayer, isFor } from "./layers.ts";
+import { type CarriedTest, carriedTests } from "./carried-tests.ts";
+import { type ConfineOptions, confineLayer, identityFields, ownedCookies } from "./confine-layer.ts";
 import { placed } from "../document/parse.ts";
 import { type Problem, PolicyRefused, maxProblems, problemText } from "../document/problems.ts";
 import { type Completed, type EffectiveRoute, completeRoutes } from "../document/routes.ts";
 import type { PluginConfig, PolicyCookie, PolicyDocument, PolicyRoute } from "../document/schema.ts";
 import { secretNames } from "../document/secret-names.ts";
 import type { SourceDocument } from "../document/written.ts";
-import { type CarriedTest, carriedTests } from "./carried-tests.ts";
-import { type ConfineOptions, confineLayer, identityFields, ownedCookies } from "./confine-layer.ts";
-// Judges a shared policy and a service's layer over it. The shared policy is judged alone: no layer can block it. A new
-// layer that does not fit is refused. Parts of a standing layer that do not fit are overruled and reported.
-import { type EffectiveDocument, type Layered, applyLayer, isFor } from "./layers.ts";
 
 export interface Judged {
   readonly document: EffectiveDocument;

@@ -1,7 +1,3 @@
-import { stricterAudit } from "../document/audit-field.ts";
-import { isObject } from "../document/plain-object.ts";
-import type { Path } from "../document/problems.ts";
-import type { PluginConfig, PolicyDocument, PolicyRoute } from "../document/schema.ts";
 // Applies a service's layer to the shared policy. Pure: documents in, effective document and broken locks out.
 //
 // Top level: the layer's default plugins and options go over the shared ones. Routes: the layer's own are added; on the
@@ -10,6 +6,10 @@ import type { PluginConfig, PolicyDocument, PolicyRoute } from "../document/sche
 // document has this whatever the layer says; the parts that the locks overrule are reported beside it.
 import { Lookalikes, groupByPath } from "./covering.ts";
 import { type Broken, Lock } from "./lock.ts";
+import { stricterAudit } from "../document/audit-field.ts";
+import { isObject } from "../document/plain-object.ts";
+import type { Path } from "../document/problems.ts";
+import type { PluginConfig, PolicyDocument, PolicyRoute } from "../document/schema.ts";
 
 /** The document in force: every default at its top is filled in, and every route is for this service. */
 export interface EffectiveDocument extends PolicyDocument {

@@ -2,15 +2,15 @@
 // shared policy runs them and on everything that the layer newly opens.
 import { isDeepStrictEqual } from "node:util";
 import { compileMethods } from "../../language/methods.ts";
+import { coveringRoutes, groupByPath } from "./covering.ts";
 import { type Path, quoted } from "../document/problems.ts";
+import { ReachOfRoutes } from "./reached.ts";
 import {
   type PluginConfig,
   type PolicyDocument,
   type PolicyRoute,
   defaultPlugins,
 } from "../document/schema.ts";
-import { coveringRoutes, groupByPath } from "./covering.ts";
-import { ReachOfRoutes } from "./reached.ts";
 
 /** Parts of a layer that break a lock. */
 export type Broken = { path: Path; message: string }[];

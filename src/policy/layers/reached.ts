@@ -3,8 +3,8 @@
 // refused.
 import { FormatError, parseUpstream } from "../../config/formats.ts";
 import { comparablePattern, patternsMeet } from "../../language/path-pattern.ts";
-import type { PluginConfig, PolicyDocument, PolicyRoute } from "../document/schema.ts";
 import { coveringRoutes, groupByPath } from "./covering.ts";
+import type { PluginConfig, PolicyDocument, PolicyRoute } from "../document/schema.ts";
 
 export interface Reach {
   /** The shared routes that guard what the service gets; undefined among them = some of it belongs to no route. */

@@ -1,10 +1,12 @@
-import { digestOf } from "../document/digest.ts";
-import { defaultMaxBytes } from "../document/parse.ts";
-import { type Problem, PolicyRefused } from "../document/problems.ts";
 // Checks more of a signature than its signer: whether the document is older than one that has been in force, or has
 // expired. A writer of Redis can put back or delete anything that was once signed. This class remembers the highest
 // epochs.
 import { sameBytes } from "../layers/choose-layer.ts";
+import { digestOf } from "../document/digest.ts";
+import { compactJws, payloadOf, readClaims } from "./jws.ts";
+import { byFewest, keySetKey, maxKeySets, type Trust } from "./key-sets.ts";
+import { defaultMaxBytes } from "../document/parse.ts";
+import { type Problem, PolicyRefused } from "../document/problems.ts";
 import {
   type EffectivePolicy,
   type PolicyReader,
@@ -13,8 +15,6 @@ import {
   type SignedDocument,
 } from "../read.ts";
 import type { SourceReading } from "../sources/source.ts";
-import { compactJws, payloadOf, readClaims } from "./jws.ts";
-import { byFewest, keySetKey, maxKeySets, type Trust } from "./key-sets.ts";
 
 type TrustBy = (keySets: readonly Uint8Array[]) => Promise<Trust>;
 

@@ -2,9 +2,9 @@
 // so that keys change without a restart of the fleet. All trust still begins with OUTRIGGER_POLICY_KEYS.
 import { z } from "zod";
 import { parseJson } from "../../language/json.ts";
+import { compactJws, payloadOf, readClaims, signerOf } from "./jws.ts";
 import { refused } from "../document/parse.ts";
 import { type Problem, PolicyRefused } from "../document/problems.ts";
-import { compactJws, payloadOf, readClaims, signerOf } from "./jws.ts";
 import { importKeys, sameKeys, type VerifyKey } from "./verify-keys.ts";
 
 export const keySetKey = "policy-keys";

@@ -1,8 +1,8 @@
-import { refused } from "../document/parse.ts";
 // Opens signed policies. A signed policy is a compact JWS: its payload is the JSON document, and its protected header
 // says what the document is for. With keys configured, every document must be one that is signed by one of them.
 // Without keys a JWS is opened unchecked, and the status says `unverified`.
 import { type Claims, compactJws, payloadOf, readClaims, signerOf } from "./jws.ts";
+import { refused } from "../document/parse.ts";
 import type { VerifyKey } from "./verify-keys.ts";
 
 export type Signed = "no" | "unverified" | "verified";

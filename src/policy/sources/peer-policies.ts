@@ -3,9 +3,9 @@
 import { z } from "zod";
 import { parseJson } from "../../language/json.ts";
 import type { RawPolicy } from "../read.ts";
+import { digestsOf } from "../status.ts";
 import { compactJws, readClaims } from "../signature/jws.ts";
 import { keySetMaxBytes, maxKeySets } from "../signature/key-sets.ts";
-import { digestsOf } from "../status.ts";
 
 /** @returns the siblings' policies, highest epochs first. Rejects if none has one, with each sibling's answer. */
 export type AskPeers = () => Promise<readonly RawPolicy[]>;

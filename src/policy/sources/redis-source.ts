@@ -1,11 +1,11 @@
-import { setTimeout as wait } from "node:timers/promises";
 // Reads the policy from Redis: `policy` and `policy:<service>`, together, whenever either may have changed.
 import { textOf } from "../../plugin-api/error-text.ts";
-import { StoreUnavailable } from "../../plugin-api/store.ts";
+import { setTimeout as wait } from "node:timers/promises";
 import type { RedisStore } from "../../redis/store.ts";
+import { StoreUnavailable } from "../../plugin-api/store.ts";
+import { keySetKey, keySetMaxBytes } from "../signature/key-sets.ts";
 import { defaultMaxBytes } from "../document/parse.ts";
 import { layerKey, sharedKey } from "../read.ts";
-import { keySetKey, keySetMaxBytes } from "../signature/key-sets.ts";
 import { HistoryHeadsReader } from "./history-heads.ts";
 import { type PollerOptions, Poller } from "./poller.ts";
 import type { PolicySource, SourceReading } from "./source.ts";

@@ -1,7 +1,7 @@
 // Keeps the hook calls that wait for an answer from one process, and applies each answer to its exchange.
 import type { Exchange, ExchangeResponse, Verdict } from "../../plugin-api/exchange.ts";
-import type { Fields } from "../../plugin-api/fields.ts";
 import type { ExtensionFields, MessageSide } from "../extension-fields.ts";
+import type { Fields } from "../../plugin-api/fields.ts";
 import type { HookName } from "./protocol.ts";
 import { changes, type ReadChanges, type ReadVerdict, Unreadable, verdict } from "./received.ts";
 

@@ -1,17 +1,17 @@
-import type { Extension } from "../../extensions/entry.ts";
-import { hookLimitMs } from "../../extensions/entry.ts";
 // Manages one life of a plugin's process for its host: the process is loaded, set up and watched.
 import { textOf } from "../../plugin-api/error-text.ts";
+import type { Extension } from "../../extensions/entry.ts";
+import { hookLimitMs } from "../../extensions/entry.ts";
 import type { RouteInfo } from "../../plugin-api/exchange.ts";
 import type { Services } from "../../plugin-api/services.ts";
 import { withinLimit } from "../../plugin-api/within-limit.ts";
+import { maxAnswerBytes, memoryOf } from "./limits.ts";
 import { processCommand } from "./command.ts";
 import type { Effects } from "./effects.ts";
-import { maxAnswerBytes, memoryOf } from "./limits.ts";
 import { PluginProcess } from "./plugin-process.ts";
 import type { Declared, LoadFacts } from "./protocol.ts";
-import { Questions } from "./questions.ts";
 import { count, declared, error as readError, shallow, shortened } from "./received.ts";
+import { Questions } from "./questions.ts";
 import { type RequestLimits, Requests } from "./requests.ts";
 import { routeFacts } from "./shown.ts";
 import { ProcessWatch } from "./watch.ts";

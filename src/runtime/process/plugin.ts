@@ -1,8 +1,8 @@
-import type { Extension } from "../../extensions/entry.ts";
-import { hookLimitMs } from "../../extensions/entry.ts";
 // Implements the runtime `process`: runs JavaScript plugins of others in a child process. See README, "Plugins of
 // others".
 import { fieldKey } from "../../language/field-name.ts";
+import type { Extension } from "../../extensions/entry.ts";
+import { hookLimitMs } from "../../extensions/entry.ts";
 import type { Hooks, RouteInfo } from "../../plugin-api/contract.ts";
 import type { Exchange, ExchangeResponse, Outcome, Verdict } from "../../plugin-api/exchange.ts";
 import { hookNames } from "../../plugin-api/hook-names.ts";

@@ -1,10 +1,10 @@
-import { fieldName } from "../../language/field-name.ts";
-import { deepestNesting } from "../../language/json.ts";
-import { type ErrorCode, errorKinds, GatewayError, isFlat } from "../../plugin-api/errors.ts";
-import type { RespondVerdict } from "../../plugin-api/exchange.ts";
 // Reads what a plugin's process sends. The plugin's code may have sent it, so nothing is trusted before it is checked.
 // The result of JSON.parse is plain data; it is read element by element and never merged into an object of the sidecar.
 import { hookNames } from "../../plugin-api/hook-names.ts";
+import { type ErrorCode, errorKinds, GatewayError, isFlat } from "../../plugin-api/errors.ts";
+import { fieldName } from "../../language/field-name.ts";
+import { deepestNesting } from "../../language/json.ts";
+import type { RespondVerdict } from "../../plugin-api/exchange.ts";
 import { isFinalStatus } from "../verdict.ts";
 import type { Declared, HookName } from "./protocol.ts";
 

@@ -1,15 +1,15 @@
-import { textOf } from "../../plugin-api/error-text.ts";
 // Handles the requests of a plugin's process, with the services that its definition has: these hold what the plugin may
 // ask for. Only a few requests run at the same time.
 import { gatewayErrorOf } from "../../plugin-api/errors.ts";
+import { textOf } from "../../plugin-api/error-text.ts";
 import type { HttpClient, HttpMethod, Services } from "../../plugin-api/services.ts";
 import { cacheServices } from "./cache-requests.ts";
 import { type DatabaseServices, databaseServices } from "./database-requests.ts";
 import type { PluginProcess } from "./plugin-process.ts";
 import { count, list, optionalCount, pairs, text, Unreadable } from "./received.ts";
 import type { Service } from "./service.ts";
-import { errorParts } from "./shown.ts";
 import { storeServices } from "./store-requests.ts";
+import { errorParts } from "./shown.ts";
 
 export interface RequestLimits {
   /** Limit of a request body that is read for the plugin; undefined = its manifest asks for none. */

@@ -1,6 +1,6 @@
-import type { GatewayError } from "../../plugin-api/errors.ts";
 // Converts what a plugin's process is shown of an exchange.
 import type { Exchange, ExchangeResponse, Outcome, RouteInfo } from "../../plugin-api/exchange.ts";
+import type { GatewayError } from "../../plugin-api/errors.ts";
 import type { ExtensionFields } from "../extension-fields.ts";
 import type { ErrorParts, ExchangeFacts, HookSubject, LateFacts, RouteFacts } from "./protocol.ts";
 

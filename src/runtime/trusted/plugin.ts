@@ -3,8 +3,8 @@
 import type { Extension } from "../../extensions/entry.ts";
 import { hookLimitMs } from "../../extensions/entry.ts";
 import type { Manifest } from "../../extensions/manifest.ts";
-import type { PluginDefinition } from "../../plugin-api/contract.ts";
 import { hooksOrClosed } from "../../plugin-api/hook-names.ts";
+import type { PluginDefinition } from "../../plugin-api/contract.ts";
 import { type ExtensionDefinition, factsOf } from "../extension-definition.ts";
 import { loadBundle } from "./bundle.ts";
 

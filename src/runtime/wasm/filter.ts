@@ -1,6 +1,6 @@
-import { CpuUse } from "../cpu-use.ts";
 // Manages a proxy-wasm module in this process: the guests that run it, shared by all policies and routes.
 import type { RuntimeStatus } from "../extension-definition.ts";
+import { CpuUse } from "../cpu-use.ts";
 import { type GroupParts, GuestGroup } from "./guest-group.ts";
 import { Root } from "./root.ts";
 import type { GuestFacts } from "./shim/state.ts";

@@ -3,9 +3,9 @@
 import type { MaybePromise } from "../../plugin-api/contract.ts";
 import { isThenable } from "../verdict.ts";
 import { type EffectHandler, type EffectParts, readAnswer } from "./answer.ts";
+import { type Guest, type GuestAnswer, GuestFailure, hooks } from "./guest-host.ts";
 import { BackgroundTime } from "./background-time.ts";
 import { brokenCall, type CallAnswer, type GuestCalls } from "./guest-calls.ts";
-import { type Guest, type GuestAnswer, GuestFailure, hooks } from "./guest-host.ts";
 import type { GuestLog } from "./guest-log.ts";
 import type { GuestMetrics } from "./guest-metrics.ts";
 

@@ -4,7 +4,6 @@
 import { randomBytes } from "node:crypto";
 import { createRequire } from "node:module";
 import type ivm from "isolated-vm";
-import { isSingleExecutable } from "../../v8/single-executable.ts";
 import {
   type Guest,
   type GuestAnswer,
@@ -13,6 +12,7 @@ import {
   type GuestLimits,
   hooks,
 } from "./guest-host.ts";
+import { isSingleExecutable } from "../../v8/single-executable.ts";
 import { shimText } from "./shim-text.ts";
 import type { GuestFacts } from "./shim/state.ts";
 

@@ -1,6 +1,6 @@
-import type { Exchange, ExchangeResponse } from "../../plugin-api/contract.ts";
 // Carries out what a guest does to its exchange, as far as the exchange's phase still allows it.
 import { isGrpcType } from "../../plugin-api/grpc-type.ts";
+import type { Exchange, ExchangeResponse } from "../../plugin-api/contract.ts";
 import { isFinalStatus } from "../verdict.ts";
 import type { EffectParts } from "./answer.ts";
 import type { Written } from "./field-rules.ts";

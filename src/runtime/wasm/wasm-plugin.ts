@@ -5,9 +5,9 @@ import { type Hooks, type Logger, note, type PluginNeeds, type Services } from "
 import { type ExtensionDefinition, factsOf, versionOf } from "../extension-definition.ts";
 import { quarantineMetric, Restarts } from "../restarts.ts";
 import { toBytes } from "./bytes.ts";
+import { Filter } from "./filter.ts";
 import { type FilterPolicy, filterPolicy } from "./filter-policy.ts";
 import { FilterStream } from "./filter-stream.ts";
-import { Filter } from "./filter.ts";
 import { GuestCalls } from "./guest-calls.ts";
 import type { GuestHost } from "./guest-host.ts";
 import { GuestLog } from "./guest-log.ts";

@@ -1,6 +1,6 @@
-import type { ServerResponse } from "node:http";
 // Writes interim responses (RFC 9110 section 15.2).
 import { pairsOf } from "../../plugin-api/pairs.ts";
+import type { ServerResponse } from "node:http";
 
 /** Writes nothing to an HTTP/1.0 client. @param fields name, value, … */
 export function writeInterim(res: ServerResponse, status: number, fields: readonly string[]): void {

@@ -1,8 +1,8 @@
 // Serves pipelined requests (RFC 9112 section 9.3.2) one after the other: the next could depend on what the last has
 // changed, and must not be served at all once an answer has said that it closes the connection.
 import type { Socket } from "node:net";
-import { shareKey } from "../../client/client-address.ts";
 import { ClientBudget } from "../../client/client-budget.ts";
+import { shareKey } from "../../client/client-address.ts";
 import { peerOf } from "../../client/peer.ts";
 import type { Http1Stream } from "./stream.ts";
 

@@ -10,8 +10,8 @@ import type {
 } from "../../exchange/server-stream.ts";
 import { resetConnection } from "../../http1/reset.ts";
 import type { ClientTls } from "../../plugin-api/contract.ts";
-import { pairsOf } from "../../plugin-api/pairs.ts";
 import { clientTlsOf } from "./client-tls.ts";
+import { pairsOf } from "../../plugin-api/pairs.ts";
 import { writeInterim } from "./interim.ts";
 import { checkSendable } from "./sendable.ts";
 import type { UpgradeSide } from "./upgrade-side.ts";

@@ -1,9 +1,9 @@
-import type { FamilySnapshot } from "../metric-families.ts";
-import { type MetricsEncoder, seriesIn } from "./metrics.ts";
 // Pushes metrics to a collector at each interval. A push that fails is not repeated: the next one has new totals, so
 // only the values of that moment are lost.
 import { type Rejected, rejectedInJson, rejectedInProtobuf } from "./rejected.ts";
 import { OtlpSender, type SenderOptions } from "./sender.ts";
+import type { FamilySnapshot } from "../metric-families.ts";
+import { type MetricsEncoder, seriesIn } from "./metrics.ts";
 
 const closeLimitMs = 1_000;
 

@@ -3,8 +3,8 @@
 import type { HookTime, Outcome } from "../../plugin-api/exchange.ts";
 import type { FieldChange } from "../../plugin-api/fields.ts";
 import type { Phase } from "../../runtime/hook-measures.ts";
-import type { EndedExchange, Fact, HookEnd, LiveRecord } from "../../runtime/live-record.ts";
 import { EndedRequest, ownText } from "./ended-request.ts";
+import type { EndedExchange, Fact, HookEnd, LiveRecord } from "../../runtime/live-record.ts";
 
 /** Bounds on hooks, fields, facts and tries of one request; more are not recorded. */
 const most = { hooks: 128, changes: 64, facts: 32, tries: 16 };

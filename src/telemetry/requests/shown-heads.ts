@@ -1,8 +1,8 @@
-import { fieldKey } from "../../language/field-name.ts";
 // Writes an exchange's heads for `outrigger tap`. Values that probably hold a secret are redacted, by the name of the
 // field or query parameter or by their form; long values are cut.
 import { compileQueryRedaction, redacted, secretNames } from "../../language/redaction.ts";
 import type { Exchange, Outcome } from "../../plugin-api/exchange.ts";
+import { fieldKey } from "../../language/field-name.ts";
 
 const maxValue = 1_024;
 const maxFields = 100;

@@ -1,10 +1,12 @@
-import { errorKinds } from "../../plugin-api/errors.ts";
 // Collects the spans of one exchange: its own, one for each try at the service, one for each hook that took over a
 // millisecond or waited, and one for each call that such a hook waited for. Until the end only data that cannot be
 // recovered later is kept. Then it is decided whether the trace is exported.
 import type { Exchange, Outcome } from "../../plugin-api/exchange.ts";
+import { errorKinds } from "../../plugin-api/errors.ts";
 import type { Fields } from "../../plugin-api/fields.ts";
 import type { LiveTrace, TracedCall, TracingRules } from "../../runtime/live-trace.ts";
+import { type RemoteParent, sampledFlag, traceparent } from "./context.ts";
+import { newSpanId } from "./ids.ts";
 import {
   methodName,
   requestAttributes,
@@ -12,8 +14,6 @@ import {
   serviceFailure,
   upstreamAttributes,
 } from "./attributes.ts";
-import { type RemoteParent, sampledFlag, traceparent } from "./context.ts";
-import { newSpanId } from "./ids.ts";
 import { type Span, spanKinds } from "./span.ts";
 
 /** Bound on hooks, on calls and on failed tries of one exchange; more are not recorded. */

@@ -14,8 +14,8 @@ import type {
 import type { Upstreams } from "../upstreams.ts";
 import { NameWatch, type Resolve } from "./addresses.ts";
 import { BalancedCall, noteAnswer, noteFailure } from "./balanced-call.ts";
-import type { EndpointGauges } from "./endpoint-gauges.ts";
 import { Endpoint } from "./endpoint.ts";
+import type { EndpointGauges } from "./endpoint-gauges.ts";
 import { HealthCheck } from "./health-check.ts";
 import { Outliers } from "./outliers.ts";
 import { Picker } from "./picker.ts";

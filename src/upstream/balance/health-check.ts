@@ -1,6 +1,6 @@
-import type { Time } from "../time.ts";
 // Checks the health of one endpoint at intervals. Only one check runs at a time, and each has a timeout.
 import type { UpstreamCall, UpstreamHandler } from "../transport.ts";
+import type { Time } from "../time.ts";
 import type { Endpoint } from "./endpoint.ts";
 import type { HealthRules } from "./spec.ts";
 

@@ -1,7 +1,7 @@
-import { fieldOf } from "../../http2/fields.ts";
 // Stands between an exchange and the transport, and retries failed calls. Until an answer is passed on to the exchange,
 // the request's body is kept, and each try is a call of its own.
 import { GatewayError } from "../../plugin-api/errors.ts";
+import { fieldOf } from "../../http2/fields.ts";
 import type { UpstreamCall, UpstreamHandler, UpstreamRequest } from "../transport.ts";
 import { deadlineOf, nextTry } from "./next-try.ts";
 import type { CallKind, RetryParts } from "./parts.ts";

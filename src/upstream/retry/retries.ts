@@ -1,8 +1,8 @@
 // The parts that retries of all routes share: the budgets, one clock, one counter.
 import type { Counter, Metrics } from "../../plugin-api/contract.ts";
-import { type Time, systemTime } from "../time.ts";
 import { RetryBudgets } from "./budget.ts";
 import type { RetryReason } from "./rules.ts";
+import { type Time, systemTime } from "../time.ts";
 
 /** What became of a possible retry. */
 export type RetryResult = "sent" | "waited" | "over_budget" | "past_deadline" | "body_not_kept";

@@ -1,6 +1,6 @@
-import { isIdempotent } from "../../http1/head-writer.ts";
 // The transport of a route with `retry`. Other routes use their transport directly.
 import { fieldOf } from "../../http2/fields.ts";
+import { isIdempotent } from "../../http1/head-writer.ts";
 import { isGrpcType } from "../../plugin-api/grpc-type.ts";
 import type {
   OwnConnectionHandler,

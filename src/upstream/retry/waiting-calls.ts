@@ -2,9 +2,9 @@
 // connection at a time checks whether it is back, however many requests wait.
 import type { GatewayError } from "../../plugin-api/errors.ts";
 import { type Claimant, countOf } from "../shares.ts";
-import type { Time } from "../time.ts";
 import type { UpstreamTransport } from "../transport.ts";
 import { isAbsence } from "./rules.ts";
+import type { Time } from "../time.ts";
 
 export interface WaitingCall extends Claimant {
   /** When it has waited long enough, on the monotonic clock. */

@@ -2,9 +2,9 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import type http from "node:http";
-import { WebSocket, WebSocketServer } from "ws";
 import { startCrew, startService } from "../../support/crew.ts";
 import { hammer } from "../../support/hammer.ts";
+import { WebSocket, WebSocketServer } from "ws";
 import type { Scene } from "../../support/scene.ts";
 import type { Scenario } from "../scenario.ts";
 

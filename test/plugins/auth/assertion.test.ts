@@ -9,8 +9,8 @@ import {
   jwtVerify,
   type JSONWebKeySet,
 } from "jose";
-import { keyDigest } from "../../../plugins/auth/api-keys/key-format.ts";
 import { startSidecar } from "../../support/sidecar.ts";
+import { keyDigest } from "../../../plugins/auth/api-keys/key-format.ts";
 import { makeRoute, makeServices, withKey } from "./harness.ts";
 
 const pemOf = (key: KeyObject): string => key.export({ type: "pkcs8", format: "pem" });

@@ -6,8 +6,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { EndedSessions } from "../../../plugins/auth/sessions/ended-sessions.ts";
-import { FolderLines } from "../../../src/files/kept-lines.ts";
 import type { Services } from "../../../src/plugin-api/contract.ts";
+import { FolderLines } from "../../../src/files/kept-lines.ts";
 import { makeServices } from "./harness.ts";
 
 const root = mkdtempSync(join(tmpdir(), "outrigger-ended-"));

@@ -1,8 +1,6 @@
 // The auth plugin on one route with real services, and requests to it that read like sentences.
 import { Writable } from "node:stream";
 import { after } from "node:test";
-import { auth } from "../../../plugins/auth/index.ts";
-import type { AuthState } from "../../../plugins/auth/state.ts";
 import type {
   Clock,
   ExchangeResponse,
@@ -12,16 +10,18 @@ import type {
   Services,
 } from "../../../src/plugin-api/contract.ts";
 import { Fields as FieldList, GatewayError } from "../../../src/plugin-api/contract.ts";
+import { OwnedCookies } from "../../../src/runtime/owned-cookies.ts";
+import { LiveExchange } from "../../../src/runtime/exchange.ts";
 import { parseRedisAddress } from "../../../src/redis/address.ts";
 import { createSeals, parseStoreKeys } from "../../../src/redis/seals.ts";
 import { createStore, type RedisStore } from "../../../src/redis/store.ts";
-import { LiveExchange } from "../../../src/runtime/exchange.ts";
-import { OwnedCookies } from "../../../src/runtime/owned-cookies.ts";
 import { createLogging } from "../../../src/telemetry/logger.ts";
 import { createMetrics, type MetricsRegistry } from "../../../src/telemetry/metrics.ts";
 import { createOutput } from "../../../src/telemetry/output.ts";
-import { ownServices } from "../../support/plugin-services.ts";
+import { auth } from "../../../plugins/auth/index.ts";
+import type { AuthState } from "../../../plugins/auth/state.ts";
 import { anyRoute } from "../../support/route.ts";
+import { ownServices } from "../../support/plugin-services.ts";
 
 // A test that fails half-way must not keep the process alive.
 const open = new Set<() => unknown>();

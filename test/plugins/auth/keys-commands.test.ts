@@ -1,10 +1,10 @@
 // `outrigger keys`: an operator's work with API keys, against a real Redis and a real sidecar.
 import assert from "node:assert/strict";
 import { after, before, beforeEach, describe, it } from "node:test";
-import { durationText, parseDuration } from "../../../src/language/duration.ts";
-import { outrigger } from "../../support/process.ts";
 import { eventually, startRedis, type RedisServer } from "../../support/redis.ts";
+import { outrigger } from "../../support/process.ts";
 import { startSidecar, type TestSidecar } from "../../support/sidecar.ts";
+import { durationText, parseDuration } from "../../../src/language/duration.ts";
 
 let redis: RedisServer;
 let sidecar: TestSidecar;

@@ -4,16 +4,16 @@ import { randomBytes } from "node:crypto";
 import { after, before, test } from "node:test";
 import * as fc from "fast-check";
 import { JwksSource } from "../../../plugins/auth/issuers/jwks.ts";
+import { authOptions } from "../../../plugins/auth/options.ts";
 import { LogoutTokens } from "../../../plugins/auth/login/logout-token.ts";
 import { Provider } from "../../../plugins/auth/login/provider.ts";
 import { safeReturn } from "../../../plugins/auth/login/return-address.ts";
-import { authOptions } from "../../../plugins/auth/options.ts";
 import { EndpointServer } from "../../support/endpoint-server.ts";
 import { eventually, startRedis, type RedisServer } from "../../support/redis.ts";
 import { Browser } from "./browser.ts";
 import { exchangeFor, makeRoute, makeServices, type Route, type TestServices } from "./harness.ts";
-import { clientId, clientSecret, startOpenIdProvider, type OpenIdProvider } from "./openid-provider.ts";
 import { makeSigningKey, TokenIssuer } from "./token-issuer.ts";
+import { clientId, clientSecret, startOpenIdProvider, type OpenIdProvider } from "./openid-provider.ts";
 
 const appUrl = "http://127.0.0.1:1";
 const sessionKey = (): string => randomBytes(32).toString("base64url");

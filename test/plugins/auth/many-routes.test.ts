@@ -1,9 +1,9 @@
 // Options at the top of a policy with thousands of routes: derived state is built once, not once per route.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { authOptions } from "../../../plugins/auth/options.ts";
 import { Exclusions, forwarding } from "../../../plugins/auth/rules/exclusions.ts";
 import { Rules } from "../../../plugins/auth/rules/rules.ts";
+import { authOptions } from "../../../plugins/auth/options.ts";
 import { makeServices } from "./harness.ts";
 
 test("rules and exclusions of the same options cost one route little more than none", async () => {

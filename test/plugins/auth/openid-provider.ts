@@ -4,8 +4,8 @@ import http from "node:http";
 import type { AddressInfo } from "node:net";
 import { exportJWK, generateKeyPair } from "jose";
 import "./quiet-provider.ts";
-import { Provider, type Configuration, type JWK } from "oidc-provider";
 import { actingClaims, exchangeGrant, takeExchanges } from "./exchange-grant.ts";
+import { Provider, type Configuration, type JWK } from "oidc-provider";
 
 export interface OpenIdProvider {
   readonly url: string;

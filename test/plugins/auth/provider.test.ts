@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { JwksSource } from "../../../plugins/auth/issuers/jwks.ts";
-import { Provider } from "../../../plugins/auth/login/provider.ts";
 import { authOptions } from "../../../plugins/auth/options.ts";
+import { Provider } from "../../../plugins/auth/login/provider.ts";
 import { EndpointServer } from "../../support/endpoint-server.ts";
 import { makeServices, type TestServices } from "./harness.ts";
 

@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, before, test } from "node:test";
-import { keyDigest } from "../../../plugins/auth/api-keys/key-format.ts";
 import type { Hooks } from "../../../src/plugin-api/contract.ts";
+import { keyDigest } from "../../../plugins/auth/api-keys/key-format.ts";
 import { Browser } from "./browser.ts";
 import {
   exchangeFor,

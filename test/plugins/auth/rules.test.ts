@@ -2,13 +2,13 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import * as fc from "fast-check";
-import { keyDigest } from "../../../plugins/auth/api-keys/key-format.ts";
 import { mapIdentity } from "../../../plugins/auth/claims.ts";
 import { authOptions } from "../../../plugins/auth/options.ts";
 import { Rules } from "../../../plugins/auth/rules/rules.ts";
+import { keyDigest } from "../../../plugins/auth/api-keys/key-format.ts";
+import { exchangeFor, makeRoute, makeServices, series, type Ask } from "./harness.ts";
 import { claimAt } from "../../../src/language/claim-path.ts";
 import type { Identity } from "../../../src/plugin-api/contract.ts";
-import { exchangeFor, makeRoute, makeServices, series, type Ask } from "./harness.ts";
 
 const services = await makeServices();
 after(() => services.close());

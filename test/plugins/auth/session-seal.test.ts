@@ -2,9 +2,9 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { test } from "node:test";
-import type { LoginOptions } from "../../../plugins/auth/login/options.ts";
-import { authOptions } from "../../../plugins/auth/options.ts";
 import { CookieSealer } from "../../../plugins/auth/sessions/cookie-sealer.ts";
+import { authOptions } from "../../../plugins/auth/options.ts";
+import type { LoginOptions } from "../../../plugins/auth/login/options.ts";
 import {
   loginId,
   refreshDigest,

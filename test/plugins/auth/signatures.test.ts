@@ -5,8 +5,8 @@ import { generateKeyPairSync, hash } from "node:crypto";
 import { after, before, describe, test } from "node:test";
 import fc from "fast-check";
 import { parseDictionary, type InnerList } from "structured-headers";
-import { signatureBase } from "../../../plugins/auth/signatures/signature-base.ts";
 import type { Hooks } from "../../../src/plugin-api/contract.ts";
+import { signatureBase } from "../../../plugins/auth/signatures/signature-base.ts";
 import { eventually, startRedis, type RedisServer } from "../../support/redis.ts";
 import { startSidecar } from "../../support/sidecar.ts";
 import {

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { createHmac, createPublicKey, generateKeyPairSync, hash } from "node:crypto";
 import { after, before, test } from "node:test";
 import { SignJWT } from "jose";
+import { compact, makeSigningKey, TokenIssuer, type SigningKey } from "./token-issuer.ts";
 import {
   makeRoute,
   makeServices,
@@ -11,7 +12,6 @@ import {
   type Route,
   type TestServices,
 } from "./harness.ts";
-import { compact, makeSigningKey, TokenIssuer, type SigningKey } from "./token-issuer.ts";
 
 let issuer: TokenIssuer;
 let services: TestServices;

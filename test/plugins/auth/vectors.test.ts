@@ -2,13 +2,13 @@
 // for the right reason.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { accepted } from "../../../plugins/auth/auth-result.ts";
+import { makeRoute, makeServices, withBearer, type TestServices } from "./harness.ts";
 import { Issuer, type KeyMaterial } from "../../../plugins/auth/issuers/issuer.ts";
 import { KeySet, parseJwks } from "../../../plugins/auth/issuers/key-set.ts";
-import { authOptions } from "../../../plugins/auth/options.ts";
 import { decodeToken } from "../../../plugins/auth/tokens/token-parts.ts";
+import { accepted } from "../../../plugins/auth/auth-result.ts";
+import { authOptions } from "../../../plugins/auth/options.ts";
 import { identityOf } from "../../support/exchange.ts";
-import { makeRoute, makeServices, withBearer, type TestServices } from "./harness.ts";
 
 // RFC 7515 appendix A: claims {"iss":"joe","exp":1300819380,"http://example.com/is_root":true}.
 const joe = "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";

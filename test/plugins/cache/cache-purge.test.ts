@@ -1,8 +1,8 @@
 // `outrigger cache purge` as a user runs it, against sidecars on a real Redis.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { outrigger } from "../../support/process.ts";
 import { startRedis, type RedisServer } from "../../support/redis.ts";
+import { outrigger } from "../../support/process.ts";
 import { startFleet, until, type CacheBench } from "./harness.ts";
 
 let redis: RedisServer;

@@ -1,7 +1,7 @@
 // Simultaneous misses of one key become one upstream request, and no waiting request gets stuck.
 import assert from "node:assert/strict";
-import type http from "node:http";
 import { test } from "node:test";
+import type http from "node:http";
 import { allArrived, answering, gate, startBench, until, type Answer, type CacheBench } from "./harness.ts";
 
 function many(bench: CacheBench, count: number, headers: http.OutgoingHttpHeaders = {}): Promise<Answer[]> {

@@ -5,12 +5,12 @@ import { test } from "node:test";
 import fc from "fast-check";
 import CachePolicy from "http-cache-semantics";
 import { parseRequestDirectives } from "../../../plugins/cache/semantics/directives.ts";
-import { parseResponseDirectives } from "../../../plugins/cache/semantics/directives.ts";
-import { initialAgeMs, lifetimeOf } from "../../../plugins/cache/semantics/freshness.ts";
-import { reuseOf } from "../../../plugins/cache/semantics/reuse.ts";
-import { draftEntry, type Draft, type StorePolicy } from "../../../plugins/cache/semantics/storing.ts";
-import { matches } from "../../../plugins/cache/store/entry-index.ts";
 import type { Entry } from "../../../plugins/cache/store/entry.ts";
+import { initialAgeMs, lifetimeOf } from "../../../plugins/cache/semantics/freshness.ts";
+import { parseResponseDirectives } from "../../../plugins/cache/semantics/directives.ts";
+import { reuseOf } from "../../../plugins/cache/semantics/reuse.ts";
+import { matches } from "../../../plugins/cache/store/entry-index.ts";
+import { draftEntry, type Draft, type StorePolicy } from "../../../plugins/cache/semantics/storing.ts";
 import { Fields } from "../../../src/plugin-api/contract.ts";
 
 const second = 1000;

@@ -1,8 +1,8 @@
 // Runs the public HTTP caching test suite (npm http-cache-tests; cache-tests.fyi) through a sidecar with the cache on.
 // `node test/plugins/cache/public-suite.ts [--suite DIR] [--all]`: DIR is a check-out of a newer suite.
 import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";

@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { Transform } from "node:stream";
 import { test } from "node:test";
-import { registry } from "../../../src/app/registry.ts";
 import type { Hooks } from "../../../src/plugin-api/contract.ts";
+import { registry } from "../../../src/app/registry.ts";
 import { TestClock } from "../../../src/testing/clock.ts";
 import { startSidecar, type TestSidecar } from "../../../src/testing/sidecar.ts";
 import { pluginWith } from "../../support/plugins.ts";

@@ -2,13 +2,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { type Fill, Purges } from "../../../plugins/cache/purge/purges.ts";
 import { BodyCopy, bytesOf, inOwnMemory } from "../../../plugins/cache/store/body-copy.ts";
 import type { Entry } from "../../../plugins/cache/store/entry.ts";
 import { type Flight, Flights } from "../../../plugins/cache/store/flights.ts";
-import { HitForMiss } from "../../../plugins/cache/store/hit-for-miss.ts";
 import { hashText } from "../../../plugins/cache/store/intrusive-hash-table.ts";
+import { HitForMiss } from "../../../plugins/cache/store/hit-for-miss.ts";
 import { MemoryTier } from "../../../plugins/cache/store/memory.ts";
+import { type Fill, Purges } from "../../../plugins/cache/purge/purges.ts";
 import { entryOf } from "./entries.ts";
 
 // Two policies at one URL, and so few hashes that chains grow long.

@@ -9,8 +9,8 @@ import { type Coding, compileChoice } from "../../../plugins/compress/negotiatio
 import { setUpPlugin } from "../../../src/testing/hooks.ts";
 import { responseOf } from "../../../src/testing/responses.ts";
 import { type ExchangeFacts, exchangeOf } from "../../support/exchange.ts";
-import { eventually } from "../../support/redis.ts";
 import { startSidecar, type TestSidecar } from "../../support/sidecar.ts";
+import { eventually } from "../../support/redis.ts";
 
 const all: readonly Coding[] = ["zstd", "br", "gzip"];
 

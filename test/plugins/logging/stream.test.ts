@@ -5,8 +5,8 @@ import { createLineStream, type LineStream } from "../../../plugins/logging/stre
 import { parseRedisAddress } from "../../../src/redis/address.ts";
 import { createStore, type RedisStore } from "../../../src/redis/store.ts";
 import { createLogging } from "../../../src/telemetry/logger.ts";
-import { createMetrics } from "../../../src/telemetry/metrics.ts";
 import { createOutput } from "../../../src/telemetry/output.ts";
+import { createMetrics } from "../../../src/telemetry/metrics.ts";
 import { eventually, startRedis, type RedisServer } from "../../support/redis.ts";
 
 let redis: RedisServer;

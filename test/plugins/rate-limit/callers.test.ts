@@ -3,10 +3,10 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import * as fc from "fast-check";
-import { MemoryCounts } from "../../../plugins/rate-limit/counting/memory-counts.ts";
-import { RedisCounts } from "../../../plugins/rate-limit/counting/redis-counts.ts";
 import { CallerTables, type Limit } from "../../../plugins/rate-limit/limit.ts";
+import { MemoryCounts } from "../../../plugins/rate-limit/counting/memory-counts.ts";
 import { createPartition } from "../../../plugins/rate-limit/partition.ts";
+import { RedisCounts } from "../../../plugins/rate-limit/counting/redis-counts.ts";
 import type { RedisStore } from "../../../src/redis/store.ts";
 import { exchangeOf, type ExchangeFacts } from "../../support/exchange.ts";
 import { reservationOf, connectStore, limitOf, TestClock } from "../../support/rate-limit.ts";

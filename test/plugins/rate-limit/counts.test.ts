@@ -3,13 +3,13 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import * as fc from "fast-check";
-import { MemoryCounts } from "../../../plugins/rate-limit/counting/memory-counts.ts";
 import { createCounts } from "../../../plugins/rate-limit/counting/primary-counts.ts";
+import type { Reservation, Limit } from "../../../plugins/rate-limit/limit.ts";
+import { MemoryCounts } from "../../../plugins/rate-limit/counting/memory-counts.ts";
 import { createPrimaryStore } from "../../../plugins/rate-limit/counting/primary-store.ts";
 import { RedisCounts } from "../../../plugins/rate-limit/counting/redis-counts.ts";
-import type { Reservation, Limit } from "../../../plugins/rate-limit/limit.ts";
-import { reservationOf, connectStore, limitOf, TestClock } from "../../support/rate-limit.ts";
 import { startCluster, startRedis } from "../../support/redis.ts";
+import { reservationOf, connectStore, limitOf, TestClock } from "../../support/rate-limit.ts";
 
 /** A place to count, on a clock of the test's. */
 interface Permit {

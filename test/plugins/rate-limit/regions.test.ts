@@ -14,9 +14,9 @@ import {
   parseLent,
   type QuotaLease,
 } from "../../../src/plane/relay/quota-lease.ts";
-import { QuotaLeases } from "../../../src/plane/relay/quota-leases.ts";
 import { giveUp, lend, look, place, takeBack } from "../../../src/plane/relay/quota-scripts.ts";
 import { QuotaWants } from "../../../src/plane/relay/quota-wants.ts";
+import { QuotaLeases } from "../../../src/plane/relay/quota-leases.ts";
 import type { Store } from "../../../src/plugin-api/store.ts";
 import type { RedisStore } from "../../../src/redis/store.ts";
 import { connectStore, limitOf, reservationOf, TestClock } from "../../support/rate-limit.ts";

@@ -1,14 +1,14 @@
 // Redis is killed, frozen, slow, failed over, without its scripts, or holds foreign data: what callers get each time.
 import assert from "node:assert/strict";
 import { test, type TestContext } from "node:test";
+import { CallerTables } from "../../../plugins/rate-limit/limit.ts";
 import { Leases } from "../../../plugins/rate-limit/counting/leases.ts";
+import { Limiter, type Decision } from "../../../plugins/rate-limit/limiter.ts";
 import { MemoryCounts } from "../../../plugins/rate-limit/counting/memory-counts.ts";
 import { RedisCounts } from "../../../plugins/rate-limit/counting/redis-counts.ts";
-import { CallerTables } from "../../../plugins/rate-limit/limit.ts";
-import { Limiter, type Decision } from "../../../plugins/rate-limit/limiter.ts";
+import { systemClock } from "../../../src/runtime/clock.ts";
 import type { Clock } from "../../../src/plugin-api/contract.ts";
 import type { RedisStore } from "../../../src/redis/store.ts";
-import { systemClock } from "../../../src/runtime/clock.ts";
 import { exchangeOf } from "../../support/exchange.ts";
 import { connectStore, limitOf, TestClock } from "../../support/rate-limit.ts";
 import { eventually, startRedis, startSentinel, type RedisServer } from "../../support/redis.ts";

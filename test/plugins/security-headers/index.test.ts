@@ -1,8 +1,8 @@
 // The security-headers plugin on single exchanges.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { securityHeaders } from "../../../plugins/security-headers/index.ts";
 import { lint } from "../../../plugins/security-headers/lint.ts";
+import { securityHeaders } from "../../../plugins/security-headers/index.ts";
 import type { LintRoute } from "../../../src/plugin-api/contract.ts";
 import { Fields } from "../../../src/plugin-api/fields.ts";
 import { LiveResponse } from "../../../src/runtime/response.ts";

@@ -1,7 +1,7 @@
 // The validate plugin in a running sidecar: bodies checked against a schema.
 import assert from "node:assert/strict";
-import { test } from "node:test";
 import { gzipSync } from "node:zlib";
+import { test } from "node:test";
 import { validate } from "../../../plugins/validate/index.ts";
 import { setUpPlugin } from "../../../src/testing/hooks.ts";
 import { startSidecar, type TestSidecar } from "../../support/sidecar.ts";

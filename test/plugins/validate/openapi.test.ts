@@ -4,8 +4,8 @@ import { test } from "node:test";
 import { gzipSync } from "node:zlib";
 import { validate } from "../../../plugins/validate/index.ts";
 import { setUpPlugin } from "../../../src/testing/hooks.ts";
-import { connectRaw } from "../../support/raw-http.ts";
 import { eventually } from "../../support/redis.ts";
+import { connectRaw } from "../../support/raw-http.ts";
 import { startSidecar, type TestSidecar } from "../../support/sidecar.ts";
 
 const openapi = {

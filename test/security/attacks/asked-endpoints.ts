@@ -2,9 +2,9 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import net from "node:net";
+import type { Attack } from "../attack.ts";
 import type { Scene } from "../../support/scene.ts";
 import type { TestSidecar } from "../../support/sidecar.ts";
-import type { Attack } from "../attack.ts";
 import { startUpstream } from "../upstream.ts";
 
 /** A service that serves every request with X-Role: admin, behind an endpoint that decides who has it. */

@@ -3,8 +3,8 @@
 import assert from "node:assert/strict";
 import { X509Certificate } from "node:crypto";
 import https from "node:https";
-import { makeAuthority, type Issued } from "../../plugins/auth/authority.ts";
 import { TestClock } from "../../plugins/auth/harness.ts";
+import { makeAuthority, type Issued } from "../../plugins/auth/authority.ts";
 import type { Scene } from "../../support/scene.ts";
 import type { TestSidecar } from "../../support/sidecar.ts";
 import type { Attack } from "../attack.ts";

@@ -1,10 +1,10 @@
 // Logouts that only seem to work, and sessions that come back after one.
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { TestClock } from "../../plugins/auth/harness.ts";
 import { outrigger } from "../../support/process.ts";
-import { eventually } from "../../support/redis.ts";
+import { TestClock } from "../../plugins/auth/harness.ts";
 import type { Scene } from "../../support/scene.ts";
+import { eventually } from "../../support/redis.ts";
 import type { Attack } from "../attack.ts";
 import {
   cookieOf,

@@ -1,11 +1,11 @@
 // One client makes the sidecar fail for all: errors and waits that are shared, and input that is nested too deep.
 import assert from "node:assert/strict";
 import { createHmac, hash } from "node:crypto";
+import type { Attack } from "../attack.ts";
 import http from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Scene } from "../../support/scene.ts";
 import type { TestSidecar } from "../../support/sidecar.ts";
-import type { Attack } from "../attack.ts";
 
 const goodKey = "a-good-key-of-somebody-else";
 const keys = [{ sha256: hash("sha256", goodKey), id: "k1", userId: "u1", scopes: [] }];

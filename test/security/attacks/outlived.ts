@@ -4,10 +4,10 @@ import { createHash, createHmac } from "node:crypto";
 import { once } from "node:events";
 import http from "node:http";
 import type { AddressInfo, Socket } from "node:net";
+import type { Attack } from "../attack.ts";
 import { keyDigest } from "../../../plugins/auth/api-keys/key-format.ts";
 import type { Scene } from "../../support/scene.ts";
 import type { TestSidecar } from "../../support/sidecar.ts";
-import type { Attack } from "../attack.ts";
 
 const secret = "a-secret-of-two-and-thirty-bytes!";
 const issuer = "https://id.example";

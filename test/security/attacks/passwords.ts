@@ -2,8 +2,8 @@
 // users out.
 import assert from "node:assert/strict";
 import { argon2Sync } from "node:crypto";
-import type { TestSidecar } from "../../support/sidecar.ts";
 import type { Attack } from "../attack.ts";
+import type { TestSidecar } from "../../support/sidecar.ts";
 
 const salt = Buffer.alloc(16, 7);
 const cheap = { parallelism: 1, tagLength: 32, memory: 7_168, passes: 1 };

@@ -1,9 +1,9 @@
 // A service's layer that uses plugins without a lock to do what locked auth forbids.
 import assert from "node:assert/strict";
 import { TokenIssuer } from "../../plugins/auth/token-issuer.ts";
-import { connectRaw, requestText } from "../../support/raw-http.ts";
 import type { Scene } from "../../support/scene.ts";
 import type { TestSidecar } from "../../support/sidecar.ts";
+import { connectRaw, requestText } from "../../support/raw-http.ts";
 import type { Attack } from "../attack.ts";
 import { keys as sessionKeys, loginAt } from "../login-site.ts";
 import { ask, goodKey, keys } from "../path-scene.ts";

@@ -1,11 +1,11 @@
 // Proofs of the sender, taken off the wire or out of a log and replayed: elsewhere, later, or as something weaker.
 import assert from "node:assert/strict";
 import { hash } from "node:crypto";
+import type { Attack } from "../attack.ts";
 import { DpopClient, withProof } from "../../plugins/auth/dpop-client.ts";
 import { RequestSigner } from "../../plugins/auth/request-signer.ts";
 import { connectRaw, requestText } from "../../support/raw-http.ts";
 import type { TestSidecar } from "../../support/sidecar.ts";
-import type { Attack } from "../attack.ts";
 import { issuerIn } from "../token-scene.ts";
 
 /**

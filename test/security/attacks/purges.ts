@@ -1,8 +1,8 @@
 // One service of a shared gateway attacks the cached answers of its neighbours.
 import assert from "node:assert/strict";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { Attack } from "../attack.ts";
 import { startUpstream } from "../upstream.ts";
+import type { Attack } from "../attack.ts";
 
 const members = ["all", "prefix=/", "tag=shared", "url=/good/x", "all;soft"];
 

@@ -1,7 +1,7 @@
 // A hostile policy or layer tries to get secrets that the sidecar knows and its service must not.
 import assert from "node:assert/strict";
-import type { Scene } from "../../support/scene.ts";
 import type { Attack } from "../attack.ts";
+import type { Scene } from "../../support/scene.ts";
 import { startUpstream } from "../upstream.ts";
 
 const secret = "the password of the introspection client";

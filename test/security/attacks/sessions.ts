@@ -4,8 +4,8 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { TestClock } from "../../plugins/auth/harness.ts";
-import { eventually } from "../../support/redis.ts";
 import type { Attack } from "../attack.ts";
+import { eventually } from "../../support/redis.ts";
 import { cookieOf, guardedBy, loggedIn, loginAt, openShop, provider, shop } from "../login-site.ts";
 
 const auth = (login: object): object => ({ auth: { guessing: false, jwt: { login } } });

@@ -1,6 +1,5 @@
 // Sessions in Redis, sessions too large for cookies, and session ends that come from elsewhere.
 import assert from "node:assert/strict";
-import { Browser } from "../../plugins/auth/browser.ts";
 import { TestClock } from "../../plugins/auth/harness.ts";
 import { outrigger } from "../../support/process.ts";
 import { eventually } from "../../support/redis.ts";
@@ -15,6 +14,7 @@ import {
   shop,
   type Shop,
 } from "../login-site.ts";
+import { Browser } from "../../plugins/auth/browser.ts";
 
 const groups = (bytes: number): object => ({
   claims: { groups: Array.from({ length: bytes / 32 }, (_, i) => `cn=group-${i}-`.padEnd(29, "x")) },

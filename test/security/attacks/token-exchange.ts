@@ -1,7 +1,7 @@
 // Services behind token exchange (RFC 8693) that still get the caller's own token.
 import assert from "node:assert/strict";
-import { once } from "node:events";
 import http from "node:http";
+import { once } from "node:events";
 import { text } from "node:stream/consumers";
 import type { Attack } from "../attack.ts";
 import { endpointIn, guarded, issuerIn } from "../token-scene.ts";

@@ -1,7 +1,7 @@
 // Bearer tokens outside of the Authorization field, and issuers with many tenants.
 import assert from "node:assert/strict";
-import { hash } from "node:crypto";
 import { once } from "node:events";
+import { hash } from "node:crypto";
 import http from "node:http";
 import type { Duplex } from "node:stream";
 import type { TokenIssuer } from "../../plugins/auth/token-issuer.ts";

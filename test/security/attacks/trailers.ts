@@ -1,7 +1,7 @@
 // Trailer fields: services that merge trailers into the head's fields would believe them.
 import assert from "node:assert/strict";
-import { connectRaw } from "../../support/raw-http.ts";
 import type { Attack } from "../attack.ts";
+import { connectRaw } from "../../support/raw-http.ts";
 import { showing, shownOf } from "../shown.ts";
 
 const forged = [

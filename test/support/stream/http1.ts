@@ -4,8 +4,8 @@ import { type AddressInfo, connect, type Socket } from "node:net";
 import type { ServerStream } from "../../../src/exchange/server-stream.ts";
 import { ResponseParser } from "../../../src/http1/response-parser.ts";
 import { GatewayError } from "../../../src/plugin-api/errors.ts";
-import { createNetServer } from "../../../src/server/http1-net/server.ts";
 import { createHttp1Server } from "../../../src/server/http1/server.ts";
+import { createNetServer } from "../../../src/server/http1-net/server.ts";
 import {
   type ClientRequest,
   clientRequest,

@@ -2,8 +2,8 @@
 // nothing is counted any more, and no promise of the interface was broken.
 import assert from "node:assert/strict";
 import type { UpstreamRequest, UpstreamTarget, UpstreamTransport } from "../../../src/upstream/transport.ts";
-import { type Place, type RawServer, type Script, startRawServer } from "../raw-server.ts";
 import { type Reactions, RecordedExchange } from "../recorded-exchange.ts";
+import { type Place, type RawServer, type Script, startRawServer } from "../raw-server.ts";
 
 export interface TransportOptions {
   readonly maxConnections: number;

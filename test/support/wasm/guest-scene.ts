@@ -1,13 +1,13 @@
-import { once } from "node:events";
 // A real sidecar with one guest on several routes, each with its own configuration, in front of a service that answers
 // with the request it received.
 import http from "node:http";
-import type { z } from "zod";
+import { once } from "node:events";
 import { type Extension, extensionEntry } from "../../../src/extensions/entry.ts";
 import { digestOf, readPackage } from "../../../src/extensions/package.ts";
 import { createWasmPlugin } from "../../../src/runtime/wasm/wasm-plugin.ts";
 import { eventually } from "../redis.ts";
 import { startSidecar, type TestSidecar } from "../sidecar.ts";
+import type { z } from "zod";
 
 export const guestHosts = ["isolate", "thread"] as const;
 

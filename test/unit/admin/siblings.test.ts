@@ -1,8 +1,8 @@
 // Clients that hold up the admin listener with TLS or with silence, and how long a proven sibling counts as one.
 import assert from "node:assert/strict";
 import { type AddressInfo, connect } from "node:net";
-import { after, test } from "node:test";
 import tls from "node:tls";
+import { after, test } from "node:test";
 import { createAdmin } from "../../../src/admin/admin.ts";
 import type { SiblingTls } from "../../../src/admin/siblings.ts";
 import { makeAuthority } from "../../plugins/auth/authority.ts";

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import http from "node:http";
 import type { AddressInfo } from "node:net";
 import { after, test } from "node:test";
-import { loadConfig } from "../../../src/app/environment.ts";
 import { peersOf } from "../../../src/app/policy-peers.ts";
+import { loadConfig } from "../../../src/app/environment.ts";
 
 let answers = 0;
 const sibling = http.createServer((_request, response) => {

@@ -17,21 +17,21 @@ import {
 import { describe, test, type TestContext } from "node:test";
 import { FileSink, filesBefore } from "../../../src/audit/file-sink.ts";
 import { HeadBoard, headsKey } from "../../../src/audit/head-board.ts";
-import { FileShelf, KeyDirectory } from "../../../src/audit/key-directory.ts";
-import { FileKeyPlace, keyFileOf } from "../../../src/audit/key-places.ts";
 import { AuditKey, HeadVerifier } from "../../../src/audit/key.ts";
+import { FileKeyPlace, keyFileOf } from "../../../src/audit/key-places.ts";
+import { FileShelf, KeyDirectory } from "../../../src/audit/key-directory.ts";
 import { fileLines, shownHeads, trailFiles } from "../../../src/audit/read-trail.ts";
 import type { AccessEvent } from "../../../src/audit/record.ts";
 import { RedisSink, streamKey } from "../../../src/audit/redis-sink.ts";
 import type { Found, Sink, Written } from "../../../src/audit/sink.ts";
 import { type KeyPlace, SubjectKeys, type WrappedKey } from "../../../src/audit/subject-keys.ts";
-import type { TrailLimits } from "../../../src/audit/trail-options.ts";
 import { Trail } from "../../../src/audit/trail.ts";
+import type { TrailLimits } from "../../../src/audit/trail-options.ts";
 import { TrailVerifier, type Verified } from "../../../src/audit/verify.ts";
 import type { Store } from "../../../src/plugin-api/store.ts";
 import { auditJwk, type AuditPlace, auditPlace } from "../../support/audit.ts";
-import { storesOf } from "../../support/redis-store.ts";
 import { eventually } from "../../support/redis.ts";
+import { storesOf } from "../../support/redis-store.ts";
 
 const startedAt = Date.parse("2026-03-01T12:00:00Z");
 const access = (userId: string, at = startedAt): AccessEvent => ({

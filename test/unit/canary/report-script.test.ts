@@ -1,7 +1,6 @@
 // The script that decides a canary's outcome, on a real Redis, with reports as sidecars make them.
 import assert from "node:assert/strict";
 import { after, before, beforeEach, describe, test } from "node:test";
-import { countedStatus } from "../../../src/canary/counted-status.ts";
 import {
   type Figures,
   figurePlaces,
@@ -9,6 +8,7 @@ import {
   FigureCounts,
   shownFigures,
 } from "../../../src/canary/figures.ts";
+import { countedStatus } from "../../../src/canary/counted-status.ts";
 import { parseGuards, guardText, type Guard } from "../../../src/canary/guard.ts";
 import { reportCanary } from "../../../src/canary/report-script.ts";
 import { CanaryReporter } from "../../../src/canary/reporter.ts";

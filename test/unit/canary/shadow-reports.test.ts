@@ -1,8 +1,8 @@
 // Reports of a shadow run are read, whatever else is in the same place: every sidecar may write there.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { CanaryOrder } from "../../../src/canary/order.ts";
 import { readShadow, shadowKey, type ToldShadow } from "../../../src/canary/shadow-reports.ts";
+import type { CanaryOrder } from "../../../src/canary/order.ts";
 import { ShadowCounts } from "../../../src/shadow/report.ts";
 import { connectStore } from "../../support/rate-limit.ts";
 import { startRedis } from "../../support/redis.ts";

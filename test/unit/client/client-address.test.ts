@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
-import { addHop, plainAddress, TrustedProxies } from "../../../src/client/client-address.ts";
 import { parseCidrs } from "../../../src/config/formats.ts";
-import { isForwardedField } from "../../../src/language/field-sets.ts";
 import { Fields } from "../../../src/plugin-api/fields.ts";
+import { addHop, plainAddress, TrustedProxies } from "../../../src/client/client-address.ts";
+import { isForwardedField } from "../../../src/language/field-sets.ts";
 
 const proxies = new TrustedProxies(parseCidrs("10.0.0.0/8,fd00::/8"));
 const resolve = (peer: string, ...fields: string[]): string =>

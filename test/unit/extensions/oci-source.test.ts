@@ -3,8 +3,8 @@ import { afterEach, test } from "node:test";
 import { HostClient } from "../../../src/extensions/host-client.ts";
 import { createOciSource, ociPlaceOf, signatureAnnotation } from "../../../src/extensions/oci-source.ts";
 import type { PackageSource } from "../../../src/extensions/source.ts";
-import { type Registry, startRegistry } from "../../support/registry.ts";
 import { moduleOf } from "./sample-packages.ts";
+import { type Registry, startRegistry } from "../../support/registry.ts";
 import { testSource } from "./source-suite.ts";
 
 const open: Registry[] = [];

@@ -4,9 +4,9 @@ import { mkdir, mkdtemp, readdir, readFile, rm, utimes, writeFile } from "node:f
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, test } from "node:test";
-import { createFileSource } from "../../../src/extensions/file-source.ts";
-import { PackagesRefused, PackageStore } from "../../../src/extensions/package-store.ts";
 import { digestOf, maxPackageBytes } from "../../../src/extensions/package.ts";
+import { PackagesRefused, PackageStore } from "../../../src/extensions/package-store.ts";
+import { createFileSource } from "../../../src/extensions/file-source.ts";
 import type { PackageSource, Wanted } from "../../../src/extensions/source.ts";
 import { eventually } from "../../support/redis.ts";
 import { bundleOf, emptyModule, entryOf, moduleOf } from "./sample-packages.ts";

@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { contractVersion } from "../../../src/extensions/manifest.ts";
-import { PackageError } from "../../../src/extensions/package-error.ts";
 import {
   digestOf,
   maxManifestBytes,
@@ -11,6 +10,7 @@ import {
   readPackage,
   writePackage,
 } from "../../../src/extensions/package.ts";
+import { PackageError } from "../../../src/extensions/package-error.ts";
 import { customSectionBytes } from "../../../src/extensions/wasm-sections.ts";
 import { bundleOf, emptyModule, moduleOf, sampleManifest } from "./sample-packages.ts";
 

@@ -1,8 +1,8 @@
 // What every place of packages does, whatever it is.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { PackageError, PackageUnavailable } from "../../../src/extensions/package-error.ts";
 import { maxPackageBytes } from "../../../src/extensions/package.ts";
+import { PackageError, PackageUnavailable } from "../../../src/extensions/package-error.ts";
 import type { PackageSource } from "../../../src/extensions/source.ts";
 import { moduleOf } from "./sample-packages.ts";
 

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import * as fc from "fast-check";
-import { CHUNKED, encodeHead, encodeLastChunk } from "../../../src/http1/head-writer.ts";
 import { GatewayError } from "../../../src/plugin-api/errors.ts";
+import { CHUNKED, encodeHead, encodeLastChunk } from "../../../src/http1/head-writer.ts";
 import type { UpstreamRequest } from "../../../src/upstream/transport.ts";
 
 function request(changes: Partial<UpstreamRequest>): UpstreamRequest {

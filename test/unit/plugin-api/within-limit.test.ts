@@ -1,9 +1,9 @@
 // A wait with a time limit.
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { OverLimit, untilLimit, withinLimit } from "../../../src/plugin-api/within-limit.ts";
 import { textOf } from "../../../src/plugin-api/error-text.ts";
 import { pairsOf } from "../../../src/plugin-api/pairs.ts";
-import { OverLimit, untilLimit, withinLimit } from "../../../src/plugin-api/within-limit.ts";
 
 test("work in time settles the wait as itself", async () => {
   assert.equal(await withinLimit(Promise.resolve(7), 60_000, "late"), 7);

@@ -1,8 +1,8 @@
 // The time that the scheduler gave this process, on clocks of these tests.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { OverLimit } from "../../../src/plugin-api/within-limit.ts";
 import { OwnTime } from "../../../src/policy-tests/own-time.ts";
+import { OverLimit } from "../../../src/plugin-api/within-limit.ts";
 
 test("work and idle waits count, the queue for CPU does not, and the clock on the wall has the last word", () => {
   const now = { cpuMs: 50, idleMs: 1_000, wallMs: 2_000 };

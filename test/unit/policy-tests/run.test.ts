@@ -2,13 +2,13 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { z } from "zod";
+import { registry } from "../../../src/app/registry.ts";
 import { benchOptions } from "../../../src/app/bench-options.ts";
 import { loadConfig } from "../../../src/app/environment.ts";
-import { registry } from "../../../src/app/registry.ts";
 import { definePlugin, type PluginDefinition, type Services } from "../../../src/plugin-api/contract.ts";
+import { ReadingCutShort } from "../../../src/policy/document/problems.ts";
 import { problemsIn, runTests } from "../../../src/policy-tests/run.ts";
 import { standInSecrets } from "../../../src/policy-tests/stand-in-secrets.ts";
-import { ReadingCutShort } from "../../../src/policy/document/problems.ts";
 import { createPolicyReader, type EffectivePolicy } from "../../../src/policy/read.ts";
 import { systemClock } from "../../../src/runtime/clock.ts";
 

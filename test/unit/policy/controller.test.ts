@@ -15,24 +15,24 @@ import {
   symlink,
   writeFile,
 } from "node:fs/promises";
+import { setTimeout as pause } from "node:timers/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, afterEach, before, beforeEach, describe, test } from "node:test";
-import { setTimeout as pause } from "node:timers/promises";
 import { exportJWK, generateKeyPair } from "jose";
+import { createFileSource, readPolicyFile } from "../../../src/policy/sources/file-source.ts";
+import { type LastKnownGood, createLastKnownGood } from "../../../src/policy/sources/last-known-good.ts";
 import {
   type PolicyController,
   type PolicyControllerOptions,
   createPolicyController,
 } from "../../../src/policy/controller.ts";
-import { digestOf } from "../../../src/policy/document/digest.ts";
 import { type Problem, problemText } from "../../../src/policy/document/problems.ts";
+import { digestOf } from "../../../src/policy/document/digest.ts";
+import type { PolicyStatus } from "../../../src/policy/status.ts";
 import type { PolicyMeta } from "../../../src/policy/events.ts";
 import { type EffectivePolicy, createPolicyReader, createTrust } from "../../../src/policy/read.ts";
-import { createFileSource, readPolicyFile } from "../../../src/policy/sources/file-source.ts";
-import { type LastKnownGood, createLastKnownGood } from "../../../src/policy/sources/last-known-good.ts";
 import { createRedisSource } from "../../../src/policy/sources/redis-source.ts";
-import type { PolicyStatus } from "../../../src/policy/status.ts";
 import { parseRedisAddress } from "../../../src/redis/address.ts";
 import { type RedisStore, createStore } from "../../../src/redis/store.ts";
 import { type RedisServer, eventually, startRedis } from "../../support/redis.ts";

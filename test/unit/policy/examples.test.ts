@@ -5,9 +5,9 @@ import { describe, test } from "node:test";
 import { z } from "zod";
 import { registry } from "../../../plugins/index.ts";
 import { type HostPattern, parseHostPatterns } from "../../../src/config/formats.ts";
-import type { PolicyPlugins } from "../../../src/policy/document/schema.ts";
-import { type EffectivePolicy, createPolicyReader } from "../../../src/policy/read.ts";
 import { formatOf } from "../../../src/policy/sources/file-source.ts";
+import { type EffectivePolicy, createPolicyReader } from "../../../src/policy/read.ts";
+import type { PolicyPlugins } from "../../../src/policy/document/schema.ts";
 import { problemsOf } from "./sample.ts";
 
 const builtIn: PolicyPlugins = Object.fromEntries(registry.map((plugin) => [plugin.name, plugin]));

@@ -4,8 +4,8 @@ import { describe, test } from "node:test";
 import { manifest, type Package } from "../../../src/extensions/manifest.ts";
 import { type PackageProblem, PackagesRefused } from "../../../src/extensions/package-store.ts";
 import { ReadingCutShort, isOfTheDocument } from "../../../src/policy/document/problems.ts";
-import type { FindPackages } from "../../../src/policy/extensions/resolve.ts";
 import { pack, unpack } from "../../../src/policy/packed.ts";
+import type { FindPackages } from "../../../src/policy/extensions/resolve.ts";
 import { createPolicyReader, type EffectivePolicy, type RawPolicy } from "../../../src/policy/read.ts";
 import { problemsOf, samplePlugins, saidOf, text } from "./sample.ts";
 

@@ -6,8 +6,8 @@ import { CompactSign, exportJWK, generateKeyPair } from "jose";
 import { manifest, type Package } from "../../../src/extensions/manifest.ts";
 import { PackagesRefused } from "../../../src/extensions/package-store.ts";
 import { type Problem, PolicyRefused, ReadingCutShort } from "../../../src/policy/document/problems.ts";
-import type { FindPackages } from "../../../src/policy/extensions/resolve.ts";
 import { createPolicyReader, type PolicyReader, type RawPolicy } from "../../../src/policy/read.ts";
+import type { FindPackages } from "../../../src/policy/extensions/resolve.ts";
 import { createThreadedReader, type ReadingThreadOptions } from "../../../src/policy/reading-thread.ts";
 import { problemsOf, samplePlugins } from "./sample.ts";
 

@@ -4,8 +4,8 @@ import { z } from "zod";
 import { isUpstreamAllowed } from "../../../src/config/formats.ts";
 import { type PolicyFormat, createPolicyParser } from "../../../src/policy/document/parse.ts";
 import { PolicyRefused, type Problem } from "../../../src/policy/document/problems.ts";
-import type { PolicyDocument, PolicyPlugins } from "../../../src/policy/document/schema.ts";
 import { type EffectivePolicy, createPolicyReader } from "../../../src/policy/read.ts";
+import type { PolicyDocument, PolicyPlugins } from "../../../src/policy/document/schema.ts";
 
 export const samplePlugins: PolicyPlugins = {
   logging: {

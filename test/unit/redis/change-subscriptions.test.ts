@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { ConnectionStateChange } from "../../../src/redis/connection-state.ts";
 import type { RedisStore } from "../../../src/redis/store.ts";
-import { storesOf } from "../../support/redis-store.ts";
 import { eventually, type RedisServer } from "../../support/redis.ts";
+import { storesOf } from "../../support/redis-store.ts";
 
 const { server, open } = storesOf("watch-test");
 

@@ -1,10 +1,10 @@
 // The store on a Redis Cluster of three masters: keys of all slots, resharding, a dead node and a frozen one.
 import assert from "node:assert/strict";
 import { after, afterEach, test } from "node:test";
-import type { Script } from "../../../src/plugin-api/store.ts";
 import { parseRedisAddress } from "../../../src/redis/address.ts";
 import type { ConnectionStateChange } from "../../../src/redis/connection-state.ts";
 import { createStore, type RedisStore, type StoreOptions } from "../../../src/redis/store.ts";
+import type { Script } from "../../../src/plugin-api/store.ts";
 import { eventually, type RedisServer, startCluster } from "../../support/redis.ts";
 
 // Not in a `before`: where a name filter takes no test, Node (26.10) runs `after` while that is still on its way.

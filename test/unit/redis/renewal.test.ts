@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
 import { parseRedisAddress } from "../../../src/redis/address.ts";
-import type { ConnectionStateChange } from "../../../src/redis/connection-state.ts";
 import { createRenewableStore, type RenewableStore } from "../../../src/redis/renewable-store.ts";
+import type { ConnectionStateChange } from "../../../src/redis/connection-state.ts";
 import { createStore } from "../../../src/redis/store.ts";
 import {
   eventually,

@@ -3,11 +3,11 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer, type Server, type Socket } from "node:net";
 import { test } from "node:test";
-import { type Script, StoreUnavailable } from "../../../src/plugin-api/store.ts";
 import type { ConnectionStateChange } from "../../../src/redis/connection-state.ts";
 import type { RedisStore, StoreOptions } from "../../../src/redis/store.ts";
-import { storesOf } from "../../support/redis-store.ts";
+import { type Script, StoreUnavailable } from "../../../src/plugin-api/store.ts";
 import { eventually } from "../../support/redis.ts";
+import { storesOf } from "../../support/redis-store.ts";
 
 const { closing, server, open } = storesOf("store-test");
 

@@ -1,8 +1,8 @@
 // How often a plugin that keeps dying is restarted.
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { Restarts } from "../../../src/runtime/restarts.ts";
 import { createMetrics } from "../../../src/telemetry/metrics.ts";
+import { Restarts } from "../../../src/runtime/restarts.ts";
 
 function scene(perMinute: number) {
   const lines: string[] = [];

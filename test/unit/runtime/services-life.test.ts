@@ -5,8 +5,8 @@ import type { PluginDefinition, Services } from "../../../src/plugin-api/contrac
 import { createSnapshot, type Snapshot } from "../../../src/runtime/snapshot.ts";
 import { EndpointServer } from "../../support/endpoint-server.ts";
 import { hostWith, routeSpec } from "../../support/plugin-host.ts";
-import { pluginWith } from "../../support/plugins.ts";
 import { eventually } from "../../support/redis.ts";
+import { pluginWith } from "../../support/plugins.ts";
 
 let server: EndpointServer;
 before(async () => {

@@ -1,8 +1,8 @@
 // Plugin options that many routes take from one place.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { logging } from "../../../plugins/logging/index.ts";
 import { parseOptions } from "../../../src/runtime/shared-options.ts";
+import { logging } from "../../../plugins/logging/index.ts";
 
 test("routes that have options from one place, or none at all, share one object of them", () => {
   const written = { level: "warn" };

@@ -1,7 +1,7 @@
 // Certificates by name.
 import assert from "node:assert/strict";
-import { test } from "node:test";
 import { createSecureContext } from "node:tls";
+import { test } from "node:test";
 import { CertificatesByName } from "../../../src/server/sni.ts";
 import { makeAuthority } from "../../plugins/auth/authority.ts";
 

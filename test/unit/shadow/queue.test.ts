@@ -1,7 +1,7 @@
 // Work that runs only in idle time.
 import assert from "node:assert/strict";
-import { test } from "node:test";
 import { setImmediate as turn } from "node:timers/promises";
+import { test } from "node:test";
 import { maxWaiting, ShadowQueue } from "../../../src/shadow/queue.ts";
 import { maxRows, ShadowCounts } from "../../../src/shadow/report.ts";
 

@@ -4,8 +4,8 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { deserialize, serialize } from "node:v8";
 import fc from "fast-check";
-import { createMetrics, mergeMetrics, metricsSnapshot } from "../../../src/telemetry/metrics.ts";
 import { ExitedWorkerMetrics } from "../../../src/workers/exited-worker-metrics.ts";
+import { createMetrics, mergeMetrics, metricsSnapshot } from "../../../src/telemetry/metrics.ts";
 
 /** What a snapshot is once it has gone through the channel between two processes. */
 const sent = (snapshot: unknown) => metricsSnapshot.parse(deserialize(serialize(snapshot)));

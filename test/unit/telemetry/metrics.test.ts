@@ -4,8 +4,8 @@ import { METHODS } from "node:http";
 import { describe, it } from "node:test";
 import * as client from "prom-client";
 import { createRequestCounters } from "../../../src/routing/request-counters.ts";
-import { createMetrics } from "../../../src/telemetry/metrics.ts";
 import { processFamilies } from "../../../src/telemetry/process-families.ts";
+import { createMetrics } from "../../../src/telemetry/metrics.ts";
 
 /** Samples of a text as `name{sorted labels}` -> value, and the comment lines. */
 function parse(text: string) {

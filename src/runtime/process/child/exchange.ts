@@ -1,4 +1,3 @@
-import type { GatewayError } from "../../../plugin-api/errors.ts";
 // Shows one exchange to a plugin in a separate process. It keeps the contract as far as another process can; the other
 // members throw an error that says so.
 import type {
@@ -12,6 +11,7 @@ import type {
   UpstreamAnswer,
 } from "../../../plugin-api/exchange.ts";
 import type { Fields } from "../../../plugin-api/fields.ts";
+import type { GatewayError } from "../../../plugin-api/errors.ts";
 import type { BodyParts, Changes, ExchangeFacts, Flat, LateFacts } from "../protocol.ts";
 import { RecordedFields } from "./recorded-fields.ts";
 

@@ -1,9 +1,9 @@
-import type { Hooks, PluginDefinition } from "../../../plugin-api/contract.ts";
-import { textOf } from "../../../plugin-api/error-text.ts";
 // Runs a plugin's hooks for the sidecar, and keeps its exchanges between hooks.
 import type { GatewayError } from "../../../plugin-api/errors.ts";
-import type { ExchangeResponse, Outcome, RouteInfo, Verdict } from "../../../plugin-api/exchange.ts";
+import { textOf } from "../../../plugin-api/error-text.ts";
+import type { Hooks, PluginDefinition } from "../../../plugin-api/contract.ts";
 import { hooksOrClosed } from "../../../plugin-api/hook-names.ts";
+import type { ExchangeResponse, Outcome, RouteInfo, Verdict } from "../../../plugin-api/exchange.ts";
 import type {
   Declared,
   HookName,

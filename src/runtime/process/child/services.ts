@@ -5,9 +5,9 @@ import type { Clock, HttpClient, Secrets, Services } from "../../../plugin-api/s
 import { type Store, StoreUnavailable } from "../../../plugin-api/store.ts";
 import type { Logger } from "../../../plugin-api/telemetry.ts";
 import type { LoadFacts } from "../protocol.ts";
+import type { MetricChanges } from "./metric-changes.ts";
 import { cacheOf } from "./cache.ts";
 import { databaseOf } from "./database.ts";
-import type { MetricChanges } from "./metric-changes.ts";
 
 /** The sidecar's answer; `bytes` is undefined if the answer has none. */
 export interface Reply {

@@ -5,10 +5,10 @@ import type { FleetFacts, LoadFacts, ToProcess, ToSidecar } from "../protocol.ts
 import { cut, type ErrorClass, errorOf } from "./errors.ts";
 import { HookRunner } from "./hook-runner.ts";
 import { loadBundle, type Loaded } from "./load-bundle.ts";
-import { LogLimit } from "./log-limit.ts";
 import { MetricChanges } from "./metric-changes.ts";
 import { rehearse } from "./rehearsal.ts";
 import { createServices, type Reply } from "./services.ts";
+import { LogLimit } from "./log-limit.ts";
 
 /** The module that `require("outrigger/plugin")` returns. */
 export interface Contract {

@@ -7,8 +7,8 @@ import { withinLimit } from "../../../plugin-api/within-limit.ts";
 import { QuotaUse, refuse } from "../quota-use.ts";
 import { type Entry, isEarlyRefresh } from "./entry.ts";
 import { Flight } from "./flight.ts";
-import { CacheMeasures } from "./measures.ts";
 import { MemoryTier } from "./memory-tier.ts";
+import { CacheMeasures } from "./measures.ts";
 import { StoreTier, type StoreTierOptions } from "./store-tier.ts";
 
 export interface CacheOptions {

@@ -12,18 +12,18 @@ import {
 import type { Clock } from "../../../plugin-api/services.ts";
 import type { Metrics } from "../../../plugin-api/telemetry.ts";
 import { systemClock } from "../../clock.ts";
-import { Deadline } from "../deadline.ts";
 import { NotDeclared } from "../not-declared.ts";
 import { QuotaUse } from "../quota-use.ts";
 import { AllowedHosts } from "./allowed-hosts.ts";
 import { AnswerRoom } from "./answer-body.ts";
-import { CallRate } from "./call-rate.ts";
 import { Connections } from "./connections.ts";
+import { Deadline } from "../deadline.ts";
 import { exchange } from "./exchange.ts";
 import { type HostState, HostStates } from "./host-state.ts";
 import { HttpMeasures } from "./measures.ts";
-import { isRepeatable, isWorthAnother, pauseMs, retriesOf } from "./retry.ts";
 import { traceTry } from "./traced-try.ts";
+import { CallRate } from "./call-rate.ts";
+import { isRepeatable, isWorthAnother, pauseMs, retriesOf } from "./retry.ts";
 
 export interface HttpClientOptions {
   /** The plugin that makes the calls. Default: `plugin`. */

@@ -1,7 +1,7 @@
-import type { HostFunctions } from "./host-functions.ts";
 // Implements the ABI functions for buffers: bodies and configurations.
 import type { Memory } from "./memory.ts";
 import type { GuestState } from "./state.ts";
+import type { HostFunctions } from "./host-functions.ts";
 
 export class BufferCalls {
   readonly #state: GuestState;

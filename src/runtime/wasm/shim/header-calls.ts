@@ -1,10 +1,10 @@
 // Implements the ABI functions for maps of fields.
 import type { Effects } from "./effects.ts";
 import type { HeaderMap } from "./header-map.ts";
-import type { HostFunctions } from "./host-functions.ts";
 import type { Memory } from "./memory.ts";
 import type { Pairs } from "./pairs.ts";
 import type { GuestState } from "./state.ts";
+import type { HostFunctions } from "./host-functions.ts";
 
 export class HeaderCalls {
   readonly #state: GuestState;

@@ -4,10 +4,10 @@ import assert from "node:assert/strict";
 import { hash } from "node:crypto";
 import { test } from "node:test";
 import { pluginsByName } from "../../../../src/app/registry.ts";
-import { parseHostPatterns } from "../../../../src/config/formats.ts";
 import { importText } from "../../../../src/plane/import/import.ts";
 import { ImportError, type Imported } from "../../../../src/plane/import/imported.ts";
 import { createPolicyReader } from "../../../../src/policy/read.ts";
+import { parseHostPatterns } from "../../../../src/config/formats.ts";
 
 async function validate({ policy, settings }: Imported): Promise<void> {
   const allow = settings["OUTRIGGER_UPSTREAM_ALLOW"] ?? "";

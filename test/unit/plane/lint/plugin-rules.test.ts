@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { z } from "zod";
-import { pluginsByName } from "../../../../src/app/registry.ts";
 import { definePlugin } from "../../../../src/plugin-api/contract.ts";
+import { pluginsByName } from "../../../../src/app/registry.ts";
 import { lintOf, placesOf } from "./policies.ts";
 
 describe("auth", () => {

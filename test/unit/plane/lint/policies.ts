@@ -1,10 +1,10 @@
 // Policies as lint tests write them, and what lint finds there.
 import { stringify } from "yaml";
-import { pluginsByName } from "../../../../src/app/registry.ts";
 import type { Finding } from "../../../../src/plane/lint/finding.ts";
 import { lintPolicy } from "../../../../src/plane/lint/lint.ts";
 import type { LintPlugins } from "../../../../src/plane/lint/view.ts";
 import { createPolicyReader } from "../../../../src/policy/read.ts";
+import { pluginsByName } from "../../../../src/app/registry.ts";
 
 export type Parts = Readonly<Record<string, unknown>>;
 

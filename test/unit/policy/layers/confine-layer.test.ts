@@ -3,10 +3,10 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { registry } from "../../../../plugins/index.ts";
 import { parseUpstream } from "../../../../src/config/formats.ts";
-import { pathText } from "../../../../src/policy/document/problems.ts";
-import type { PolicyDocument } from "../../../../src/policy/document/schema.ts";
 import { type Confined, confineLayer, identityFields } from "../../../../src/policy/layers/confine-layer.ts";
 import { applyLayer } from "../../../../src/policy/layers/layers.ts";
+import { pathText } from "../../../../src/policy/document/problems.ts";
+import type { PolicyDocument } from "../../../../src/policy/document/schema.ts";
 import { createPolicyReader } from "../../../../src/policy/read.ts";
 import { documentOf, saidOf, text } from "../sample.ts";
 

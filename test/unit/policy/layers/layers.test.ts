@@ -2,9 +2,9 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import * as fc from "fast-check";
+import { type Layered, applyLayer, merge } from "../../../../src/policy/layers/layers.ts";
 import { pathText } from "../../../../src/policy/document/problems.ts";
 import type { PluginConfig, PolicyDocument, PolicyRoute } from "../../../../src/policy/document/schema.ts";
-import { type Layered, applyLayer, merge } from "../../../../src/policy/layers/layers.ts";
 import { Router } from "../../../../src/routing/router.ts";
 import { documentOf } from "../sample.ts";
 

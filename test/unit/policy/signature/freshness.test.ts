@@ -2,10 +2,10 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { CompactSign, exportJWK, generateKeyPair } from "jose";
-import { problemsOf, problemText } from "../../../../src/policy/document/problems.ts";
-import { createPolicyReader, createTrust, type RawPolicy } from "../../../../src/policy/read.ts";
 import { Freshness } from "../../../../src/policy/signature/freshness.ts";
 import { keySetKey, keySetType } from "../../../../src/policy/signature/key-sets.ts";
+import { problemsOf, problemText } from "../../../../src/policy/document/problems.ts";
+import { createPolicyReader, createTrust, type RawPolicy } from "../../../../src/policy/read.ts";
 import { policyType } from "../../../../src/policy/signature/signature.ts";
 import { samplePlugins, text } from "../sample.ts";
 

@@ -8,8 +8,8 @@ import { setTimeout as pause } from "node:timers/promises";
 import type { z } from "zod";
 import { extensionEntry } from "../../../../src/extensions/entry.ts";
 import { manifest } from "../../../../src/extensions/manifest.ts";
-import { createWasmPlugin } from "../../../../src/runtime/wasm/wasm-plugin.ts";
 import { startSidecar, type TestSidecar } from "../../../../src/testing/testing.ts";
+import { createWasmPlugin } from "../../../../src/runtime/wasm/wasm-plugin.ts";
 import { eventually } from "../../../support/redis.ts";
 import { cGuest, scriptGuest } from "../../../support/wasm/guests.ts";
 

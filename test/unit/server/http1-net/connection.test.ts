@@ -6,8 +6,8 @@ import { describe, test } from "node:test";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import type { ServerStream, StreamHandler } from "../../../../src/exchange/server-stream.ts";
-import { createNetServer } from "../../../../src/server/http1-net/server.ts";
 import type { Http1Options } from "../../../../src/server/http1/server.ts";
+import { createNetServer } from "../../../../src/server/http1-net/server.ts";
 import { eventually } from "../../../support/redis.ts";
 
 const get = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";

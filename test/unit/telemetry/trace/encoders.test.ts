@@ -2,10 +2,10 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";
-import { ProtoReader } from "../../../../src/telemetry/otlp/wire.ts";
 import { JsonEncoder } from "../../../../src/telemetry/trace/json.ts";
 import { ProtobufEncoder } from "../../../../src/telemetry/trace/protobuf.ts";
 import { type Span, spanKinds } from "../../../../src/telemetry/trace/span.ts";
+import { ProtoReader } from "../../../../src/telemetry/otlp/wire.ts";
 import { decodeSpans, partialSuccess } from "../../../support/collector.ts";
 
 const resource = { attributes: ["service.name", "shop"], scopeName: "outrigger", scopeVersion: "1.0.0" };

@@ -8,11 +8,11 @@ import type { Writable } from "node:stream";
 import { describe, test } from "node:test";
 import { status } from "@grpc/grpc-js";
 import type { CarrierOptions } from "../../../../src/telemetry/otlp/delivery.ts";
-import { createGrpcCarrier } from "../../../../src/telemetry/otlp/grpc-carrier.ts";
-import { createHttpCarrier } from "../../../../src/telemetry/otlp/http-carrier.ts";
 import { SpanExporter } from "../../../../src/telemetry/trace/exporter.ts";
-import { JsonEncoder } from "../../../../src/telemetry/trace/json.ts";
+import { createGrpcCarrier } from "../../../../src/telemetry/otlp/grpc-carrier.ts";
 import { ProtobufEncoder, tracesMethod } from "../../../../src/telemetry/trace/protobuf.ts";
+import { createHttpCarrier } from "../../../../src/telemetry/otlp/http-carrier.ts";
+import { JsonEncoder } from "../../../../src/telemetry/trace/json.ts";
 import { type Span, spanKinds } from "../../../../src/telemetry/trace/span.ts";
 import {
   type Collector,

@@ -8,11 +8,11 @@ import { createMetrics } from "../../../../src/telemetry/metrics.ts";
 import { type Address, createResolve } from "../../../../src/upstream/balance/addresses.ts";
 import { noteFailure } from "../../../../src/upstream/balance/balanced-call.ts";
 import { BalancedUpstreams } from "../../../../src/upstream/balance/balanced-upstreams.ts";
+import { CallerDeadline } from "../../../../src/upstream/http2-call.ts";
 import { Endpoint } from "../../../../src/upstream/balance/endpoint.ts";
 import { HashRing } from "../../../../src/upstream/balance/hash-ring.ts";
 import { Outliers } from "../../../../src/upstream/balance/outliers.ts";
 import type { BalancedSpec } from "../../../../src/upstream/balance/spec.ts";
-import { CallerDeadline } from "../../../../src/upstream/http2-call.ts";
 import type {
   OwnConnectionHandler,
   OwnRequest,

@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { after, before, beforeEach, describe, it } from "node:test";
 import type { Store } from "../../../../../src/plugin-api/services.ts";
-import { parseRedisAddress } from "../../../../../src/redis/address.ts";
 import { createSeals } from "../../../../../src/redis/seals.ts";
+import { parseRedisAddress } from "../../../../../src/redis/address.ts";
 import { createStore, type RedisStore } from "../../../../../src/redis/store.ts";
 import { type CacheOptions, TwoTierCache } from "../../../../../src/runtime/services/cache/cache.ts";
 import { createMetrics } from "../../../../../src/telemetry/metrics.ts";

@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import type http from "node:http";
 import { after, before, test } from "node:test";
 import { brotliCompressSync, deflateSync, gzipSync } from "node:zlib";
-import type { HttpAnswer } from "../../../../../src/plugin-api/services.ts";
 import { createHttpClient } from "../../../../../src/runtime/services/http/client.ts";
+import type { HttpAnswer } from "../../../../../src/plugin-api/services.ts";
 import { EndpointServer } from "../../../../support/endpoint-server.ts";
 
 const client = createHttpClient();

@@ -3,13 +3,13 @@ import assert from "node:assert/strict";
 import type http from "node:http";
 import { after, afterEach, before, test } from "node:test";
 import type { HttpAnswer, HttpMethod, HttpRequest } from "../../../../../src/plugin-api/services.ts";
-import { AllowedHosts } from "../../../../../src/runtime/services/http/allowed-hosts.ts";
-import { AnswerRoom } from "../../../../../src/runtime/services/http/answer-body.ts";
 import {
   createHttpClient,
   type HttpClientOptions,
   type OwnHttpClient,
 } from "../../../../../src/runtime/services/http/client.ts";
+import { AllowedHosts } from "../../../../../src/runtime/services/http/allowed-hosts.ts";
+import { AnswerRoom } from "../../../../../src/runtime/services/http/answer-body.ts";
 import { Connections } from "../../../../../src/runtime/services/http/connections.ts";
 import { exchange } from "../../../../../src/runtime/services/http/exchange.ts";
 import { pauseMs } from "../../../../../src/runtime/services/http/retry.ts";
