@@ -24,6 +24,8 @@ export interface RunningRelay {
 export interface RelaySettings {
   readonly takeOver: boolean;
   readonly pollMs?: number;
+  /** This machine's clock, epoch ms. */
+  readonly now?: () => number;
   /** Where log lines go in place of stdout. */
   readonly output?: Writable;
 }
@@ -74,7 +76,7 @@ function between(
   config: Config,
   ends: Addresses,
   trust: RelayOptions["trust"],
-  { takeOver, pollMs }: RelaySettings,
+  { takeOver, pollMs, now = Date.now }: RelaySettings,
   told: RelayTelling,
 ): {
   readonly relay: Relay;
@@ -91,7 +93,7 @@ function between(
     maxBytes: config.policyMaxBytes,
     trust,
     takeOver,
-    now: Date.now,
+    now,
     ...(pollMs === undefined ? {} : { pollMs }),
   });
   const { region, relayFromRegion: home } = config;

@@ -68,7 +68,11 @@ async function sidecarInB(env: Readonly<Record<string, string>> = {}): Promise<v
     env: { OUTRIGGER_SERVICE: "orders", ...env },
   });
 }
-async function relayed(env: Readonly<Record<string, string>> = {}, takeOver = false): Promise<string[]> {
+async function relayed(
+  env: Readonly<Record<string, string>> = {},
+  takeOver = false,
+  now = Date.now,
+): Promise<string[]> {
   const lines: string[] = [];
   const output = new Writable({
     write(chunk, _encoding, done) {
@@ -82,7 +86,7 @@ async function relayed(env: Readonly<Record<string, string>> = {}, takeOver = fa
     OUTRIGGER_ADMIN: "127.0.0.1:0",
     ...env,
   });
-  relays.push({ relay: await startRelay(config, { takeOver, pollMs: 300, output }), lines });
+  relays.push({ relay: await startRelay(config, { takeOver, pollMs: 300, output, now }), lines });
   return lines;
 }
 async function ask(path: string): Promise<{ status: number; text: string }> {
@@ -253,6 +257,27 @@ test("kill switches follow within a second, on and off", async () => {
   await switches("disable", "transform");
   await inForce(null as never, 1_000);
   assert.equal(await cacheIs(), "");
+});
+
+test("kill switches end by Redis' clock, whatever the relay's machine says", async () => {
+  for (const byMs of [7_200_000, -7_200_000]) {
+    await apply("a", "one");
+    await sidecarInB();
+    await relayed({}, false, () => Date.now() + byMs);
+    await inForce("one");
+    await ok("a", ["plugins", "disable", "transform", "--reason", "it leaks", "--ttl", "1h"]);
+    await inForce(null as never, 2_000);
+    // One that is over here, and was this region's, makes way for the source's.
+    const over = { reason: "ours", author: "ada", openRoutes: true, atMs: 1, untilMs: Date.now() - 1_000 };
+    await regions.b.cli.hset("outrigger:disabled", "cache * *", JSON.stringify(over));
+    await ok("a", ["plugins", "disable", "cache", "--reason", "theirs", "--ttl", "1h"]);
+    await eventually("the source's is there", async () =>
+      /theirs/.test((await regions.b.cli.hget("outrigger:disabled", "cache * *")) ?? ""),
+    );
+    await Promise.all(relays.splice(0).map(({ relay }) => relay.stop()));
+    await sidecar.stop();
+    await Promise.all([regions.a.cli.flushall(), regions.b.cli.flushall()]);
+  }
 });
 
 test("with keys nothing goes on that they did not sign, and nothing older; new keys go ahead of what they signed", async () => {

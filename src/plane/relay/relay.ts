@@ -2,6 +2,7 @@
 // relay also looks from time to time. While the source is away the target keeps its documents.
 import type { PackageRedis } from "../../extensions/redis-source.ts";
 import { disabledKey } from "../../kill-switch/kill-switch.ts";
+import { RedisClock } from "../../kill-switch/redis-clock.ts";
 import { signedOpener } from "../../kill-switch/signed-switch.ts";
 import { type Store, StoreUnavailable } from "../../plugin-api/store.ts";
 import { layerKey, sharedKey } from "../../policy/read.ts";
@@ -11,7 +12,7 @@ import { isWrongType } from "./document-pair.ts";
 import { type Ends, type Opened, type Outcome, relayDocument } from "./documents.ts";
 import { relayKeySets } from "./key-sets.ts";
 import { relayPackages } from "./packages.ts";
-import { relaySwitches } from "./switches.ts";
+import { type Clocks, relaySwitches } from "./switches.ts";
 
 /** Most layers that are relayed; more are reported. */
 const maxLayers = 2_000;
@@ -62,6 +63,7 @@ const refused = (message: string): Told => ({ kind: "refused", message });
 export class Relay {
   readonly #options: RelayOptions;
   readonly #ends: Ends;
+  readonly #clocks: Clocks;
   readonly #poller: Poller;
   readonly #told = new Map<string, Told>();
   readonly #stops: (() => void)[] = [];
@@ -89,6 +91,8 @@ export class Relay {
       maxBytes,
       now,
     };
+    const clock = (store: Store) => new RedisClock(store, { now }, options.trust !== undefined);
+    this.#clocks = { source: clock(source), target: clock(target) };
     this.#poller = new Poller({
       settleMs,
       pollMs: Math.min(pollMs, retryMs),
@@ -242,9 +246,10 @@ export class Relay {
     const { source } = this.#options;
     // A source that has lost its policy, or has an older one, may have lost kill switches, too.
     const isSound = this.#told.get(sharedKey)?.kind !== "refused" && (await holdsShared(source));
+    const opener = trusted && signedOpener(() => trusted);
     let changed: number | undefined = 0;
     try {
-      changed = await relaySwitches(this.#ends, trusted && signedOpener(() => trusted), isSound);
+      changed = await relaySwitches(this.#ends, this.#clocks, opener, isSound);
       this.#tell(disabledKey, undefined);
     } catch (error) {
       if (!isWrongType(error)) throw error;

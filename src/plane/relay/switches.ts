@@ -9,6 +9,7 @@ import {
   parseSwitchField,
   switchBounds,
 } from "../../kill-switch/kill-switch.ts";
+import type { RedisClock } from "../../kill-switch/redis-clock.ts";
 import { unsignedText } from "../../kill-switch/signed-switch.ts";
 import type { SwitchOpener } from "../../kill-switch/switch-source.ts";
 import { parseJson } from "../../language/json.ts";
@@ -49,6 +50,14 @@ if changed > 0 then redis.call('PUBLISH', KEYS[1], '') end
 return changed`,
 };
 
+/**
+ * The clock of each end's Redis, by which switches there end: sidecars follow it, and this machine's clock may be wrong.
+ */
+export interface Clocks {
+  readonly source: RedisClock;
+  readonly target: RedisClock;
+}
+
 interface Switch {
   readonly value: string;
   readonly atMs: number;
@@ -57,19 +66,22 @@ interface Switch {
 
 /**
  * Relays the switches.
+ * @param clocks are looked at
  * @param open undefined = nothing has to be signed
  * @param removes whether switches that are gone at the source are removed here
  * @returns number of changes; undefined = the marker changed meanwhile. Rejects with StoreUnavailable
  */
 export async function relaySwitches(
-  { source, target, targetSpread, now }: Ends,
+  { source, target, targetSpread }: Ends,
+  clocks: Clocks,
   open: SwitchOpener | undefined,
   removes: boolean,
 ): Promise<number | undefined> {
   const relayedKey = keyBeside("relayed-disabled", disabledKey, targetSpread);
+  await Promise.all([clocks.source.look(), clocks.target.look()]);
   const [theirs, counting, ours, text] = await Promise.all([
-    read(source, open, now()),
-    open && read(target, open, now()),
+    read(source, open, clocks.source.now()),
+    open && read(target, open, clocks.target.now()),
     read(target, undefined, 0),
     target.getBytes(relayedKey, limitMs, maxMarkerBytes).then((bytes) => bytes?.toString() ?? ""),
   ]);
@@ -77,7 +89,9 @@ export async function relaySwitches(
   const isRelayed = (field: string, value: string): boolean => relayed.has(nameOf(field, value));
   /** Whether a switch here counts. Where switches have to be signed, one that is not does not block the source's. */
   const counts = (field: string, { value, untilMs }: Switch): boolean =>
-    counting === undefined ? (untilMs ?? Infinity) > now() : counting.get(field)?.value === value;
+    counting === undefined
+      ? (untilMs ?? Infinity) > clocks.target.now()
+      : counting.get(field)?.value === value;
   const sets: string[] = [];
   const known: string[] = [];
   for (const [field, { value, atMs }] of theirs) {
