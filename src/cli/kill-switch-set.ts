@@ -45,7 +45,7 @@ export async function disablePlugin(
 ): Promise<number> {
   const target = targetOf(plugin, options);
   const ttlMs = options.ttl === undefined ? undefined : parseDuration(options.ttl);
-  const builtIn = pluginsByName[plugin];
+  const builtIn = isBuiltIn(plugin) ? pluginsByName[plugin] : undefined;
   // For a plugin that a policy brings, this command cannot know whether it decides who gets in: assume that it does.
   const mayDecide = builtIn?.security ?? true;
   const wrong = typeof target === "string" ? target : wrongIn(options, ttlMs, mayDecide);
@@ -116,12 +116,20 @@ export async function enablePlugin(
     return 2;
   }
   return await withPlane(terminal, options, async (plane) => {
-    await withSwitches(plane, await askedTrust(plane), async (switches) => {
-      if (await switches.enable(target, { reason, author: plane.author })) return;
+    const unknown = await withSwitches(plane, await askedTrust(plane), async (switches) => {
+      if (await switches.enable(target, { reason, author: plane.author })) return undefined;
       const others = (await switches.list()).switches.filter((each) => each.plugin === plugin);
+      // Asked last: a switch of a plugin that no sidecar has any more can be taken back.
+      const isKnown = others.length > 0 || isBuiltIn(plugin);
+      const why = isKnown ? undefined : await whyUnknown(plane, plugin);
+      if (why !== undefined) return why;
       const hint = others.length === 0 ? "" : `: it is off ${others.map(where).join(", ")}`;
       throw new PlaneRefusal(`no kill switch takes ${plugin} out ${where(target)}${hint}`);
     });
+    if (unknown !== undefined) {
+      terminal.err(`${unknown}\n`);
+      return 2;
+    }
     if (options.json)
       terminal.out(`${JSON.stringify({ ...targetJson(target), disabled: false }, null, 2)}\n`);
     else terminal.out(`${plugin} is on again ${where(target)}, as the policy says\n`);
@@ -129,9 +137,11 @@ export async function enablePlugin(
   });
 }
 
+const isBuiltIn = (plugin: string): boolean => Object.hasOwn(pluginsByName, plugin);
+
 /** @returns the target; a text = what is wrong with the arguments */
 function targetOf(plugin: string, { service, route }: TargetOptions): SwitchTarget | string {
-  if (!Object.hasOwn(pluginsByName, plugin) && !extensionName.safeParse(plugin).success)
+  if (!isBuiltIn(plugin) && !extensionName.safeParse(plugin).success)
     return noPlugin(plugin, Object.keys(pluginsByName));
   const target = { plugin, service, route };
   // Checks the route as a sidecar will read it.

@@ -403,6 +403,9 @@ describe("the commands", () => {
       [["disable", "auth", "--reason", "x", "--route", "api"], 2, /--route takes/],
       [["disable", "cors", "--reason", "x", "--accept-open-routes"], 2, /decide who gets in/],
       [["disable", "auth", "--reason", "x", "--key", "f"], 2, /--key goes with a --ttl/],
+      [["enable", "aut"], 2, /^there is no plugin "aut": did you mean auth\?$/m],
+      [["enable", "constructor"], 2, /^there is no plugin "constructor"$/m],
+      [["disable", "constructor", "--reason", "x"], 2, /^there is no plugin "constructor"$/m],
       [["enable", "auth"], 1, /no kill switch takes auth out at every service/],
     ] as const) {
       const { code: got, stderr } = await run(...args);
