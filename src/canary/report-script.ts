@@ -28,8 +28,6 @@ export const places = 1e12;
 
 /** Report intervals after which all live sidecars have reported, if no new one came meanwhile. */
 const censusAfter = 3;
-/** If more sidecars joined, and the candidate's share is more than this many times too large, the cut is drawn anew. */
-const drawnAnewAt = 1.5;
 
 /** Fewer bad requests may be bad luck. */
 const minBad = 2;
@@ -95,10 +93,10 @@ end`;
 /**
  * Counts the sidecars from time to time, finds silent ones, and draws the cut: sidecars up to this place try the
  * candidate. The cut is drawn by the share of the present sidecars, so that even of two sidecars one tries it and one
- * does not. A sidecar that has the candidate should keep it. So the cut is lowered only if newcomers made the share far
- * too large.
+ * does not. It follows those that come and go: the share is what was ordered, rounded to whole sidecars, and never more.
  */
 const census = `
+local isDrawn = false
 local function census(at, startedAt)
   local candidates, places, silent = 0, {}, nil
   local all = redis.call('HGETALL', key)
@@ -130,10 +128,10 @@ local function census(at, startedAt)
     table.sort(places)
     local wanted = math.max(1, math.floor(#places * percent / 100 + 0.5))
     if percent < 100 and #places > 1 then wanted = math.min(wanted, #places - 1) end
-    local cut, below = percent < 100 and places[wanted] or ${places}, 0
-    for _, place in ipairs(places) do if place <= had then below = below + 1 end end
-    if cut > had or below > ${drawnAnewAt} * wanted then redis.call('HSET', key, 'cut', string.format('%.0f', cut)) end
+    local cut = percent < 100 and places[wanted] or ${places}
+    if cut ~= had then redis.call('HSET', key, 'cut', string.format('%.0f', cut)) end
   end
+  isDrawn = true
   return silent
 end`;
 
@@ -165,10 +163,10 @@ if (tonumber(field('lastAt')) or 0) > now then
 end
 local plan = cjson.decode(field('plan'))
 local step, stepAt, startedAt = tonumber(field('step')), tonumber(field('stepAt')), tonumber(field('startedAt'))
-local lacks = false
+local lacks, isCounted = false, true
 local function answer()
   return cjson.encode({ lacks = lacks, state = field('state'), step = tonumber(field('step')), stepAt = tonumber(field('stepAt')), now = now,
-    count = tonumber(field('count')) or 1, candidates = tonumber(field('candidates')) or 0, cut = tonumber(field('cut')) or -1,
+    count = tonumber(field('count')) or 1, candidates = tonumber(field('candidates')) or 0, cut = isCounted and tonumber(field('cut')) or -1,
     settled = field('settled') == '1', why = field('why') or '', endedAt = tonumber(field('endedAt')) or 0 })
 end
 if field('state') ~= 'running' then return answer() end
@@ -197,7 +195,7 @@ redis.call('HSET', key, 'lastAt', string.format('%.0f', now))
 local text = field('i:' .. who)
 if not text and redis.call('HLEN', key) > ${maxReporters} then return answer() end
 if not text then redis.call('HSET', key, 'newAt', string.format('%.0f', now)) end
-local rec = text and cjson.decode(text) or { seq = -1, boot = ARGV[4], starts = 0, step = step }
+local rec = text and cjson.decode(text) or { seq = -1, boot = ARGV[4], starts = 0, step = step, since = now }
 if rec.step ~= step then rec.starts = 0 end
 if rec.boot ~= ARGV[4] then
   rec.seq = -1
@@ -220,7 +218,7 @@ if seq > rec.seq then
   end
 end
 redis.call('HSET', key, 'i:' .. who, cjson.encode({ seq = seq, boot = ARGV[4], at = now, side = side, place = tonumber(ARGV[6]),
-  starts = rec.starts, step = step }))
+  starts = rec.starts, step = step, since = rec.since and math.min(rec.since, now) }))
 local ownC, ownB = cjson.decode(field('s:c:' .. service) or '{}'), cjson.decode(field('s:b:' .. service) or '{}')
 for _, guard in ipairs(plan.guards) do
   local early, lacking = breach(guard, ownC, ownB, true)
@@ -231,6 +229,8 @@ if now - (tonumber(field('censusAt')) or 0) >= plan.everyMs * rarer then
   local silent = census(now, startedAt)
   if silent then return finish('withdrawn', 'no figures any more from ' .. silent) end
 end
+-- Newcomers try it once the cut has been drawn with them. Scripts of older versions write no time.
+isCounted = isDrawn or not rec.since or math.min(rec.since, now) < (tonumber(field('censusAt')) or 0)
 if now - stepAt < plan.forMs then return answer() end
 -- The end of a step: every service by itself, since services differ more than policies do.
 local total, compared, wanted = 0, 0, false

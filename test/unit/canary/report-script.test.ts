@@ -278,6 +278,33 @@ describe("the script of canaries", () => {
       assert.equal(await chosen([last as CanaryReporter, ...others]), 1);
     });
 
+    test("and never to more, though all who join have places below the others'", async () => {
+      await begin("errors<50%", { ...pace, everyMs: 1_000 }, 10_000);
+      const all = byPlace(44);
+      const few = all.slice(0, 4);
+      const told = (some: readonly CanaryReporter[]) =>
+        Promise.all(some.map((each) => report(each, false, none)));
+      const census = async () => {
+        await redis.cli.hset("outrigger:canary-state", "censusAt", 0);
+        await report(few[0] as CanaryReporter, false, none);
+      };
+      await told(few);
+      await redis.cli.hincrby("outrigger:canary-state", "newAt", -10_000);
+      await census();
+      assert.equal(await chosen(few), 1);
+      for (let at = 4; at < all.length; at += 2) {
+        const joined = all.slice(0, at + 2);
+        const [first] = await told(joined.slice(at));
+        assert.equal(first?.cut, -1, "nobody tries it who is not counted yet");
+        await census();
+        assert.equal(await chosen(joined), Math.round(joined.length / 4), `of ${joined.length}`);
+        await eventually("the newest is counted", async () => {
+          await census(); // one in the same millisecond does not count it
+          return (await report(joined.at(-1) as CanaryReporter, false, none)).cut === (await cut());
+        });
+      }
+    });
+
     test("also of a fleet that grows", async () => {
       await begin("errors<50%", pace, 1_000);
       const [first, second, ...others] = byPlace(12);
