@@ -121,7 +121,7 @@ describe("all plugins together", () => {
     await redis.cli.del(record);
     const startedMono = performance.now();
     while ((await ask("/a", { "x-api-key": key })).status !== 401) {
-      assert.ok(performance.now() - startedMono < 1_000);
+      assert.ok(performance.now() - startedMono < 5_000);
       await delay(5);
     }
   });

@@ -21,7 +21,7 @@ describe("the drain", () => {
         return new Promise<never>(() => {});
       },
       onComplete: (_exchange, outcome) => void outcomes.push(outcome.end),
-      timeLimitMs: { onRequest: 5_000 },
+      timeLimitMs: { onRequest: 60_000 },
     });
     const sidecar = await startSidecar({
       policy: { plugins: ["slow"] },
@@ -38,7 +38,7 @@ describe("the drain", () => {
     await entered[1].promise;
     const beganMono = performance.now();
     await sidecar.stop();
-    assert.ok(performance.now() - beganMono < 4_000);
+    assert.ok(performance.now() - beganMono < 20_000);
     await waiting.closed;
     assert.deepEqual(outcomes, ["shutdown", "shutdown"]);
   });

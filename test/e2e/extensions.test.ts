@@ -293,7 +293,7 @@ test("a source that never answers holds up neither requests nor the end", async 
   } finally {
     const startedMono = performance.now();
     await sidecar.stop();
-    assert.ok(performance.now() - startedMono < 5_000);
+    assert.ok(performance.now() - startedMono < 10_000);
     registry.closeAllConnections();
     registry.close();
   }

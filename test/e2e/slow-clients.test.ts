@@ -89,7 +89,7 @@ describe("a request body", () => {
       const { port } = await start();
       const client = await connectRaw(port);
       client.send(post(path, [...fields], first));
-      await eventually("the service hears of it", () => heard.length === 1, 3_000);
+      await eventually("the service hears of it", () => heard.length === 1, 4_000);
       client.socket.destroy();
     });
   }
@@ -107,7 +107,7 @@ describe("a request body", () => {
     const { port } = await start({ OUTRIGGER_BUFFER_BYTES: "0" });
     const client = await connectRaw(port);
     client.send(post("/", ["Content-Length: 5"], "a"));
-    await eventually("the service hears of it", () => heard.length === 1, 3_000);
+    await eventually("the service hears of it", () => heard.length === 1, 4_000);
     client.send("bcde");
     await client.until("done");
     client.end();

@@ -71,7 +71,7 @@ describe("a client that ends its side behind the request", () => {
     client.send(requestText("GET", "/slow"));
     await eventually("the request", () => release !== undefined);
     client.socket.destroy();
-    await eventually("the abort", () => aborted === 1, 3_000);
+    await eventually("the abort", () => aborted === 1, 4_000);
     await sidecar.line((line) => line["msg"] === "request" && line["path"] === "/slow");
   });
 
@@ -135,7 +135,7 @@ describe("an answer before its upload is through", () => {
     await client.until('"payload_too_large"');
     const askedMono = performance.now();
     await sidecar.line((line) => line["status"] === 413);
-    assert.ok(performance.now() - askedMono < 1_000);
+    assert.ok(performance.now() - askedMono < 4_000);
     client.end();
   });
 });

@@ -70,6 +70,6 @@ test("a second service adds no tracked prefix, and hears of its own purges only"
   await eventually(
     "the other one of the service has purged it",
     async () => (await state(twin)) !== "HIT",
-    1_000,
+    4_000,
   );
 });

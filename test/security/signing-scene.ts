@@ -89,7 +89,7 @@ export class SigningScene {
    * Checks that the attacker's document is refused for that reason, and that the policy with the mark stays in force.
    */
   async refuses(sidecar: TestSidecar, reason: RegExp, mark: string): Promise<void> {
-    await eventually(`refusal: ${reason}`, async () => reason.test(await reasonOf(sidecar)), 2_000);
+    await eventually(`refusal: ${reason}`, async () => reason.test(await reasonOf(sidecar)), 4_000);
     assert.equal(await markOf(sidecar), mark);
   }
 }
@@ -115,5 +115,5 @@ export async function markOf(sidecar: TestSidecar): Promise<string> {
 }
 
 export async function hasMark(sidecar: TestSidecar, mark: string): Promise<void> {
-  await eventually(`in force: ${mark}`, async () => (await markOf(sidecar)) === mark, 2_000);
+  await eventually(`in force: ${mark}`, async () => (await markOf(sidecar)) === mark, 4_000);
 }

@@ -309,9 +309,10 @@ describe("guessing", () => {
     const own = await guarded();
     const first = await own.ask(withPassword("alice", "s3cret"));
     assert.equal(first.status, 200);
-    const start = performance.now();
+    const { user } = process.cpuUsage();
     for (let i = 0; i < 200; i += 1) assert.equal((await ask("alice", "s3cret", own)).status, 200);
-    assert.ok(performance.now() - start < 400, "200 checks would take seconds");
+    const cpuMs = (process.cpuUsage().user - user) / 1_000;
+    assert.ok(cpuMs < 1_000, `${cpuMs} ms, where 200 checks take seconds`);
     await own.close();
   });
 });

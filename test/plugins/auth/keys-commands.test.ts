@@ -160,7 +160,7 @@ describe("outrigger keys", () => {
     await eventually("taken", async () => (await status(key)) === 200);
     const run = await keys("revoke", id);
     assert.deepEqual([run.code, run.stdout], [0, `${id} is revoked\n`]);
-    await eventually("refused", async () => (await status(key)) === 401, 1_000);
+    await eventually("refused", async () => (await status(key)) === 401, 4_000);
     assert.deepEqual(
       [(await keys("revoke", id)).stdout, (await list())[0]?.state],
       [`${id} was revoked before\n`, "revoked"],

@@ -36,7 +36,7 @@ const gets = async (): Promise<number> => {
 /** Asks until the answer has the status; returns how long that took. */
 async function until(route: Route, key: string, status: number): Promise<number> {
   const began = performance.now();
-  await eventually(`status ${status}`, async () => (await route.ask(withKey(key))).status === status, 5_000);
+  await eventually(`status ${status}`, async () => (await route.ask(withKey(key))).status === status);
   return performance.now() - began;
 }
 
@@ -300,14 +300,14 @@ test("a frozen Redis is 503 with Retry-After for a key that has to be looked up,
   await until(route, "new-to-us", 401);
 });
 
-test("a Redis that takes a second to answer is 503 well before that, and good again after", async () => {
+test("a Redis that takes seconds to answer is 503 well before that, and good again after", async () => {
   const services = await servicesOf();
   const route = await makeRoute({}, services);
   await put("slow-key");
-  await redis.cli.call("CLIENT", "PAUSE", "1000", "ALL");
+  await redis.cli.call("CLIENT", "PAUSE", "4000", "ALL");
   const began = performance.now();
   assert.equal((await route.ask(withKey("slow-key"))).status, 503);
-  assert.ok(performance.now() - began < 900);
+  assert.ok(performance.now() - began < 3_000);
   await until(route, "slow-key", 200);
 });
 

@@ -217,9 +217,11 @@ test("whoever begins many logins at once keeps nobody else from a pushed authori
   await endpoint.listen();
   t.after(() => endpoint.close());
   const { route } = await makeApp({ login: { issuer: endpoint.url } });
-  const begin = (address: string) => route.ask({ path: "/oauth2/login", address });
+  let answered = 0;
+  const begin = (address: string) =>
+    route.ask({ path: "/oauth2/login", address }).finally(() => (answered += 1));
   const many = Array.from({ length: 100 }, () => begin("198.51.100.1"));
-  await eventually("all places are taken", () => Promise.resolve(asked === 16));
+  await eventually("all places are taken", () => asked === 16 && answered === 52);
   const other = begin("203.0.113.1");
   held.resolve();
   assert.equal((await other).status, 302);
@@ -559,7 +561,7 @@ test("a logout ends the session at every sidecar and at the provider, also for a
   assert.equal((await apps[0].route.ask({ fields: ["Cookie", copied] })).status, 401);
   const began = performance.now();
   while ((await apps[1].route.ask({ fields: ["Cookie", copied] })).status === 200)
-    assert.ok(performance.now() - began < 1_000);
+    assert.ok(performance.now() - began < 5_000);
 });
 
 test("a logout that cannot read its session clears the cookie, and never says that the session has ended", async () => {

@@ -183,9 +183,14 @@ test("a Redis that answers nothing costs a few milliseconds, then nothing", asyn
   try {
     await bench.ask("/warm");
     redis.freeze();
-    const started = performance.now();
-    for (let i = 0; i < 20; i += 1) assert.equal((await bench.ask(`/cold/${i}`)).status, 200);
-    assert.ok(performance.now() - started < 1_000);
+    const tookMs: number[] = [];
+    for (let i = 0; i < 20; i += 1) {
+      const started = performance.now();
+      assert.equal((await bench.ask(`/cold/${i}`)).status, 200);
+      tookMs.push(performance.now() - started);
+    }
+    // Any of them can be held up by the machine; half of them are not.
+    assert.ok((tookMs.toSorted((a, b) => a - b)[10] as number) < 50, tookMs.join());
     assert.equal((await bench.ask("/warm")).cache, "HIT");
     assert.equal((await bench.ask("/cold/3")).cache, "HIT");
   } finally {

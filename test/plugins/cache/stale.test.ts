@@ -24,7 +24,7 @@ for (const [what, fail] of Object.entries(failures)) {
       policy: {
         plugins: ["cache"],
         pluginConfig: { cache: { staleIfErrorSeconds: 60 } },
-        routes: [{ path: "/*", timeout: 100 }],
+        routes: [{ path: "/*", timeout: 1_000 }],
       },
       service: thenFailing({ "Cache-Control": "max-age=10" }, fail),
     });

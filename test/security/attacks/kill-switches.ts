@@ -103,10 +103,10 @@ const heldUp = attack(
     await scene.redis.cli.hset("outrigger:disabled", "auth * *", await of(scene.ours));
     await scene.redis.cli.publish("outrigger:disabled", "");
     const answers = (status: number) => async () => (await fetch(sidecar.url)).status === status;
-    await eventually("off by a key that counts", answers(200), 2_000);
+    await eventually("off by a key that counts", answers(200), 4_000);
     await scene.set("policy:orders", "junk");
     await scene.set("policy-keys", await scene.keySet([next], [scene.ours], 1));
-    await eventually("on again", answers(401), 2_000);
+    await eventually("on again", answers(401), 4_000);
   },
 );
 

@@ -125,9 +125,12 @@ export const attacks: readonly Attack[] = [
       const good = performance.now();
       assert.equal(await statusFor(sidecar, { "x-api-key": goodKey }), 200, "a good key");
       assert.equal(await statusFor(sidecar, { authorization: `Bearer ${goodJwt()}` }), 200, "a good token");
-      assert.ok(performance.now() - good < 1_000, "neither waits");
+      assert.ok(performance.now() - good < 10_000, "neither waits");
       assert.deepEqual(new Set(await Promise.all(junk)), new Set([503]));
-      assert.ok(performance.now() - startedMs < 8_000, "no junk waits for long either");
+      assert.ok(
+        performance.now() - startedMs < 60_000,
+        "nor does the junk: one after another they would take three minutes",
+      );
       assert.equal(await statusFor(sidecar, { "x-api-key": goodKey }), 200, "a good key afterwards");
     },
   },

@@ -25,7 +25,7 @@ export const attacks: readonly Attack[] = [
           await sendAndReset(sidecar.port, requestText("GET", "/gone"), address);
       }
       const lines = (): number => sidecar.lines.filter(({ path }) => path === "/gone").length;
-      await eventually("a line of each", () => lines() >= 40, 3_000);
+      await eventually("a line of each", () => lines() >= 40, 4_000);
       for (const localAddress of ["127.0.0.1", ...addresses]) {
         const options = { port: sidecar.port, host: "127.0.0.1", localAddress, rejectUnauthorized: false };
         const client = await connected(tls.connect(options), "secureConnect");

@@ -71,7 +71,7 @@ const revives = attack(
     await s.set(at("good"), good);
     assert.equal(await statusOf(sidecar, "good"), 200);
     await s.set(at("good"), JSON.stringify(record({ disabled: true })));
-    await eventually("revoked", async () => (await statusOf(sidecar, "good")) === 401, 2_000);
+    await eventually("revoked", async () => (await statusOf(sidecar, "good")) === 401, 4_000);
     await s.set("policy", await s.sign(guarded({ revoked: ["k1"] }), { epoch: 2 }));
     await s.set(at("good"), good);
     await sidecar.line(({ msg, revision }) => msg === "policy in force" && revision === 2);
@@ -105,12 +105,12 @@ const holdsUp = attack(
     assert.equal(await statusOf(sidecar, "ours"), 200);
     await s.set("policy:orders", "junk");
     await s.set("policy-keys", await s.keySet([next], [key], 2, next));
-    await eventually("over by junk", async () => (await statusOf(sidecar, "stolen")) === 503, 2_000);
+    await eventually("over by junk", async () => (await statusOf(sidecar, "stolen")) === 503, 4_000);
     // Deletes the keys, then gives them another type, which cannot be read.
     await s.redis.cli.del("outrigger:policy", "outrigger:policy:orders");
     await s.redis.cli.hset("outrigger:policy:orders", "a", "b");
     await s.set("policy-keys", await s.keySet([next], [key, s.ours], 3, next));
-    await eventually("over with none", async () => (await statusOf(sidecar, "ours")) === 503, 2_000);
+    await eventually("over with none", async () => (await statusOf(sidecar, "ours")) === 503, 4_000);
   },
 );
 
@@ -140,14 +140,14 @@ const asksWorkers = attack(
       });
       return [...new Set(await Promise.all(answers))].join();
     };
-    await eventually("taken by each", async () => (await statuses()) === "200", 2_000);
+    await eventually("taken by each", async () => (await statuses()) === "200", 4_000);
     await s.set("policy:orders", "junk");
     await s.set("policy-keys", await s.keySet([next], [s.ours], 2, next));
-    await eventually("over in each", async () => (await statuses()) === "503", 2_000);
+    await eventually("over in each", async () => (await statuses()) === "503", 4_000);
     process.kill(crew.pids().get(1) ?? 0, "SIGKILL");
     await crew.until(3, ({ msg }) => msg === "worker is serving");
     await s.set(at("good"), await signed("good", { id: "k2" }, next));
-    await eventually("good in the new one", async () => (await statuses("good")) === "200", 2_000);
+    await eventually("good in the new one", async () => (await statuses("good")) === "200", 4_000);
     assert.equal(await statuses(), "503");
   },
 );

@@ -172,7 +172,7 @@ const starves = attack(
     const sidecar = await s.sidecar(env);
     assert.equal(await markOf(sidecar), "503");
     await s.set("policy", await s.sign(marked("evil")));
-    await eventually("refusal", async () => /not signed by any/.test(await reasonOf(sidecar)), 2_000);
+    await eventually("refusal", async () => /not signed by any/.test(await reasonOf(sidecar)), 4_000);
     await sidecar.stop();
     await s.redis.cli.del("outrigger:policy-keys");
     const again = await s.sidecar(env);

@@ -51,7 +51,7 @@ const spentFetches: Attack = {
       assert.equal(await statusWith(sidecar, compact({ alg: "ES256", kid: `junk${i}` }, claims)), 401);
     }
     const token = await issuer.sign({}, { key: await issuer.rotate("second", "keep") });
-    await eventually("looked up", async () => (await statusWith(sidecar, token)) === 200, 3_000);
+    await eventually("looked up", async () => (await statusWith(sidecar, token)) === 200, 4_000);
   },
 };
 

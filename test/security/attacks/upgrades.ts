@@ -51,7 +51,7 @@ export const attacks: readonly Attack[] = [
         scene.after(() => client.socket.destroy());
         client.send(requestText("GET", "/", fields));
         const answered = client.head();
-        const reached = eventually("a connection", () => service.connections.length > 0, 2_000);
+        const reached = eventually("a connection", () => service.connections.length > 0, 4_000);
         const head = await Promise.race([answered, reached.then(() => "a connection there")]);
         assert.match(head, /^HTTP\/1\.1 502 /);
       }

@@ -83,7 +83,7 @@ test("revoke needs no key, and says that the record may come back", async () => 
   const { code, stderr } = await keys("revoke", id);
   assert.equal(code, 0);
   assert.match(stderr, new RegExp(`list ${id} under apiKeys.revoked`));
-  await eventually("revoked", async () => (await status(key)) === 401, 2_000);
+  await eventually("revoked", async () => (await status(key)) === 401, 4_000);
   const listed = JSON.parse((await keys("list", "--json")).stdout) as { id: string; state: string }[];
   assert.equal(listed.find((each) => each.id === id)?.state, "revoked");
 });

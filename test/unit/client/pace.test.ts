@@ -24,10 +24,10 @@ test("only who is waited for and moves too little is told, once", async () => {
   for (const each of [silent, brisk, left]) pace.watch(each);
   pace.leave(left);
   const moving = setInterval(() => (brisk.bytes += 1000), 5);
-  await eventually("the silent one", () => silent.slow === 1, 2_000);
+  await eventually("the silent one", () => silent.slow === 1, 4_000);
   const slowAgain = new Client();
   pace.watch(slowAgain);
-  await eventually("another window", () => slowAgain.slow === 1, 2_000);
+  await eventually("another window", () => slowAgain.slow === 1, 4_000);
   clearInterval(moving);
   assert.deepEqual([silent.slow, brisk.slow, left.slow], [1, 0, 0]);
   pace.leave(brisk);
@@ -38,7 +38,7 @@ test("what was moved quickly at first is no credit for later", async () => {
   const client = new Client();
   client.bytes = 1_000_000;
   pace.watch(client);
-  await eventually("its end", () => client.slow === 1, 2_000);
+  await eventually("its end", () => client.slow === 1, 4_000);
 });
 
 test("a rate of 0 is any", () => {

@@ -220,7 +220,7 @@ describe("the heartbeat", () => {
     await eventually(
       "listed again",
       async () => (await redis.cli.zscore("outrigger:fleet:seen", "users")) !== null,
-      2_000,
+      4_000,
     );
   });
 

@@ -4,6 +4,7 @@ import fc from "fast-check";
 import { compilePaths, pathPattern } from "../../../src/language/path-pattern.ts";
 import { comparablePath, foldCase, pathHazard } from "../../../src/language/path-reading.ts";
 import { normalisePath, PathError } from "../../../src/language/request-path.ts";
+import { cpuMs } from "../../support/cpu.ts";
 
 describe("pathHazard", () => {
   for (const path of [
@@ -58,7 +59,7 @@ describe("pathHazard", () => {
   }
 
   it("takes no longer for a long path", () => {
-    const startedMono = performance.now();
+    const startedMono = cpuMs();
     for (const text of [
       `/a${"%25".repeat(5_000)}`,
       `/a%25${"25".repeat(8_000)}`,
@@ -69,7 +70,7 @@ describe("pathHazard", () => {
       pathHazard(text);
       comparablePath(text);
     }
-    assert.ok(performance.now() - startedMono < 500);
+    assert.ok(cpuMs() - startedMono < 500);
   });
 });
 

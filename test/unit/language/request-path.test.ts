@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
 import { normalisePath, PathError } from "../../../src/language/request-path.ts";
+import { cpuMs } from "../../support/cpu.ts";
 
 describe("normalisePath", () => {
   for (const [given, expected] of [
@@ -99,7 +100,7 @@ describe("normalisePath", () => {
   });
 
   it("never takes long, whatever the path", () => {
-    const startedMono = performance.now();
+    const startedMono = cpuMs();
     for (const text of [
       `/${"a/".repeat(8_000)}`,
       `/${"%2e%2e/".repeat(2_000)}`,
@@ -112,6 +113,6 @@ describe("normalisePath", () => {
         assert.ok(error instanceof PathError);
       }
     }
-    assert.ok(performance.now() - startedMono < 500);
+    assert.ok(cpuMs() - startedMono < 500);
   });
 });

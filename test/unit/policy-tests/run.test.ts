@@ -306,7 +306,7 @@ describe("what plugins get while tests run", () => {
     const slow: PluginDefinition = definePlugin({
       ...spy,
       name: "slow",
-      setup: () => ({ timeLimitMs: { onRequest: 2_500 }, onRequest: () => new Promise<void>(() => {}) }),
+      setup: () => ({ timeLimitMs: { onRequest: 60_000 }, onRequest: () => new Promise<void>(() => {}) }),
     });
     const tests = [{ name: "waits", request: { path: "/" }, expect: { status: 200 } }];
     const effective = await read({ plugins: ["slow"], tests }, { plugins: [slow] });
@@ -317,7 +317,7 @@ describe("what plugins get while tests run", () => {
         error instanceof ReadingCutShort &&
         error.problems[0]?.message === 'its tests take longer than 1 s: test "waits" was at work',
     );
-    assert.ok(performance.now() - startedMono < 5_000);
+    assert.ok(performance.now() - startedMono < 30_000);
   });
 
   test("a machine that has no CPU for it makes no policy slow", async () => {

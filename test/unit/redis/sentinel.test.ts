@@ -83,7 +83,7 @@ test("after an orderly failover calls and watches leave the old master at once, 
       await store.set("moved", "1").catch(() => {});
       return (await now.cli.get("outrigger:moved")) === "1";
     },
-    3_000,
+    4_000,
   );
   assert.match(await before.cli.info("replication"), /role:master/u);
   await heard(3_000);

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
 import { Router, type Routable } from "../../../src/routing/router.ts";
+import { cpuMs } from "../../support/cpu.ts";
 
 const route = (path: string, ...methods: string[]): Routable => ({
   path,
@@ -76,8 +77,8 @@ describe("the router", () => {
 
   it("a path of ten thousand segments costs no more look-ups than the deepest prefix", () => {
     const router = routerOf([route("/a/*"), route("/a/b/c/*")]);
-    const startedMono = performance.now();
+    const startedMono = cpuMs();
     for (let i = 0; i < 1_000; i += 1) router.match(`/a${"/x".repeat(8_000)}`, "GET");
-    assert.ok(performance.now() - startedMono < 1_000);
+    assert.ok(cpuMs() - startedMono < 1_000);
   });
 });

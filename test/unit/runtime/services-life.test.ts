@@ -50,5 +50,5 @@ test("what a plugin opened by its services ends once it is disposed of, and begi
   disposing[1]?.resolve();
   await host.states.close();
   await assert.rejects(ask(), /plugin "geo" is closed/);
-  await eventually("no connection is left", () => server.connections === 0, 3_000);
+  await eventually("no connection is left", () => server.connections === 0, 4_000);
 });

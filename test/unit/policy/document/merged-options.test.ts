@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { effective, problemsOf } from "../sample.ts";
+import { cpuMs } from "../../../support/cpu.ts";
 
 const exclude = Array.from({ length: 20_000 }, (_, i) => `/path-${i}/*`);
 const top = { plugins: ["auth"], pluginConfig: { auth: { exclude } } };
@@ -17,12 +18,12 @@ describe("options merged for each route", () => {
   });
 
   test("are refused where they come to more than can be set up: told once, with the plugin", async () => {
-    const began = performance.now();
+    const began = cpuMs();
     const problems = await problemsOf(() => effective({ ...top, routes: routes(2_000, distinct) }));
     assert.equal(problems.length, 1);
     assert.match(problems[0]?.path ?? "", /^routes\[\d+\]\.pluginConfig\.auth$/);
     assert.match(problems[0]?.message ?? "", /come to more than 33554432 bytes: .*keep API keys in Redis/);
-    assert.ok(performance.now() - began < 10_000);
+    assert.ok(cpuMs() - began < 10_000);
   });
 
   test("are taken of 9,000 plain routes", async () => {

