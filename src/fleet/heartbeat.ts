@@ -83,7 +83,7 @@ export interface HeartbeatOptions {
 }
 
 export interface HeartbeatSender {
-  /** Live sidecars of the service, this one included; the last known number while Redis is unreachable. */
+  /** Live sidecars of the service, this one and its namesake included; the last known number without Redis. */
   size(): number;
   /** Sends soon, because the policy has changed or one was refused. */
   trigger(): void;
@@ -134,8 +134,10 @@ export function startHeartbeat(options: HeartbeatOptions): HeartbeatSender {
     // silent too soon.
     if (isNew || stretch() > 1.5 * stretched) sender.trigger();
     if (stretch() > 1.5 * stretched) return true;
-    if (live !== size) onSize?.(live);
-    size = live;
+    // Two of one name are one member.
+    const all = live + (namesakes.current === null ? 0 : 1);
+    if (all !== size) onSize?.(all);
+    size = all;
     return true;
   }
 

@@ -157,10 +157,12 @@ describe("the heartbeat", () => {
     await eventually("the first tells", () => tells((value) => value.boot === boot && !!value.namesake));
     await eventually("the second tells", () => tells((value) => value.namesake === boot));
     await eventually("both were told", () => told.length === 2);
+    await eventually("each counts the other", () => first.size() === 2 && second.size() === 2);
     await second.stop();
     assert.notEqual(await valueOf("twin"), undefined);
     assert.notEqual(await redis.cli.zscore("outrigger:live:users", "twin"), null);
     await eventually("it is over", () => tells((value) => value.boot === boot && value.namesake === null));
+    await eventually("it counts itself alone", () => first.size() === 1);
     assert.deepEqual([told.length, new Set(told).size, told.includes(boot)], [2, 2, true]);
     await first.stop();
     assert.equal(await valueOf("twin"), undefined);
