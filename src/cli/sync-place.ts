@@ -131,7 +131,7 @@ export class PlanePlace implements PolicyPlace {
   }
 
   async spread(service: string | undefined, digest: string): Promise<Spread> {
-    const { concerned, inForce, refused } = await converge(
+    const { concerned, inForce, refused, namesakes } = await converge(
       this.#plane.store,
       { service, digest, atMs: 0 },
       { limitMs: 0, signal: new AbortController().signal, onProgress: () => {} },
@@ -139,7 +139,7 @@ export class PlanePlace implements PolicyPlace {
     const names = refused.slice(0, 10).map((each) => {
       return `${each.service}/${each.instance} refuses it: ${each.problems[0] ?? "?"}`;
     });
-    return { concerned, inForce, refused: names };
+    return { concerned, inForce, refused: names, namesakes: namesakes.slice(0, 10) };
   }
 
   explain(error: unknown): Refusal | undefined {

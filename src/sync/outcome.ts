@@ -14,6 +14,8 @@ export interface Spread {
   readonly inForce: number;
   /** `users/pod-1: routes[0]: …` */
   readonly refused: readonly string[];
+  /** `users/pod-1`: names that several live sidecars have, so that what each has is unknown. */
+  readonly namesakes: readonly string[];
 }
 
 export interface Outcome {
@@ -28,4 +30,10 @@ export interface Outcome {
   /** Findings of lint, one line each; undefined = lint was not run this time. */
   readonly warnings?: readonly string[] | undefined;
   readonly spread?: Spread | undefined;
+}
+
+/** The end of a sentence about a spread; "" = no name is shared. */
+export function namesakesText({ namesakes }: Spread): string {
+  if (namesakes.length === 0) return "";
+  return `; nobody can tell what each of several live sidecars of one name has: give each an OUTRIGGER_INSTANCE of its own (${namesakes.join(", ")})`;
 }

@@ -4,7 +4,7 @@
 import { textOf } from "../plugin-api/error-text.ts";
 import { digestOf } from "../policy/document/digest.ts";
 import { type Declared, inOrder, placeName } from "./declared.ts";
-import type { Outcome, OutcomeState, Spread } from "./outcome.ts";
+import { namesakesText, type Outcome, type OutcomeState, type Spread } from "./outcome.ts";
 
 /** The last revision of a place that came from a declaration. */
 export interface Synced {
@@ -168,7 +168,7 @@ export class Reconciler {
     warnings?: readonly string[],
   ): Promise<Outcome> {
     const spread = await this.#options.place.spread(declared.service, digest);
-    const message = `${placeName(declared.service)} is at revision ${revision}, in force in ${spread.inForce} of ${spread.concerned} sidecars`;
+    const message = `${placeName(declared.service)} is at revision ${revision}, in force in ${spread.inForce} of ${spread.concerned} sidecars${namesakesText(spread)}`;
     return outcomeOf(declared, "in-force", message, { revision, digest, warnings, spread });
   }
 

@@ -3,7 +3,7 @@
 import { z } from "zod";
 import type { KubernetesObject } from "../kubernetes/watched-list.ts";
 import { canonicalJson } from "../policy/document/digest.ts";
-import type { Outcome, OutcomeState } from "./outcome.ts";
+import { namesakesText, type Outcome, type OutcomeState } from "./outcome.ts";
 
 interface Condition {
   readonly type: string;
@@ -81,12 +81,15 @@ export function statusOf(object: KubernetesObject, outcome: Outcome, nowMs: numb
 }
 
 function converged(
-  { concerned, inForce, refused }: NonNullable<Outcome["spread"]>,
+  spread: NonNullable<Outcome["spread"]>,
   condition: (type: string, status: Condition["status"], reason: string, message: string) => Condition,
 ): Condition {
+  const { concerned, inForce, refused, namesakes } = spread;
   const count = `${inForce} of ${concerned} sidecars have it in force`;
   if (refused.length > 0)
     return condition("Converged", "False", "SidecarsRefuse", `${count}; ${refused.slice(0, 3).join("; ")}`);
   if (inForce === concerned) return condition("Converged", "True", "InForce", count);
+  if (namesakes.length > 0)
+    return condition("Converged", "False", "SharedNames", count + namesakesText(spread));
   return condition("Converged", "False", "Pending", count);
 }

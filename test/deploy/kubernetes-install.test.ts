@@ -95,7 +95,7 @@ describe("OutriggerPolicy", () => {
       revision: 3,
       digest: "d",
       warnings: ["w"],
-      spread: { concerned: 1, inForce: 0, refused: ["a/b: no"] },
+      spread: { concerned: 1, inForce: 0, refused: ["a/b: no"], namesakes: [] },
     } as const;
     const status = statusOf(object, outcome, 0);
     assert.ok(ajv.validate(properties.status, status), ajv.errorsText());

@@ -46,6 +46,23 @@ const inRedis = async (key: string): Promise<unknown> =>
   JSON.parse((await redis.cli.get(`outrigger:${key}`)) ?? "null") as unknown;
 
 describe("outrigger sync --from --once", () => {
+  it("says that two sidecars share a name where its spread is short for that", async () => {
+    const folder = folderOf({ "policy.yaml": shared });
+    await once(folder);
+    await redis.cli.zadd("outrigger:fleet:seen", Date.now(), "users");
+    await redis.cli.zadd("outrigger:live:users", Date.now(), "pod-1");
+    const value = {
+      version: "1.0.0",
+      boot: "host-a/1/0123456789abcdef",
+      namesake: "host-b/7/0123456789abcdef",
+    };
+    await redis.cli.set("outrigger:fleet:users:pod-1", JSON.stringify(value));
+    assert.match(
+      (await once(folder)).stdout,
+      /in force in 0 of 1 sidecars; nobody can tell what each of several live sidecars of one name has: give each an OUTRIGGER_INSTANCE of its own \(users\/pod-1\)\n/,
+    );
+  });
+
   it("puts the shared policy and layers in force, with a line in the history of each", async () => {
     const folder = folderOf({ "policy.yaml": shared, "policy.users.yml": layer("/a"), "README.md": "#" });
     const first = await once(folder);

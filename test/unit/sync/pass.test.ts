@@ -16,7 +16,7 @@ const declared = (service: string): Declared => ({
   whenGone: "keep",
   flaw: undefined,
 });
-const spread = { concerned: 0, inForce: 0, refused: [] };
+const spread = { concerned: 0, inForce: 0, refused: [], namesakes: [] };
 const standing = { revision: 1, digest: "", by: "", synced: undefined, isUnsigned: false };
 
 function reconcilerOf(applied: string[]): Reconciler {
