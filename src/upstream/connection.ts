@@ -2,9 +2,11 @@
 // the end of the connection means for the exchange it carries.
 import type { Socket } from "node:net";
 import type { SecureContext } from "node:tls";
-import { GatewayError } from "../plugin-api/errors.ts";
+import type { GatewayError } from "../plugin-api/errors.ts";
+import { answerTimeout, brokenOff, invalidAnswer } from "./answer-failures.ts";
 import { connectFailure, connectTimeout, type Connector } from "./connector.ts";
 import type { Carrier, Exchange } from "./exchange.ts";
+import { afterNextPoll } from "./after-next-poll.ts";
 import { RequestSender } from "./request-sender.ts";
 import { type Progress, ResponseParser, type ResponseSink } from "../http1/response-parser.ts";
 
@@ -12,6 +14,8 @@ import { type Progress, ResponseParser, type ResponseSink } from "../http1/respo
 export interface ConnectionOwner {
   /** The exchange is complete, and the connection can carry another. */
   released(connection: Connection): void;
+  /** Bytes came that answer no request. */
+  unsolicited(): void;
   /** @param retry the exchange it carried, if that has to be sent once more on a fresh connection */
   closed(connection: Connection, retry: Exchange | undefined): void;
 }
@@ -24,6 +28,8 @@ type Failure = NodeJS.ErrnoException | undefined;
 export class Connection implements Carrier, ResponseSink {
   /** When it became idle, on the monotonic clock in milliseconds. */
   idleSince = 0;
+  /** It was paused: bytes that answer nobody may wait in the socket. */
+  unread = false;
   /** When its current wait (for the connection, for bytes, or idle) ends; 0 = none. */
   deadlineAt: number;
   /** The only client whose exchanges it carries; undefined = any client's. */
@@ -82,6 +88,7 @@ export class Connection implements Carrier, ResponseSink {
     this.#exchange = exchange;
     exchange.carriedBy(this);
     this.#answered = false;
+    this.unread = false;
     this.#awaitsContinue = exchange.head.expectsContinue && !exchange.ended;
     this.#parser.begin(exchange.request.method);
     this.#sender.begin(exchange);
@@ -101,14 +108,9 @@ export class Connection implements Carrier, ResponseSink {
     this.deadlineAt = 0;
     this.#parser.begin(exchange.request.method);
     this.#sender.hold();
-    // The first immediate runs after the events that the loop had found already, the second after all that arrived
-    // before its next poll.
-    setImmediate(setImmediate, carryIfOpen, this, exchange);
-  }
-
-  /** The second half of `carryWhenSeenOpen`. */
-  carryIfOpen(exchange: Exchange): void {
-    if (!this.#dead && this.#exchange === exchange) this.carry(exchange, performance.now());
+    afterNextPoll(() => {
+      if (!this.#dead && this.#exchange === exchange) this.carry(exchange, performance.now());
+    });
   }
 
   writeBody(chunk: Buffer): boolean {
@@ -129,6 +131,7 @@ export class Connection implements Carrier, ResponseSink {
     this.#paused = false;
     const progress = this.#parser.resume();
     if (progress !== "paused") this.#socket.resume();
+    this.unread = true;
     this.#settle(progress);
     if (this.#endHeld && !this.#paused) this.#ended();
   }
@@ -160,7 +163,7 @@ export class Connection implements Carrier, ResponseSink {
   expire(now: number): void {
     if (this.deadlineAt === 0 || this.deadlineAt > now) return;
     if (!this.#ready) this.#fail(connectTimeout());
-    else this.#fail(new GatewayError("upstream_timeout", "The service did not answer in time."));
+    else this.#fail(answerTimeout());
   }
 
   /** Closes the connection: call it only while idle, or once its exchange was let go. */
@@ -183,11 +186,13 @@ export class Connection implements Carrier, ResponseSink {
     if (this.#dead) return;
     // Unrequested bytes must never be taken for the answer to a later request.
     if (this.#exchange === undefined || !this.#sender.started) {
+      this.#owner.unsolicited();
       if (this.#reused) this.#lost(undefined);
-      else this.#refuse("bytes before the request");
+      else this.#fail(invalidAnswer("bytes before the request"));
       return;
     }
     this.#answered = true;
+    this.unread = false;
     this.#settle(this.#parser.feed(bytes));
   }
 
@@ -208,7 +213,7 @@ export class Connection implements Carrier, ResponseSink {
         this.#complete();
         break;
       case "invalid":
-        this.#refuse(this.#parser.problem);
+        this.#fail(invalidAnswer(this.#parser.problem));
         break;
     }
   }
@@ -218,6 +223,7 @@ export class Connection implements Carrier, ResponseSink {
     const { framing, trailers, surplus } = this.#parser;
     this.#exchange = undefined;
     const sent = this.#sender.done && this.#socket.writableLength === 0 && this.#socket.writable;
+    if (surplus) this.#owner.unsolicited();
     if (framing.keepAlive && sent && !surplus && !this.#endHeld) {
       this.#reused = true;
       this.#owner.released(this);
@@ -257,7 +263,7 @@ export class Connection implements Carrier, ResponseSink {
     else if (this.#mayRetry(exchange, cause)) {
       this.#exchange = undefined;
       this.close(exchange);
-    } else this.#fail(new GatewayError("upstream_reset", "The service closed the connection.", { cause }));
+    } else this.#fail(brokenOff(cause));
   }
 
   /**
@@ -268,14 +274,6 @@ export class Connection implements Carrier, ResponseSink {
     if (!this.#reused || this.#answered || exchange.bodyTaken) return false;
     const unseen = !this.#sender.started || (this.#sender.inOneWrite && cause?.syscall === "write");
     return exchange.idempotent || unseen;
-  }
-
-  #refuse(problem: string): void {
-    this.#fail(
-      new GatewayError("upstream_invalid_response", "The service sent an invalid response.", {
-        cause: new Error(problem),
-      }),
-    );
   }
 
   #fail(error: GatewayError): void {
@@ -292,8 +290,4 @@ export class Connection implements Carrier, ResponseSink {
       !this.#paused && (sender.done || sender.backedUp || this.#parser.headSeen || this.#awaitsContinue);
     this.deadlineAt = waits ? now + (this.#exchange as Exchange).request.timeoutMs : 0;
   }
-}
-
-function carryIfOpen(connection: Connection, exchange: Exchange): void {
-  connection.carryIfOpen(exchange);
 }

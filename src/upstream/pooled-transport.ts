@@ -58,6 +58,12 @@ class PooledTransport implements UpstreamTransport, ConnectionOwner, Holder {
   /** The service learns the client by its connection (PROXY protocol), so clients share none. */
   readonly #perClient: boolean;
   #closing = false;
+  /**
+   * The service has sent bytes that nobody asked for, such as a second answer: more may wait on any connection when a
+   * request is sent, and would be taken for its answer. To look first costs two turns of the event loop, so services
+   * that never did this are spared it. What is sent once the request is out cannot be told from its answer.
+   */
+  #wary = false;
 
   constructor(target: UpstreamTarget, options: PoolOptions) {
     this.#options = options;
@@ -87,7 +93,7 @@ class PooledTransport implements UpstreamTransport, ConnectionOwner, Holder {
     }
     const idle = this.#takeIdle(exchange, now);
     if (idle === undefined) this.#place(exchange, now);
-    else hand(idle, exchange, now);
+    else this.#hand(idle, exchange, now);
     return exchange;
   }
 
@@ -114,7 +120,7 @@ class PooledTransport implements UpstreamTransport, ConnectionOwner, Holder {
     const now = performance.now();
     const next = this.#next();
     if (next !== undefined) {
-      if (next.origin === connection.origin && !connection.isOutdated) hand(connection, next, now);
+      if (next.origin === connection.origin && !connection.isOutdated) this.#hand(connection, next, now);
       else connection.close(next);
       return;
     }
@@ -126,6 +132,10 @@ class PooledTransport implements UpstreamTransport, ConnectionOwner, Holder {
     connection.idleSince = now;
     connection.deadlineAt = now + limitMs;
     this.#idle.push(connection);
+  }
+
+  unsolicited(): void {
+    this.#wary = true;
   }
 
   closed(connection: Connection, retry: Exchange | undefined): void {
@@ -170,13 +180,19 @@ class PooledTransport implements UpstreamTransport, ConnectionOwner, Holder {
     return undefined;
   }
 
+  /** Sends the exchange over a connection that has carried others: the service may have closed it. */
+  #hand(connection: Connection, exchange: Exchange, now: number): void {
+    if (exchange.repeatable && !this.#wary && !connection.unread) connection.carry(exchange, now);
+    else connection.carryWhenSeenOpen(exchange);
+  }
+
   #place(exchange: Exchange, now: number): void {
     const { maxConnections } = this.#options;
     const full = this.#connections.size >= maxConnections;
     const young =
       full && !exchange.repeatable ? this.#takeSettled(exchange.origin, now, 0, FRESH_MS) : undefined;
     if (young !== undefined) {
-      hand(young, exchange, now);
+      this.#hand(young, exchange, now);
       return;
     }
     // Idle connections are left if they are too old for this exchange, or belong to another client.
@@ -224,12 +240,6 @@ class PooledTransport implements UpstreamTransport, ConnectionOwner, Holder {
     }
     for (const connection of this.#connections) connection.expire(now);
   }
-}
-
-/** Sends the exchange over a connection that has carried others: the service may have closed it. */
-function hand(connection: Connection, exchange: Exchange, now: number): void {
-  if (exchange.repeatable) connection.carry(exchange, now);
-  else connection.carryWhenSeenOpen(exchange);
 }
 
 export function overloaded(detail: string): GatewayError {

@@ -8,6 +8,7 @@ import { describeSecureUpstreams } from "./transport/secure.ts";
 import { describeStaleConnections } from "./transport/stale.ts";
 import { describeStreaming } from "./transport/streaming.ts";
 import { describeTimeLimits } from "./transport/time-limits.ts";
+import { describeUnsolicited } from "./transport/unsolicited.ts";
 
 export function describeTransport(name: string, create: CreateTransport): void {
   describe(name, () => {
@@ -16,6 +17,7 @@ export function describeTransport(name: string, create: CreateTransport): void {
     describeStreaming(create);
     describePool(create);
     describeStaleConnections(create);
+    describeUnsolicited(create);
     describeTimeLimits(create);
     describeSecureUpstreams(create);
   });
