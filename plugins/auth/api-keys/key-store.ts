@@ -50,7 +50,8 @@ interface Known {
 }
 
 interface Lookup {
-  readonly promise: Promise<KeyAnswer>;
+  /** undefined = Redis did not answer. */
+  readonly promise: Promise<KeyAnswer | undefined>;
 }
 
 const maxKnown = 65_536;
@@ -171,13 +172,17 @@ export class KeyStore {
     const store = this.#store;
     if (store === undefined) return unknown;
     const name = nameOf(digest, query.requirePepper);
-    const running = this.#running.get(name);
-    if (running !== undefined) return running.promise;
-    if (!store.up) return outOfReach;
-    if (!this.#takeBudget(query.maxLookupsPerSecond)) return overloaded;
-    const promise = this.#lookUp(store, key, digest, name, query).finally(() => this.#running.delete(name));
-    this.#running.set(name, { promise });
-    return promise;
+    const before = this.#known.peek(name);
+    let running = this.#running.get(name);
+    if (running === undefined) {
+      if (!store.up) return outOfReach;
+      if (!this.#takeBudget(query.maxLookupsPerSecond)) return overloaded;
+      const promise = this.#lookUp(store, key, digest, name, query).finally(() => this.#running.delete(name));
+      running = { promise };
+      this.#running.set(name, running);
+    }
+    // Whether an outage lets a key in is each caller's own to say: routes differ in it.
+    return running.promise.then((answer) => answer ?? this.#staleOr(name, before, query));
   }
 
   async #lookUp(
@@ -186,12 +191,11 @@ export class KeyStore {
     digest: string,
     name: string,
     query: KeyQuery,
-  ): Promise<KeyAnswer> {
+  ): Promise<KeyAnswer | undefined> {
     const storeKeys = this.#peppers.map((pepper) => keyPath + pepperedDigest(key, pepper));
     if (!query.requirePepper) storeKeys.push(keyPath + digest);
     const changes = this.#changes;
     const epoch = this.#epoch;
-    const before = this.#known.peek(name);
     let values: (Buffer | null)[];
     try {
       this.#lookups.inc(storeKeys.length);
@@ -199,7 +203,7 @@ export class KeyStore {
         store.getBytes(storeKey, undefined, maxRecordBytes);
       values = await Promise.all(storeKeys.map(read));
     } catch {
-      return this.#staleOr(name, before, query);
+      return undefined;
     }
     const found = values.findIndex((value) => value !== null);
     const answer =

@@ -342,6 +342,28 @@ test("while Redis is dead: deny answers 503, stale goes on with what was seen go
   }
 });
 
+test("routes that ask for a key at the same moment while Redis fails are answered by their own onStoreError", async () => {
+  const services = await servicesOf();
+  const deny = await makeRoute({}, services);
+  const stale = await makeRoute({ apiKeys: { onStoreError: "stale" } }, services, deny.state);
+  await put("shared");
+  await until(deny, "shared", 200);
+  for (const routes of [
+    [stale, deny],
+    [deny, stale],
+  ]) {
+    // It has to be confirmed again.
+    services.clock.forward(61_000);
+    await redis.cli.call("CLIENT", "PAUSE", "1000", "ALL");
+    const answers = await Promise.all(routes.map((route) => route.ask(withKey("shared"))));
+    assert.deepEqual(
+      answers.map(({ status }) => status),
+      routes.map((route) => (route === stale ? 200 : 503)),
+    );
+    await until(deny, "shared", 200);
+  }
+});
+
 test("where Redis does not tell of changes, a revoked key is refused within a second all the same", async () => {
   await redis.cli.call("ACL", "SETUSER", "mute", "on", ">pw", "~*", "&*", "+@all", "-client|tracking");
   const url = redis.url.replace("redis://", "redis://mute:pw@");
