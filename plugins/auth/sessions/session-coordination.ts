@@ -9,7 +9,7 @@ const pollMs = 50;
 export class SessionCoordination {
   readonly #services: Services;
   readonly #seal: SessionSeal;
-  /** Long enough for two calls to the provider (tokens, keys). */
+  /** Longer than a refresh takes: the metadata, the tokens and the check of the ID token, each within the time limit. */
   readonly #leaseMs: number;
   /** Of this process. */
   readonly #here: SessionRefreshes;
@@ -18,7 +18,7 @@ export class SessionCoordination {
     this.#services = services;
     this.#seal = seal;
     this.#here = here;
-    this.#leaseMs = timeoutMs * 2 + 1_000;
+    this.#leaseMs = timeoutMs * 3 + 1_000;
   }
 
   /**

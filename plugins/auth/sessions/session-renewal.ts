@@ -13,6 +13,24 @@ export interface RenewalParts {
   readonly accessTokens: AccessTokens;
 }
 
+type Verified = Awaited<ReturnType<Provider["verifyIdToken"]>>;
+
+/**
+ * Waits for the provider's keys for a bounded time: past its lease, another sidecar would spend the same refresh token
+ * again, and the provider would take that for theft. Rejects as the check does, or with `ProviderDown`.
+ */
+async function within(limitMs: number, check: Promise<Verified>): Promise<Verified> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new ProviderDown("the provider's keys do not come in time")), limitMs);
+  });
+  try {
+    return await Promise.race([check, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 /** Rejects with `GrantRefused` or `ProviderDown`. */
 export async function renewSession(
   session: Session,
@@ -21,9 +39,10 @@ export async function renewSession(
 ): Promise<Session> {
   const tokens = await provider.refresh(spent);
   const { idToken, refreshToken = spent } = tokens;
-  let verified: Awaited<ReturnType<Provider["verifyIdToken"]>> | undefined;
+  let verified: Verified | undefined;
   try {
-    verified = idToken === undefined ? undefined : await provider.verifyIdToken(idToken, undefined);
+    if (idToken !== undefined)
+      verified = await within(options.timeoutMs, provider.verifyIdToken(idToken, undefined));
   } catch (error) {
     if (!(error instanceof ProviderDown)) throw error;
     // Keep the new refresh token, as the old one may be good no more. Nothing else of the answer counts.

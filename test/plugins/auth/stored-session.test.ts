@@ -21,9 +21,10 @@ before(async () => {
 });
 after(() => provider.close());
 
-const optionsFor = (login: object, issuer = provider.url): object => ({
+const optionsFor = (login: object, issuer = provider.url, jwt: object = {}): object => ({
   guessing: false,
   jwt: {
+    ...jwt,
     login: {
       issuer,
       clientId,
@@ -190,6 +191,83 @@ test("while nobody can verify refreshed ID tokens a session ends with 503 and no
   keysDown = false;
   services.clock.forward(30_000);
   assert.equal(await status(), 200);
+});
+
+test("keys that come late keep nobody from the one refresh, which other sidecars wait for", async (t) => {
+  const redis = await startRedis();
+  const issuer = await TokenIssuer.start();
+  let [key] = issuer.keys;
+  let nonce: string | null = null;
+  let grants = 0;
+  let reused = 0;
+  const held: (() => void)[] = [];
+  let holdsKeys = false;
+  const endpoint = new EndpointServer((request, response) => {
+    const { url } = endpoint;
+    const ends = { authorization_endpoint: `${url}/authorize`, token_endpoint: `${url}/token` };
+    const giveKeys = (): unknown => response.end(issuer.jwks());
+    if (request.url === "/jwks") void (holdsKeys ? held.push(giveKeys) : giveKeys());
+    else if (request.url !== "/token")
+      response.end(JSON.stringify({ issuer: url, jwks_uri: `${url}/jwks`, ...ends }));
+    else void text(request).then((form) => answer(new URLSearchParams(form), response));
+  });
+  // Each refresh token is good once.
+  const answer = async (form: URLSearchParams, response: ServerResponse): Promise<void> => {
+    const shown = form.get("refresh_token");
+    if (shown !== null && shown !== `r${grants}`) {
+      reused += 1;
+      response.writeHead(400).end('{"error":"invalid_grant"}');
+      return;
+    }
+    grants += 1;
+    const now = Math.floor(one.services.clock.now() / 1000);
+    const claims = { iss: endpoint.url, aud: clientId, iat: now, exp: now + 600, nonce };
+    const id_token = await issuer.sign(claims, key && { key });
+    response.end(JSON.stringify({ id_token, refresh_token: `r${grants}`, expires_in: 600 }));
+  };
+  await endpoint.listen();
+  const opened: (() => Promise<void>)[] = [];
+  const open = async (): Promise<{ services: TestServices; route: Route }> => {
+    const services = await makeServices({ secrets, redisUrl: redis.url });
+    const route = await makeRoute(
+      optionsFor({ timeoutMs: 1_000 }, endpoint.url, { jwksTimeoutMs: 10_000 }),
+      services,
+    );
+    opened.push(async () => {
+      await route.close();
+      services.close();
+    });
+    return { services, route };
+  };
+  const [one, other] = [await open(), await open()];
+  t.after(async () => {
+    for (const close of opened) await close();
+    endpoint.close();
+    issuer.close();
+    await redis.close();
+  });
+  const browser = new Browser(appUrl);
+  const begun = await browser.visit(one.route, "/oauth2/login");
+  const asked = new URL(begun.answerFields.get("location") ?? "").searchParams;
+  nonce = asked.get("nonce");
+  await browser.visit(one.route, `/oauth2/callback?code=x&state=${asked.get("state")}`);
+  const fields = ["Cookie", `app.0=${browser.cookies().get("app.0")}`];
+  key = await issuer.rotate("second", "keep");
+  holdsKeys = true;
+  for (const { services } of [one, other]) services.clock.forward(545_000);
+  const first = one.route.ask({ fields });
+  await eventually("its refresh token is spent", () => grants === 2);
+  const answers = await Promise.all([first, other.route.ask({ fields })]);
+  assert.deepEqual(
+    answers.map(({ status, because }) => [status, because]),
+    [
+      [200, undefined],
+      [200, undefined],
+    ],
+  );
+  assert.equal(reused, 0);
+  holdsKeys = false;
+  for (const give of held) give();
 });
 
 for (const [ms, what] of [
