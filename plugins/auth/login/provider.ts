@@ -250,6 +250,9 @@ export class Provider {
       throw new ProviderDown(`the token endpoint's answer: ${issue?.path.join(".")}: ${issue?.message}`);
     }
     const { id_token: idToken, access_token: accessToken, refresh_token: refreshToken } = parsed.data;
+    // RFC 6749 section 5.1 demands a token. Some servers answer an error with 200, which says nothing about the grant.
+    if (idToken === undefined && accessToken === undefined)
+      throw new ProviderDown("the token endpoint's answer holds no token");
     const { expires_in: seconds } = parsed.data;
     const endsMs = seconds === undefined ? undefined : this.#services.clock.now() + seconds * 1000;
     return { idToken, accessToken, refreshToken, endsMs };

@@ -43,10 +43,10 @@ const inSeconds = async (text: string): Promise<number | undefined> => {
 };
 
 test("expires_in is taken as a number, as digits, and missing, with a byte order mark in front", async () => {
-  assert.equal(await inSeconds('{"expires_in":62}'), 62);
-  assert.equal(await inSeconds('{"expires_in":"62"}'), 62);
-  assert.equal(await inSeconds("{}"), undefined);
-  assert.equal(await inSeconds('\uFEFF{"expires_in":"3599"}'), 3_599);
+  assert.equal(await inSeconds('{"access_token":"t","expires_in":62}'), 62);
+  assert.equal(await inSeconds('{"access_token":"t","expires_in":"62"}'), 62);
+  assert.equal(await inSeconds('{"access_token":"t"}'), undefined);
+  assert.equal(await inSeconds('\uFEFF{"access_token":"t","expires_in":"3599"}'), 3_599);
 });
 
 test("an answer that cannot be used is told by the member that is wrong", async () => {
@@ -54,6 +54,8 @@ test("an answer that cannot be used is told by the member that is wrong", async 
     await assert.rejects(inSeconds(`{"expires_in":${value}}`), /token endpoint's answer: expires_in: /);
   }
   await assert.rejects(inSeconds("<html>"), /the token endpoint's answer is no JSON object/);
+  for (const none of ["{}", '{"error":"server_error"}', '{"expires_in":62,"refresh_token":"r"}'])
+    await assert.rejects(inSeconds(none), /the token endpoint's answer holds no token/);
   status = 500;
   await assert.rejects(inSeconds("{}"), /the token endpoint answered 500/);
   status = 200;

@@ -146,12 +146,14 @@ test("while nobody can verify refreshed ID tokens a session ends with 503 and no
   let keysDown = false;
   let nonce: string | null = null;
   let grants = 0;
+  let babbles = false;
   const endpoint = new EndpointServer((request, response) => {
     const { url } = endpoint;
     const ends = { authorization_endpoint: `${url}/authorize`, token_endpoint: `${url}/token` };
     if (request.url === "/jwks") response.writeHead(keysDown ? 500 : 200).end(keysDown ? "" : issuer.jwks());
     else if (request.url !== "/token")
       response.end(JSON.stringify({ issuer: url, jwks_uri: `${url}/jwks`, ...ends }));
+    else if (babbles) response.end('{"error":"server_error"}');
     else void text(request).then((form) => answer(new URLSearchParams(form), response));
   });
   // Each refresh token is good once.
@@ -190,6 +192,11 @@ test("while nobody can verify refreshed ID tokens a session ends with 503 and no
   assert.deepEqual([await status(), await status()], [503, 503]);
   keysDown = false;
   services.clock.forward(30_000);
+  assert.equal(await status(), 200);
+  babbles = true;
+  services.clock.forward(605_000);
+  assert.deepEqual([await status(), await status()], [503, 503], "no token, though the answer is 200");
+  babbles = false;
   assert.equal(await status(), 200);
 });
 
