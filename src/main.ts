@@ -25,7 +25,9 @@ async function main(): Promise<void> {
   const { runCommand } = await import("./cli/program.ts");
   const { processTerminal } = await import("./cli/terminal.ts");
   // Not `process.exit`, which drops output that a pipe has not read yet.
-  process.exitCode = await runCommand(args, processTerminal(process.env));
+  const code = await runCommand(args, processTerminal(process.env));
+  // What could not be written has set it, too.
+  if (code !== 0) process.exitCode = code;
 }
 
 void main();

@@ -27,12 +27,16 @@ export async function printFleet(terminal: Terminal, options: FleetOptions): Pro
       await printOnce(terminal, plane, options);
       return 0;
     }
-    await untilSignal(["SIGINT"], async (stop) => {
-      while (!stop.aborted) {
-        await printOnce(terminal, plane, options);
-        await wait(everyMs, undefined, { signal: stop }).catch(() => {});
-      }
-    });
+    await untilSignal(
+      ["SIGINT"],
+      async (stop) => {
+        while (!stop.aborted) {
+          await printOnce(terminal, plane, options);
+          await wait(everyMs, undefined, { signal: stop }).catch(() => {});
+        }
+      },
+      terminal.closed,
+    );
     return 0;
   });
 }

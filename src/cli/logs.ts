@@ -48,10 +48,14 @@ export async function printLogs(terminal: Terminal, options: LogsOptions): Promi
         terminal.err("no such line: services write here where the policy says pluginConfig.logging.stream\n");
     };
     if (follow === true)
-      return await untilSignal(["SIGINT"], async (stop) => {
-        await printLast();
-        return await followStreams(terminal, streams, print, stop);
-      });
+      return await untilSignal(
+        ["SIGINT"],
+        async (stop) => {
+          await printLast();
+          return await followStreams(terminal, streams, print, stop);
+        },
+        terminal.closed,
+      );
     await printLast();
     if (streams.size === 0)
       throw new PlaneRefusal("no service has had a sidecar within two hours: name one with --service");

@@ -42,22 +42,26 @@ export async function tap(terminal: Terminal, options: TapOptions): Promise<numb
     if (value !== undefined) query.set(name, value);
   }
   const path = `/tap?${query.toString()}`;
-  return await untilSignal(["SIGINT"], async (stop) => {
-    const ends = await Promise.all(
-      listeners.map((listener) => {
-        const tapped = { listener, path, token: config.adminToken, signal: stop };
-        return follow(tapped, (event) => terminal.out(`${shown(event, options)}\n`)).catch(
-          (error: unknown) => {
-            if (stop.aborted) return 0;
-            terminal.err(`${printable(`${listener.name}: ${textOf(error)}`)}\n`);
-            return error instanceof WrongOption ? 2 : 1;
-          },
-        );
-      }),
-    );
-    if (stop.aborted || ends.includes(0)) return 0;
-    return ends.includes(2) ? 2 : 1;
-  });
+  return await untilSignal(
+    ["SIGINT"],
+    async (stop) => {
+      const ends = await Promise.all(
+        listeners.map((listener) => {
+          const tapped = { listener, path, token: config.adminToken, signal: stop };
+          return follow(tapped, (event) => terminal.out(`${shown(event, options)}\n`)).catch(
+            (error: unknown) => {
+              if (stop.aborted) return 0;
+              terminal.err(`${printable(`${listener.name}: ${textOf(error)}`)}\n`);
+              return error instanceof WrongOption ? 2 : 1;
+            },
+          );
+        }),
+      );
+      if (stop.aborted || ends.includes(0)) return 0;
+      return ends.includes(2) ? 2 : 1;
+    },
+    terminal.closed,
+  );
 }
 
 /** What a sidecar says that the command was asked wrongly. */

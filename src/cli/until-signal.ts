@@ -2,17 +2,18 @@
 
 /**
  * Runs the work until its end; the first of these signals aborts what the work gets, a second one ends the process at
- * once. A command that says that it has begun says it within the work: whoever reads that may send the signal at once.
+ * once. So does `closed`, for work that is for nobody once stdout is closed. A command that says that it has begun says it within the work: whoever reads that may send the signal at once.
  */
 export async function untilSignal<Result>(
   signals: readonly ("SIGINT" | "SIGTERM")[],
   work: (stop: AbortSignal) => Promise<Result>,
+  closed?: AbortSignal,
 ): Promise<Result> {
   const stop = new AbortController();
   const end = (): void => stop.abort();
   for (const signal of signals) process.once(signal, end);
   try {
-    return await work(stop.signal);
+    return await work(closed === undefined ? stop.signal : AbortSignal.any([stop.signal, closed]));
   } finally {
     for (const signal of signals) process.off(signal, end);
   }

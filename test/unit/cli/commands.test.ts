@@ -1,11 +1,12 @@
 // The command line as a user sees it: exit codes, stdout and stderr.
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { closeSync, mkdtempSync, openSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, it } from "node:test";
-import { mainFile, outrigger, outriggerProcess, startNode } from "../../support/process.ts";
+import { mainFile, outrigger, outriggerProcess, passedOn, startNode } from "../../support/process.ts";
 import { startRedis } from "../../support/redis.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "outrigger-cli-"));
@@ -232,6 +233,30 @@ describe("outrigger policy", () => {
       properties: { pluginConfig: { properties: Record<string, unknown> } };
     };
     assert.ok("logging" in schema.properties.pluginConfig.properties);
+  });
+
+  it("does its work when the reader of its output has left, and ends with the exit code of that", async () => {
+    const bad = file("bad.json", "{}");
+    for (const which of ["stdout", "stderr"] as const) {
+      const { child, end } = startNode([mainFile, "policy", "validate", good, bad]);
+      end.catch(() => {});
+      child[which].destroy();
+      let other = "";
+      child[which === "stdout" ? "stderr" : "stdout"].on("data", (chunk) => (other += String(chunk)));
+      const [code] = (await once(child, "close")) as [number | null];
+      assert.equal(code, 1);
+      assert.match(other, which === "stdout" ? /^[^\n]*bad\.json: [^\n]*apiVersion/m : /good\.yaml: valid/);
+    }
+  });
+
+  it("exits with 1 when its output cannot be written", () => {
+    const out = openSync("/dev/full", "w");
+    const { status, stderr } = spawnSync(process.execPath, [mainFile, "policy", "schema"], {
+      env: passedOn,
+      stdio: ["ignore", out, "pipe"],
+    });
+    closeSync(out);
+    assert.deepEqual([status, String(stderr)], [1, "stdout cannot be written: ENOSPC\n"]);
   });
 
   it("ends quietly when the reader of its output has left", async () => {
