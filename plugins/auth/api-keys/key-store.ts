@@ -42,7 +42,8 @@ interface Known {
   /** The cache key. Routes with `requirePepper` use another one. */
   readonly name: string;
   readonly answer: KeyAnswer;
-  readonly storeKey: string | undefined;
+  /** Keys in Redis whose change may change the answer: its record's own, and those that are looked at before it. */
+  readonly storeKeys: readonly string[];
   /** Monotonic time (ms) of this answer from Redis. */
   seenMono: number;
   /** Epoch of the watch at this answer. In a later epoch, invalidation messages may have been lost. */
@@ -77,7 +78,7 @@ export class KeyStore {
   readonly #badRecords: BadRecords;
   readonly #known = boundedCache<Known>(maxKnown, (known) => this.#unlink(known));
   readonly #unknown = boundedCache<Known>(maxUnknown);
-  /** Digests of known keys, by the Redis key of their record. */
+  /** Digests of known keys, by each Redis key whose change may change what is known of them. */
   readonly #byStoreKey = new Map<string, string>();
   readonly #running = new Map<string, Lookup>();
   /** Counts messages about any key. A look-up during which it changes is not cached. */
@@ -211,7 +212,7 @@ export class KeyStore {
     // A change seen meanwhile may concern this key. The answer serves those who wait, and the next caller asks again.
     if (changes === this.#changes) {
       const seenMono = this.#services.clock.mono();
-      this.#keep({ digest, name, answer, storeKey: storeKeys[found], seenMono, epoch });
+      this.#keep({ digest, name, answer, storeKeys: storeKeys.slice(0, found + 1), seenMono, epoch });
     }
     return answer;
   }
@@ -230,14 +231,14 @@ export class KeyStore {
   }
 
   #keep(kept: Known): void {
-    const { digest, name, answer, storeKey } = kept;
+    const { digest, name, answer, storeKeys } = kept;
     if (answer.state === "unknown") {
       this.#known.delete(name);
       this.#unknown.set(name, kept);
-    } else if (storeKey !== undefined) {
+    } else {
       this.#unknown.delete(name);
       this.#known.set(name, kept);
-      this.#byStoreKey.set(storeKey, digest);
+      for (const storeKey of storeKeys) this.#byStoreKey.set(storeKey, digest);
     }
   }
 
@@ -263,10 +264,10 @@ export class KeyStore {
     if (this.#peppers.length > 0) this.#unknown.clear();
   }
 
-  #unlink({ storeKey, digest, name }: Known): void {
-    if (storeKey === undefined) return;
+  #unlink({ storeKeys, digest, name }: Known): void {
     const other = this.#known.peek(nameOf(digest, name === digest));
-    if (other?.storeKey !== storeKey) this.#byStoreKey.delete(storeKey);
+    for (const storeKey of storeKeys)
+      if (other?.storeKeys.includes(storeKey) !== true) this.#byStoreKey.delete(storeKey);
   }
 
   #takeBudget(perSecond: number): boolean {

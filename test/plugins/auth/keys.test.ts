@@ -285,6 +285,18 @@ test("with peppers a key is found under any of them, and under the plain hash on
   assert.ok((await until(strict, "key-a", 200)) < 1_000);
 });
 
+test("a record that is set under a newer pepper is in force at once, though the older one is known", async () => {
+  const secrets = { API_KEY_PEPPER: "0123456789abcdef0123" };
+  const route = await makeRoute({}, await servicesOf({ secrets }));
+  await put("key-c");
+  await eventually("known from memory", async () => (await route.ask(withKey("key-c"))).plainly, 5_000);
+  const newer = `outrigger:apikey:${pepperedDigest("key-c", secrets.API_KEY_PEPPER)}`;
+  await redis.cli.set(newer, record({ disabled: true }));
+  assert.ok((await until(route, "key-c", 401)) < 1_000);
+  await redis.cli.del(newer);
+  assert.ok((await until(route, "key-c", 200)) < 1_000);
+});
+
 test("a frozen Redis is 503 with Retry-After for a key that has to be looked up, never 401", async () => {
   const services = await servicesOf();
   const route = await makeRoute({}, services);
