@@ -55,6 +55,13 @@ interface Lookup {
   readonly promise: Promise<KeyAnswer | undefined>;
 }
 
+/** Look-ups that are left, and since when. */
+interface Budget {
+  readonly left: number;
+  readonly mono: number;
+}
+
+const maxBudgets = 64;
 const maxKnown = 65_536;
 const maxUnknown = 65_536;
 /** Far more than the facts and the signature of any key need. */
@@ -84,8 +91,8 @@ export class KeyStore {
   /** Counts messages about any key. A look-up during which it changes is not cached. */
   #changes = 0;
   #epoch = 0;
-  #budget = 0;
-  #budgetMono = -Infinity;
+  /** By the look-ups that they allow in a second: a route that allows few must not hold down one that allows many. */
+  readonly #budgets = boundedCache<Budget>(maxBudgets);
 
   /** Stops watching for changes. */
   readonly close: () => void;
@@ -271,12 +278,12 @@ export class KeyStore {
   }
 
   #takeBudget(perSecond: number): boolean {
-    const now = this.#services.clock.mono();
-    const refill = ((now - this.#budgetMono) / 1000) * perSecond;
-    this.#budget = Math.min(perSecond, this.#budget + refill);
-    this.#budgetMono = now;
-    if (this.#budget < 1) return false;
-    this.#budget -= 1;
-    return true;
+    const mono = this.#services.clock.mono();
+    const name = String(perSecond);
+    const last = this.#budgets.get(name) ?? { left: perSecond, mono };
+    const filled = Math.min(perSecond, last.left + ((mono - last.mono) / 1000) * perSecond);
+    const taken = filled >= 1;
+    this.#budgets.set(name, { left: taken ? filled - 1 : filled, mono });
+    return taken;
   }
 }

@@ -126,6 +126,20 @@ test("a flood of random keys is held to the look-up budget and answered 503 past
   assert.ok((await gets()) < 200, `${await gets()} look-ups`);
 });
 
+test("a route that allows few look-ups takes none from one that allows many", async () => {
+  const services = await servicesOf();
+  const many = await makeRoute({ guessing: false }, services);
+  const options = { guessing: false, apiKeys: { maxLookupsPerSecond: 1 } };
+  const few = await makeRoute(options, services, many.state);
+  const keys = Array.from({ length: 100 }, (_, index) => `key-${index}`);
+  for (const key of keys) await put(key);
+  assert.equal((await few.ask(withKey("made-up"))).status, 401);
+  const answers = await Promise.all(keys.map((key) => many.ask(withKey(key))));
+  assert.deepEqual(new Set(answers.map(({ status }) => status)), new Set([200]));
+  const made = await Promise.all(keys.map((key) => few.ask(withKey(`no-${key}`))));
+  assert.ok(made.filter(({ status }) => status === 503).length > 90, "its own limit counts there");
+});
+
 test("DEL, disabling and any other change are in force within a second", async () => {
   const services = await servicesOf();
   const route = await makeRoute({ guessing: false }, services);
