@@ -143,6 +143,8 @@ const isBuiltIn = (plugin: string): boolean => Object.hasOwn(pluginsByName, plug
 function targetOf(plugin: string, { service, route }: TargetOptions): SwitchTarget | string {
   if (!isBuiltIn(plugin) && !extensionName.safeParse(plugin).success)
     return noPlugin(plugin, Object.keys(pluginsByName));
+  if (parseSwitchField(switchField({ plugin, service, route: undefined })) === undefined)
+    return "--service takes the name of a service: letters, digits, dots, dashes and underscores";
   const target = { plugin, service, route };
   // Checks the route as a sidecar will read it.
   if (parseSwitchField(switchField(target)) === undefined)

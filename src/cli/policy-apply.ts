@@ -84,7 +84,7 @@ function parseApply(options: ApplyOptions): Wanted | string {
   const canary = parseCanary(options);
   if (typeof canary === "string") return canary;
   if (waitMs === "wrong") return wrongWait;
-  if (base !== undefined && !Number.isSafeInteger(base))
+  if (options.base !== undefined && !/^\d{1,15}$/.test(options.base))
     return "--base takes a revision, a number of policy history";
   if (reason.length > maxReason) return `--reason takes at most ${maxReason} characters`;
   return { waitMs, base, wish, canary };

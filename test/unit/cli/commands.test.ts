@@ -237,15 +237,45 @@ describe("outrigger policy", () => {
 
   it("does its work when the reader of its output has left, and ends with the exit code of that", async () => {
     const bad = file("bad.json", "{}");
-    for (const which of ["stdout", "stderr"] as const) {
-      const files = which === "stdout" ? [good, bad] : [bad, good];
-      const child = spawn(process.execPath, [mainFile, "policy", "validate", ...files], { env: passedOn });
-      child[which].destroy();
-      let other = "";
-      child[which === "stdout" ? "stderr" : "stdout"].on("data", (chunk) => (other += String(chunk)));
-      const [code] = (await once(child, "close")) as [number | null];
-      assert.equal(code, 1);
-      assert.match(other, which === "stdout" ? /^[^\n]*bad\.json: [^\n]*apiVersion/m : /good\.yaml: valid/);
+    const start = (args: string[], env = {}) =>
+      spawn(process.execPath, [mainFile, ...args], { env: { ...passedOn, ...env } });
+    const validates = start(["policy", "validate", good, bad]);
+    validates.stdout.destroy();
+    let said = "";
+    validates.stderr.on("data", (chunk) => (said += String(chunk)));
+    assert.deepEqual(await once(validates, "close"), [1, null]);
+    assert.match(said, /^[^\n]*bad\.json: [^\n]*apiVersion/m);
+    const redis = await startRedis();
+    try {
+      // It warns before it writes.
+      const applies = start(["policy", "apply", good, "--wait", "1s"], { REDIS_URL: redis.url });
+      applies.stderr.destroy();
+      applies.stdout.resume();
+      assert.deepEqual(await once(applies, "close"), [0, null]);
+      assert.notEqual(await redis.cli.get("outrigger:policy"), null);
+    } finally {
+      await redis.close();
+    }
+  });
+
+  it("takes no revision for --base that is no number of the history", async () => {
+    for (const base of ["-1", "", "1e3", "0x1", "1.5", "one"]) {
+      const asked = await outrigger(["policy", "apply", good, `--base=${base}`], {
+        REDIS_URL: "redis://127.0.0.1:1",
+      });
+      assert.deepEqual(
+        [asked.code, asked.stderr],
+        [2, "--base takes a revision, a number of policy history\n"],
+        base,
+      );
+    }
+  });
+
+  it("says of a kill switch's service what is wrong with it", async () => {
+    for (const service of ["", "two words"]) {
+      const asked = await outrigger(["plugins", "disable", "cors", "--reason", "x", "--service", service]);
+      assert.equal(asked.code, 2);
+      assert.match(asked.stderr, /^--service takes the name of a service: /);
     }
   });
 
