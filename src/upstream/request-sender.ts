@@ -71,6 +71,8 @@ export class RequestSender {
     const socket = this.#socket;
     exchange.bodyTaken = true;
     this.inOneWrite = false;
+    // A write has failed: what is left is to read the answer.
+    if (!socket.writable) return true;
     if (exchange.head.bodyBytes === CHUNKED) {
       socket.cork();
       socket.write(`${chunk.length.toString(16)}\r\n`, "latin1");

@@ -160,6 +160,47 @@ export function describeRequests(create: CreateTransport): void {
       });
     }
 
+    for (const [what, bytes] of [
+      ["a small", 4],
+      ["a big", 60_000],
+    ] as const) {
+      test(`gets the rest of ${what} answer that it held up itself when a write failed`, async () => {
+        const taken = Promise.withResolvers<RawPeer>();
+        await using scene = await openScene(create, async (peer) => {
+          await peer.until("abc");
+          peer.socket.pause();
+          taken.resolve(peer);
+        });
+        const held = Promise.withResolvers<void>();
+        const exchange = scene.ask(
+          { method: "POST", fields: sized(3 + 4 * unread.length), body: "stream" },
+          {
+            onData: (_chunk, self) => {
+              held.resolve();
+              void goOn.promise.then(() => turns(5)).then(() => self.resume());
+              return false;
+            },
+          },
+        );
+        const goOn = Promise.withResolvers<void>();
+        exchange.call.write(Buffer.from("abc"));
+        const { socket } = await taken.promise;
+        exchange.call.write(unread);
+        const rest = Buffer.alloc(bytes, "x");
+        socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${bytes + 4}\r\n\r\npart`);
+        await held.promise;
+        socket.write(rest);
+        await turns();
+        socket.destroy();
+        // A client that sends everything before it reads on is not held up.
+        await exchange.stream([unread, unread, unread]);
+        await turns();
+        goOn.resolve();
+        const { body, error } = await exchange.result;
+        assert.deepEqual([body.length, error], [bytes + 4, undefined]);
+      });
+    }
+
     test("whose last write failed leaves no connection behind, whatever its answer says", async () => {
       const taken = Promise.withResolvers<RawPeer>();
       await using scene = await openScene(create, async (peer) => {
