@@ -24,6 +24,7 @@ import {
 import { refused, type AuthResult } from "../auth-result.ts";
 import type { JwksSource } from "../issuers/jwks.ts";
 import { onlyGet, redirectTo, tooLarge } from "./login-answers.ts";
+import { LoginEnds } from "./login-ends.ts";
 import { afterLogoutAt, logoutIncomplete, logoutRefusal, unreadBecause, untoldBecause } from "./logout.ts";
 import { isNavigation, isPrefetch } from "./navigation.ts";
 import type { LoginOptions } from "./options.ts";
@@ -63,6 +64,7 @@ export class Login {
   readonly #revoked: RevokedSessions;
   readonly #backchannel: BackchannelLogout | undefined;
   readonly #cookie: CookieShape;
+  readonly #ends = new LoginEnds();
   readonly #releaseKeys: () => void;
   /** `Set-Cookie` lines to add to the answers of these exchanges. */
   readonly #pending = new WeakMap<Exchange, readonly string[]>();
@@ -222,7 +224,7 @@ export class Login {
     const pending = await this.#pendingLogins.find(exchange.request.ownedCookies, state);
     if (pending === undefined) return await this.#lost(exchange, state);
     try {
-      return await this.#end(query, pending, exchange.client.address);
+      return await this.#ends.once(query, () => this.#end(query, pending, exchange.client.address));
     } catch (error) {
       if (error instanceof GrantRefused || error instanceof SessionTooLarge)
         this.#pending.set(exchange, this.#pendingLogins.ended(pending));

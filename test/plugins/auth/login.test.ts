@@ -285,6 +285,29 @@ test("a callback that this browser did not start, or twice, or with another stat
   assert.equal(await callback(`error=server_error&state=other&${own}`), 401);
 });
 
+test("a callback that is loaded twice at once is one login, whose session the provider refreshes", async () => {
+  const { route, services } = await makeApp({ login: { refreshBeforeSeconds: 590 } });
+  const browser = new Browser(appUrl);
+  let next = new URL("/orders", appUrl);
+  while (next.pathname !== "/oauth2/callback") {
+    const address =
+      next.origin === appUrl
+        ? ((await browser.visit(route, next.href)).answerFields.get("location") ?? "")
+        : await browser.leave(next);
+    next = new URL(address, appUrl);
+  }
+  const both = await Promise.all([browser.visit(route, next.href), browser.visit(route, next.href)]);
+  assert.deepEqual(
+    both.map(({ status, answerFields }) => [status, answerFields.get("location")]),
+    [
+      [302, "/orders"],
+      [302, "/orders"],
+    ],
+  );
+  services.clock.forward(11_000);
+  assert.equal((await browser.visit(route, "/orders", [])).status, 200);
+});
+
 test("an ID token of another login, client, issuer, key or time is none of ours", async () => {
   const issuer = await TokenIssuer.start();
   const { services } = await makeServices();
