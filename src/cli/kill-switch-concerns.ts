@@ -8,6 +8,7 @@ import { StoreUnavailable } from "../plugin-api/store.ts";
 import { PolicyRefused } from "../policy/document/problems.ts";
 import { createPolicyReader } from "../policy/read.ts";
 import { keySetsIn } from "./plane-trust.ts";
+import { unheard } from "./unheard-service.ts";
 import type { Plane } from "./with-plane.ts";
 
 /** Most services whose layers are read. */
@@ -28,11 +29,8 @@ async function look(plane: Plane, target: SwitchTarget): Promise<readonly string
   const { plugin, service, route } = target;
   const known = await services(plane.store);
   const warnings: string[] = [];
-  if (service !== undefined && !known.includes(service)) {
-    const meant = nearestName(service, known);
-    const hint = meant === undefined ? "" : `: did you mean ${meant}?`;
-    warnings.push(`no sidecar of ${service} has been heard of in the last two hours${hint}`);
-  }
+  const stranger = service === undefined ? undefined : unheard(service, known);
+  if (stranger !== undefined) warnings.push(stranger);
   const routes = await routesOf(plane, service === undefined ? known.slice(0, maxServices) : [service]);
   if (routes === undefined) return warnings;
   const off = new SwitchedOff([

@@ -5,7 +5,7 @@ import { type Difference, differences } from "../plane/difference.ts";
 import type { Current } from "../plane/history.ts";
 import type { Finding } from "../plane/lint/finding.ts";
 import { printLint } from "./lint-text.ts";
-import { printDifferences } from "./policy-diff.ts";
+import { printDifferences, willCount } from "./policy-diff.ts";
 import {
   type ExtensionReport,
   printExtensions,
@@ -19,6 +19,7 @@ import { documentOver, putInForce, refuseUnsigned, refuseWarned, tested } from "
 import { isSigned, type Place } from "./policy-signed.ts";
 import { parseSigning, type SigningOptions, type SigningWish } from "./signing-options.ts";
 import type { Terminal } from "./terminal.ts";
+import { warnOfUnheard } from "./unheard-service.ts";
 import { documentName, type Plane, PlaneRefusal, withPlane } from "./with-plane.ts";
 
 export interface ApplyOptions extends SigningOptions, CanaryOptions {
@@ -53,6 +54,7 @@ export async function applyPolicy(terminal: Terminal, file: string, options: App
     if (!json) printExtensions((line) => terminal.err(line), reports);
     const extensions = withExtensions(reports);
     if (options.dryRun) {
+      await warnOfUnheard(terminal, plane, service, willCount);
       if (json)
         printDryRun(terminal, service, { revision: before.revision, changes, warnings, ...extensions });
       else printDifferences(terminal, changes);

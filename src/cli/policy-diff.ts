@@ -5,6 +5,7 @@ import { printExtensions, reportExtensions, withExtensions } from "./policy-exte
 import { readCandidate } from "./policy-file.ts";
 import { printable } from "./table.ts";
 import { isColoured, type Terminal } from "./terminal.ts";
+import { warnOfUnheard } from "./unheard-service.ts";
 import { documentName, withPlane } from "./with-plane.ts";
 
 export interface DiffOptions {
@@ -21,6 +22,7 @@ export async function diffPolicy(terminal: Terminal, file: string, options: Diff
     const changes = differences(there && documentIn(there), documentIn(candidate.bytes));
     const extensions = await reportExtensions(plane.packages, candidate, service, there);
     const facts = { document: documentName(service), changes, ...withExtensions(extensions) };
+    await warnOfUnheard(terminal, plane, service, willCount);
     if (json) terminal.out(`${JSON.stringify(facts, null, 2)}\n`);
     else {
       printDifferences(terminal, changes);
@@ -29,6 +31,9 @@ export async function diffPolicy(terminal: Terminal, file: string, options: Diff
     return 0;
   });
 }
+
+/** Ends the warning that nobody has heard of the service. */
+export const willCount = "a layer of it counts once there is one";
 
 const signs = { add: "+", remove: "-", change: "~" } as const;
 const colours = { add: "\u001B[32m", remove: "\u001B[31m", change: "\u001B[33m" } as const;

@@ -4,6 +4,7 @@ import { isForbidden } from "../plane/history.ts";
 import type { Revision } from "../plane/revision.ts";
 import { printTable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
+import { warnOfUnheard } from "./unheard-service.ts";
 import { documentName, withPlane } from "./with-plane.ts";
 
 export interface HistoryOptions {
@@ -14,12 +15,13 @@ export interface HistoryOptions {
 /** @returns the exit code */
 export async function printHistory(terminal: Terminal, options: HistoryOptions): Promise<number> {
   const { service, json } = options;
-  return await withPlane(terminal, options, async ({ history, canaries, author }) => {
+  return await withPlane(terminal, options, async ({ store, history, canaries, author }) => {
     await canaries.settle().catch(forReaders);
     const tried = await canaries.entries(service);
     const before = await history.list(service);
     const { revision } = await history.look(service, author);
     const revisions = revision === before[0]?.revision ? before : await history.list(service);
+    if (revisions.length === 0) await warnOfUnheard(terminal, { store }, service, "it has no history");
     if (json) {
       terminal.out(
         `${JSON.stringify({ document: documentName(service), revisions, canaries: tried.map(shownEntry) }, null, 2)}\n`,

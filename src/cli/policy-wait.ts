@@ -10,6 +10,7 @@ import type { ExtensionReport } from "./policy-extensions.ts";
 import { type Successor, successorText, superseded } from "./superseded.ts";
 import { printable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
+import { warnOfUnheard } from "./unheard-service.ts";
 import { untilSignal } from "./until-signal.ts";
 import { documentName, type Plane } from "./with-plane.ts";
 
@@ -51,6 +52,7 @@ async function report(terminal: Terminal, plane: Plane, made: Made, stop: AbortS
       `${document} ${what} revision ${revision}${digest === "" ? "" : `, document sha256 ${digest}`}\n`,
     );
   }
+  await warnOfUnheard(terminal, plane, service, "it is written, and counts once there is one");
   if (waitMs === undefined) {
     if (json) terminal.out(`${JSON.stringify({ ...facts, changes, extensions, warnings }, null, 2)}\n`);
     else terminal.out(notAwaited);
@@ -63,6 +65,7 @@ async function report(terminal: Terminal, plane: Plane, made: Made, stop: AbortS
       `${JSON.stringify({ ...facts, changes, extensions, warnings, receipts: result, successor }, null, 2)}\n`,
     );
   else if (result !== null) printConvergence(terminal, result);
+  if (result?.concerned === 0 && result.unreadable.length === 0) terminal.err(noneLives(service));
   if (successor !== undefined && result?.converged !== true)
     terminal.err(
       `${printable(`stopped waiting: ${successorText(successor)} took the place of revision ${revision}`)}\n`,
@@ -73,6 +76,9 @@ async function report(terminal: Terminal, plane: Plane, made: Made, stop: AbortS
   }
   return result?.converged === true ? 0 : 1;
 }
+
+const noneLives = (service: string | undefined): string =>
+  `no sidecar${service === undefined ? "" : ` of ${service}`} lives, so nobody has confirmed it\n`;
 
 interface Received {
   /** null = Redis does not answer, which is reported: the change itself is already made. */
@@ -98,11 +104,14 @@ async function receiptsOf(
     over.abort();
   });
   try {
-    const result = await converge(
+    const found = await converge(
       plane.store,
       { service, digest, atMs },
       { limitMs: waitMs, signal, onProgress },
     );
+    // Who waits for a service wants to hear of it from a sidecar: the name may be mistyped. The shared policy also goes
+    // into a Redis that has lost everything, where sidecars only come back to.
+    const result = { ...found, converged: found.converged && (service === undefined || found.concerned > 0) };
     return { result, successor };
   } catch (error) {
     if (!(error instanceof StoreUnavailable)) throw error;

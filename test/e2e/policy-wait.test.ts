@@ -130,6 +130,42 @@ test("a list of sidecars that is none is named: exit 1", async () => {
   );
 });
 
+test("a service that no sidecar is of is warned of by apply, its dry run and diff, and by history without one; who waits is told that nobody confirmed it: exit 1", async () => {
+  await beats("o1");
+  await apply();
+  const env = { REDIS_URL: redis.url };
+  const run = (...args: string[]) => outrigger(["policy", ...args, "--service", "ordres"], env);
+  const heard =
+    "warning: no sidecar of ordres has been heard of in the last two hours: did you mean orders?; ";
+  for (const [args, then] of [
+    [["history"], "it has no history"],
+    [["diff", policy], "a layer of it counts once there is one"],
+    [["apply", policy, "--dry-run"], "a layer of it counts once there is one"],
+    [["apply", policy], "it is written, and counts once there is one"],
+    [["apply", policy, "--json"], "it is written, and counts once there is one"],
+  ] as const) {
+    const { code, stderr } = await run(...args);
+    assert.equal(code, 0, stderr);
+    assert.ok(stderr.split("\n").includes(heard + then), `${args.join(" ")}: ${stderr}`);
+  }
+  const waited = await run("apply", policy, "--wait");
+  assert.equal(waited.code, 1);
+  assert.match(waited.stdout, /\nin force in 0 of 0 sidecars\n$/);
+  assert.match(waited.stderr, /^no sidecar of ordres lives, so nobody has confirmed it$/m);
+  const asJson = await run("apply", policy, "--wait", "--json");
+  const { receipts } = JSON.parse(asJson.stdout) as { receipts: { converged: boolean } };
+  assert.deepEqual([asJson.code, receipts.converged], [1, false]);
+  for (const args of [["apply", policy, "--service", "orders"], ["apply", policy], ["history"]])
+    assert.doesNotMatch((await outrigger(["policy", ...args], env)).stderr, /heard of/);
+});
+
+test("where no sidecar lives at all, a wait for the shared policy says that nobody confirmed it, and ends well: exit 0", async () => {
+  const { code, stdout, stderr } = await apply("--wait");
+  assert.equal(code, 0);
+  assert.match(stdout, /is now at revision 1.*\nin force in 0 of 0 sidecars\n$/);
+  assert.match(stderr, /^no sidecar lives, so nobody has confirmed it$/m);
+});
+
 test("where Redis does not tell who lives, that is said, and the change is made: exit 1", async () => {
   await beats("o1");
   await redis.cli.call("ACL", "SETUSER", "narrow", "on", ">pass", "~*", "&*", "+@all", "-zrevrange");
