@@ -44,6 +44,26 @@ export function grpcStatusOf(httpStatus: number): number {
   return byHttpStatus[httpStatus] ?? internal;
 }
 
+/** HTTP statuses for gRPC statuses (google/rpc/code.proto). 3 and 5 are included because a policy may cause them. */
+const byGrpcStatus: Readonly<Record<number, number>> = {
+  2: 500, // UNKNOWN
+  3: 400, // INVALID_ARGUMENT
+  4: 504, // DEADLINE_EXCEEDED
+  5: 404, // NOT_FOUND
+  7: 403, // PERMISSION_DENIED
+  8: 429, // RESOURCE_EXHAUSTED
+  12: 501, // UNIMPLEMENTED
+  13: 500, // INTERNAL
+  14: 503, // UNAVAILABLE
+  15: 500, // DATA_LOSS
+  16: 401, // UNAUTHENTICATED
+};
+
+/** @returns undefined = the status says nothing that an HTTP status would */
+export function httpStatusOf(grpcStatus: number): number | undefined {
+  return byGrpcStatus[grpcStatus];
+}
+
 /** Encodes `grpc-message`: percent-encoded UTF-8, in which printable ASCII stays as it is, except %. */
 export function grpcMessage(text: string): string {
   let encoded = "";

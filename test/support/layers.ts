@@ -88,6 +88,7 @@ export const rooms: readonly Room[] = [
   room(
     "src/canary/",
     [
+      "src/http2/grpc.ts",
       "src/language/json.ts",
       "src/language/network.ts",
       "src/plugin-api/contract.ts",

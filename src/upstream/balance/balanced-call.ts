@@ -1,5 +1,8 @@
 // Passes an exchange to one of several endpoints, and records there how it ends.
+import { fieldOf } from "../../http2/fields.ts";
+import { httpStatusOf, parseGrpcTimeout } from "../../http2/grpc.ts";
 import type { GatewayError } from "../../plugin-api/errors.ts";
+import { isGrpcType } from "../../plugin-api/grpc-type.ts";
 import { CallerDeadline } from "../http2-call.ts";
 import type { UpstreamCall, UpstreamHandler, UpstreamRequest } from "../transport.ts";
 import type { Endpoint } from "./endpoint.ts";
@@ -16,7 +19,10 @@ export class BalancedCall implements UpstreamCall, UpstreamHandler {
   /** When the head of a good answer came, monotonic ms; undefined = none did, or what it came to has been counted. */
   #doubtfulSince: number | undefined = undefined;
   #hasData = false;
-  /** Its head was a 5xx, which has been counted. */
+  #isGrpc = false;
+  /** The request's fields, for gRPC's deadline. */
+  #asked: readonly string[] = [];
+  /** The answer said itself that it is a failure, which has been counted. */
   #hasFailed = false;
   #over = false;
 
@@ -28,6 +34,7 @@ export class BalancedCall implements UpstreamCall, UpstreamHandler {
 
   start(request: UpstreamRequest): void {
     this.#endpoint.inFlight += 1;
+    this.#asked = request.fields;
     const call = this.#endpoint.transport.send(request, this);
     if (!this.#over) this.#call = call;
   }
@@ -59,9 +66,11 @@ export class BalancedCall implements UpstreamCall, UpstreamHandler {
   onHead(status: number, statusText: string, fields: readonly string[]): void {
     // What only has a good head may still break off: if it counted, an endpoint whose bodies all break off would do well.
     if (status < 500) this.#doubtfulSince = this.#outliers.nowMono;
-    else {
-      this.#hasFailed = true;
-      this.#outliers.failed(this.#endpoint);
+    else this.#failed();
+    // gRPC is not spoken over HTTP/1.1. A refusal without a message has its status in the head.
+    if (status === 200 && (this.#endpoint.target.protocol ?? "http1") !== "http1") {
+      this.#isGrpc = isGrpcType(fieldOf(fields, "content-type"));
+      if (this.#isGrpc) this.#noteGrpc(fields);
     }
     this.#handler.onHead(status, statusText, fields);
   }
@@ -75,6 +84,7 @@ export class BalancedCall implements UpstreamCall, UpstreamHandler {
   }
 
   onEnd(trailers: readonly string[]): void {
+    if (this.#isGrpc) this.#noteGrpc(trailers);
     this.#succeeded();
     this.#end();
     this.#handler.onEnd(trailers);
@@ -88,6 +98,25 @@ export class BalancedCall implements UpstreamCall, UpstreamHandler {
 
   onDrain(): void {
     this.#handler.onDrain();
+  }
+
+  /** Counts a status of gRPC that is a failure of the service. */
+  #noteGrpc(fields: readonly string[]): void {
+    const status = fieldOf(fields, "grpc-status");
+    if (status === undefined || status === "0" || this.#hasFailed) return;
+    const isLate = status === deadlineExceeded;
+    if (isLate && (this.#limitMs ?? Infinity) < tellingDeadlineMs) this.#doubtfulSince = undefined;
+    else if (status !== unimplemented && (httpStatusOf(Number(status)) ?? 0) >= 500) this.#failed();
+  }
+
+  get #limitMs(): number | undefined {
+    return parseGrpcTimeout(fieldOf(this.#asked, "grpc-timeout"));
+  }
+
+  #failed(): void {
+    this.#hasFailed = true;
+    this.#doubtfulSince = undefined;
+    this.#outliers.failed(this.#endpoint);
   }
 
   #succeeded(): void {
@@ -106,6 +135,9 @@ export class BalancedCall implements UpstreamCall, UpstreamHandler {
 
 /** A timeout within a shorter caller deadline says nothing about the endpoint: otherwise any caller could eject one. */
 const tellingDeadlineMs = 1_000;
+const deadlineExceeded = "4";
+/** Any caller can name a method that is not there, and gRPC has no other status for that. */
+const unimplemented = "12";
 
 /** Only upstream faults count: a fault of the request, or of the sidecar itself, is not the endpoint's. */
 export function noteFailure({ code, cause }: GatewayError, endpoint: Endpoint, outliers: Outliers): void {
