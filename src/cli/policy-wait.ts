@@ -126,9 +126,13 @@ async function receiptsOf(
 }
 
 function printConvergence(terminal: Terminal, result: Convergence): void {
-  const { concerned, inForce, ms, refused, late, namesakes, gone, left, unreadable } = result;
+  const { concerned, inForce, ms, refused, late, namesakes, gone, left, unreadable, unanswered } = result;
   const times = ms === null ? "" : ` after p50 ${ms.p50} ms, p99 ${ms.p99} ms, max ${ms.max} ms`;
   terminal.out(`in force in ${inForce} of ${concerned} sidecars${times}\n`);
+  if (unanswered !== null)
+    terminal.err(
+      `${printable(`Redis does not answer any more, so who has it in force by now cannot be told (${unanswered}); when it last did:`)}\n`,
+    );
   for (const { service, instance, problems } of refused) {
     for (const problem of problems)
       terminal.err(`${printable(`${service}/${instance} refuses it: ${problem}`)}\n`);

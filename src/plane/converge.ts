@@ -35,6 +35,8 @@ export interface Convergence {
   readonly left: readonly string[];
   /** Keys that should list sidecars but hold something else. */
   readonly unreadable: readonly string[];
+  /** Why the last look failed: all else is as it was when Redis answered last. null = it succeeded. */
+  readonly unanswered: string | null;
 }
 
 export interface WaitOptions {
@@ -58,10 +60,12 @@ export async function converge(store: Store, applied: Applied, options: WaitOpti
   const left: Member[] = [];
   const namesakes = new Set<string>();
   let seen = false;
+  let unanswered: string | null = null;
   for (;;) {
     // Redis may be away for a moment; but if no look ever succeeds, the error is thrown at the limit.
     const looked = await look(store, applied, { pending, namesakes }, seen || passed() < limitMs);
-    if (looked !== undefined) {
+    unanswered = looked instanceof StoreUnavailable ? looked.message : null;
+    if (!(looked instanceof StoreUnavailable)) {
       seen = true;
       times.push(...looked.times);
       left.push(...looked.left);
@@ -73,7 +77,7 @@ export async function converge(store: Store, applied: Applied, options: WaitOpti
     if (pending.length === 0 || decided || passed() > limitMs || signal.aborted) break;
     await wait(betweenMs, undefined, { signal }).catch(() => {});
   }
-  return summary({ concerned, times, left, pending, namesakes, unreadable }, applied);
+  return summary({ concerned, times, left, pending, namesakes, unreadable, unanswered }, applied);
 }
 
 interface Waiting {
@@ -90,14 +94,14 @@ interface Looked {
 
 /**
  * Reads the sidecars' receipts. Rejects with StoreUnavailable.
- * @param patient whether to resolve with undefined, not reject, when Redis does not answer
+ * @param patient whether to resolve with the error, not reject, when Redis does not answer
  */
 async function look(
   store: Store,
   applied: Applied,
   { pending, namesakes }: Waiting,
   patient: boolean,
-): Promise<Looked | undefined> {
+): Promise<Looked | StoreUnavailable> {
   try {
     const read = await withReceipts(store, pending);
     for (const each of read) if ((each.receipt?.namesake ?? null) !== null) namesakes.add(name(each));
@@ -114,7 +118,7 @@ async function look(
       left: silent.filter((each) => !listed.has(name(each))),
     };
   } catch (error) {
-    if (patient && error instanceof StoreUnavailable && error.code === undefined) return undefined;
+    if (patient && error instanceof StoreUnavailable && error.code === undefined) return error;
     throw error;
   }
 }
@@ -137,13 +141,13 @@ function isRefusing({ receipt }: Member, { atMs }: Applied): boolean {
 const name = ({ service, instance }: Pick<Member, "service" | "instance">): string =>
   `${service}/${instance}`;
 
-interface Outcome extends Waiting, Pick<Convergence, "concerned" | "unreadable"> {
+interface Outcome extends Waiting, Pick<Convergence, "concerned" | "unreadable" | "unanswered"> {
   readonly times: number[];
   readonly left: readonly Member[];
 }
 
 function summary(outcome: Outcome, applied: Applied): Convergence {
-  const { concerned, times, left, pending, namesakes, unreadable } = outcome;
+  const { concerned, times, left, pending, namesakes, unreadable, unanswered } = outcome;
   const isUnknown = (member: Member): boolean => namesakes.has(name(member));
   times.sort((a, b) => a - b);
   const at = (share: number): number => times[Math.ceil(times.length * share) - 1] as number;
@@ -164,5 +168,6 @@ function summary(outcome: Outcome, applied: Applied): Convergence {
     gone: pending.filter(({ receipt }) => receipt === null).map(name),
     left: left.map(name),
     unreadable,
+    unanswered,
   };
 }

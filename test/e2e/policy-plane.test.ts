@@ -103,6 +103,7 @@ for (const where of ["alone", "in a Cluster"]) {
         gone: [],
         left: [],
         unreadable: [],
+        unanswered: null,
       });
       assert.ok(ms.p50 <= ms.p99 && ms.p99 <= ms.max && ms.max < 5_000, JSON.stringify(ms));
       for (const { url } of sidecars) assert.equal((await fetch(url)).headers.get("x-mark"), "second");

@@ -176,6 +176,23 @@ test("where Redis does not tell who lives, that is said, and the change is made:
   assert.notEqual(await redis.cli.get("outrigger:policy"), null);
 });
 
+test("that Redis answers no more is said, since what it said last may not hold any more: exit 1", async () => {
+  await beats("o1");
+  const looks = async (): Promise<number> =>
+    Number(/cmdstat_strlen:calls=(\d+)/.exec(await redis.cli.info("commandstats"))?.[1] ?? 0);
+  const before = await looks();
+  const waiting = apply("--wait", "4s");
+  await eventually("it has looked several times", async () => (await looks()) > before + 3);
+  redis.freeze();
+  const { code, stdout, stderr } = await waiting.finally(() => redis.thaw());
+  assert.equal(code, 1);
+  const said =
+    /^Redis does not answer any more, so who has it in force by now cannot be told \(\S+: .+\); when it last did:$/m;
+  assert.match(stderr, said);
+  assert.match(stderr, /^orders\/o1 does not have it yet$/m);
+  assert.equal(stdout.split("\n")[1], "in force in 0 of 1 sidecars");
+});
+
 test("without --wait nobody is asked, and that is said; a time that is none is refused before anything is written", async () => {
   await beats("o1");
   const wrong = await apply("--wait=soon");
