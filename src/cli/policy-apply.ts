@@ -13,7 +13,8 @@ import {
   withExtensions,
 } from "./policy-extensions.ts";
 import { type Checked, readCandidate } from "./policy-file.ts";
-import { parseWait, reportConvergence, wrongWait } from "./policy-wait.ts";
+import { wrongWait } from "./command-parts.ts";
+import { parseWait, reportConvergence } from "./policy-wait.ts";
 import { beginCanary, type CanaryOptions, parseCanary, type WantedCanary } from "./policy-canary.ts";
 import { documentOver, putInForce, refuseUnsigned, refuseWarned, tested } from "./policy-change.ts";
 import { isSigned, type Place } from "./policy-signed.ts";

@@ -19,8 +19,6 @@ export function parseWait(text: string | undefined): number | undefined | "wrong
   return text === undefined ? undefined : (parseDuration(text) ?? "wrong");
 }
 
-export const wrongWait = "--wait takes a time such as 30s, as in --wait=30s, or nothing";
-
 const notAwaited =
   "no sidecar was asked whether it has that in force: outrigger fleet shows who has, and who refuses it and why; --wait 30s waits for all\n";
 

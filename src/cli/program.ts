@@ -4,7 +4,7 @@ import { Command, CommanderError } from "commander";
 import { ConfigError } from "../config/config.ts";
 import { parseDuration } from "../language/duration.ts";
 import { version } from "../version.ts";
-import { type Choose, json } from "./command-parts.ts";
+import { type Choose, json, wrongWait } from "./command-parts.ts";
 import { addAuditCommands } from "./audit-commands.ts";
 import { addDrillCommand, addExplainCommand, addTapCommand } from "./requests-commands.ts";
 import { addFleetCommand } from "./fleet-command.ts";
@@ -114,7 +114,12 @@ export async function runCommand(args: readonly string[], terminal: Terminal): P
     program.parse(withLimits(args), { from: "user" });
     return chosen === undefined ? 2 : await chosen();
   } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    if (error instanceof CommanderError) {
+      // A word after it that is no time counts as one of the arguments.
+      if (error.code === "commander.excessArguments" && args.includes("--wait"))
+        terminal.err(`${wrongWait}\n`);
+      return error.exitCode === 0 ? 0 : 2;
+    }
     if (error instanceof ConfigError) {
       terminal.err(`${error.message}\n`);
       return 2;

@@ -198,6 +198,9 @@ test("without --wait nobody is asked, and that is said; a time that is none is r
   const wrong = await apply("--wait=soon");
   assert.equal(wrong.code, 2);
   assert.match(wrong.stderr, /^--wait takes a time such as 30s[^\n]*\n$/);
+  const apart = await apply("--wait", "soon");
+  assert.equal(apart.code, 2);
+  assert.match(apart.stderr, /too many arguments[^\n]*\n--wait takes a time such as 30s[^\n]*\n$/);
   const revision = await apply("--base=last");
   assert.deepEqual(
     [revision.code, revision.stderr],
