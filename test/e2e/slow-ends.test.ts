@@ -172,6 +172,22 @@ describe("an answer of the service before the upload is through", () => {
     await eventually("the reset", isReset, 8_000);
   });
 
+  it("ends a connection that its client wanted to end without a reset, when the body has come", async () => {
+    const client = await connectRaw(sidecar.port);
+    client.send(requestText("POST", "/early", ["Connection: close", "Transfer-Encoding: chunked"]));
+    await client.ended;
+    for (let sent = 0; sent < 4; sent += 1) {
+      client.send(chunk);
+      if (client.socket.writableNeedDrain) await Promise.race([once(client.socket, "drain"), client.closed]);
+    }
+    client.send(`0\r\n\r\n${requestText("GET", "/behind")}`);
+    client.end();
+    await client.closed;
+    assert.equal(client.socket.errored, null, "no reset while its body comes");
+    assert.match(client.received, /^HTTP\/1\.1 200 .*\r\n\r\nearly$/s);
+    assert.equal(heard, 1, "what comes behind the body is no request");
+  });
+
   it("is followed by the end of a connection whose client falls silent", async () => {
     const client = await answered();
     await client.ended;

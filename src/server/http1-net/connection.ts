@@ -211,7 +211,8 @@ export class NetConnection implements StreamConnection, SocketReader, Timed, Car
     if (at === MALFORMED) this.#malformed();
     else if (parser.complete) {
       stream.body.end(parser.trailers);
-      if (stream.finished) this.#next();
+      if (stream.finished && stream.isLast) this.#endUnread();
+      else if (stream.finished) this.#next();
     }
     return at;
   }
@@ -238,14 +239,13 @@ export class NetConnection implements StreamConnection, SocketReader, Timed, Car
     const { stream } = this;
     if (stream === undefined || !stream.flushed()) return;
     stream.close();
-    if (stream.isLast) {
-      if (this.#upgrade !== undefined) this.#upgrade.decline();
-      else if (this.#rest === undefined) this.socket.destroySoon();
-      else this.#endUnread();
-      return;
-    }
-    if (stream.complete) this.#next();
-    else stream.body.drop();
+    if (!stream.isLast) {
+      if (stream.complete) this.#next();
+      else stream.body.drop();
+    } else if (this.#upgrade !== undefined) this.#upgrade.decline();
+    else if (stream.body.isComing) this.socket.end();
+    else if (this.#rest === undefined) this.socket.destroySoon();
+    else this.#endUnread();
   }
 
   /** Closing on unread bytes would reset the connection before the client has the answer (RFC 9112 section 9.6). */

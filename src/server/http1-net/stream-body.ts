@@ -37,6 +37,11 @@ export class StreamBody {
     this.complete = complete;
   }
 
+  /** Its reader takes what still comes, and ends the connection of a client that falls silent. */
+  get isComing(): boolean {
+    return !this.complete && !this.broken && this.#handler !== undefined;
+  }
+
   read(handler: BodyHandler): void {
     this.#handler = handler;
     this.#isDropped = false;

@@ -11,6 +11,7 @@ import type {
 import { resetConnection } from "../../http1/reset.ts";
 import type { ClientTls } from "../../plugin-api/contract.ts";
 import { clientTlsOf } from "./client-tls.ts";
+import { endBehindBody } from "./end-behind-body.ts";
 import { pairsOf } from "../../plugin-api/pairs.ts";
 import { writeInterim } from "./interim.ts";
 import { checkSendable } from "./sendable.ts";
@@ -198,6 +199,7 @@ export class Http1Stream implements ServerStream {
   end(trailers: readonly string[]): void {
     const { response } = this;
     if (trailers.length > 0) response.addTrailers(pairsOf(trailers));
+    if (!this.complete && this.#body !== undefined) endBehindBody(this.message, response);
     const first = this.#isHeld ? this.#first : undefined;
     this.#isHeld = false;
     this.#first = undefined;
