@@ -1,6 +1,7 @@
 // Option fields that several parts of the schema share: field names, URLs, secret names, claims, facts about holders.
 import { z } from "zod";
 import { claimPath } from "../../src/language/claim-path.ts";
+import { hasExactNumbers, isExact } from "../../src/language/exact-integers.ts";
 import { fieldName } from "../../src/language/field-name.ts";
 import { messageFields, writtenForwardedFields } from "../../src/language/field-sets.ts";
 import { safeUrl } from "../../src/language/safe-url.ts";
@@ -56,7 +57,13 @@ export const claimMapping = z
   .prefault({})
   .describe("Where in the claims the identity is");
 
-const claimValue = z.union([z.string(), z.number(), z.boolean()]);
+/** The policy's own numbers have been rounded when they get here. */
+const exactNumbers = {
+  error: "cannot be told from its neighbours: numbers beyond 2^53 are rounded; ask for a text",
+};
+
+/** What a claim is compared with. */
+export const claimValue = z.union([z.string(), z.number().refine(isExact, exactNumbers), z.boolean()]);
 
 /** Claims that a token must have, each with a given value or one of several. */
 export const requiredClaims = z
@@ -71,12 +78,19 @@ export const origin = safeUrl.refine((text) => URL.parse(text)?.origin === text,
   error: "must be an origin",
 });
 
+/** Claims that the policy itself gives a holder. */
+export const holderClaims = z
+  .record(z.string(), z.unknown())
+  .refine(hasExactNumbers, exactNumbers)
+  .default({})
+  .describe("Further facts, for rules and limits");
+
 /** What the policy says about the holder of a key or password. */
 export const holderFacts = {
   plan: z.string().min(1).optional().describe("The holder's plan (default: none)"),
   scopes: z.array(z.string().min(1)).default([]).describe("Scopes of the holder"),
   roles: z.array(z.string().min(1)).default([]).describe("Roles of the holder"),
-  claims: z.record(z.string(), z.unknown()).default({}).describe("Further facts, for rules and limits"),
+  claims: holderClaims,
 };
 
 /** Whom a key in the policy identifies, with its end. */

@@ -1,6 +1,7 @@
 // Parses the record of one API key from Redis. It is strict: a record that it does not understand lets nobody in.
 import { z } from "zod";
 import { hasDoubledMember } from "../../../src/language/doubled-members.ts";
+import { withExactIntegers } from "../../../src/language/exact-integers.ts";
 import { parseJson } from "../../../src/language/json.ts";
 import { compileNetworks, network } from "../../../src/language/network.ts";
 import type { Identity, StoreSignatures } from "../../../src/plugin-api/contract.ts";
@@ -116,5 +117,5 @@ export function parseKeyRecord(json: string): KeyRecord {
   }
   // With two `disabled`, this parser would take the last one; the author may have meant the other.
   if (hasDoubledMember(json, value)) throw new Error("record: names a member twice");
-  return keyRecord(value);
+  return keyRecord(withExactIntegers(json, value));
 }

@@ -6,6 +6,7 @@ import { setTimeout } from "node:timers/promises";
 import { createKey, keyPath, storeKeyOf } from "./key-format.ts";
 import { keyRecord, recordJson } from "./key-record.ts";
 import { usageKey } from "./key-usage.ts";
+import { withExactIntegers } from "../../../src/language/exact-integers.ts";
 import { parseJson } from "../../../src/language/json.ts";
 import type { RecordSigner, Script, Store } from "../../../src/plugin-api/contract.ts";
 
@@ -240,7 +241,9 @@ export function endOf(record: StoredKey): number {
 
 function readRecord(text: string): StoredKey | undefined {
   try {
-    const value = parseJson(recordJson(text).json);
+    const { json } = recordJson(text);
+    // Rotation writes what it has read.
+    const value = withExactIntegers(json, parseJson(json));
     keyRecord(value);
     return value as StoredKey;
   } catch {

@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { seconds } from "../../../src/language/duration.ts";
 import { network } from "../../../src/language/network.ts";
-import { credentialHeader } from "../option-fields.ts";
+import { credentialHeader, holderClaims } from "../option-fields.ts";
 
 const keyRecord = z.strictObject({
   sha256: z
@@ -14,7 +14,7 @@ const keyRecord = z.strictObject({
   plan: z.string().min(1).optional().describe("The holder's plan (default: none)"),
   scopes: z.array(z.string().min(1)).default([]).describe("Scopes of the key"),
   roles: z.array(z.string().min(1)).default([]).describe("Roles of the key"),
-  claims: z.record(z.string(), z.unknown()).default({}).describe("Further facts, for rules and limits"),
+  claims: holderClaims,
   expiresAt: z.iso.datetime({ offset: true }).optional().describe("When it ends (default: never)"),
   disabled: z.boolean().default(false).describe("Refuse it"),
   cidrs: z.array(network).optional().describe("Client addresses it is good from (default: all)"),

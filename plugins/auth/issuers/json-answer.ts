@@ -1,5 +1,6 @@
 // Parses JSON from authorization servers in the form they really send it: some put a byte order mark in front.
 import { hasDoubledMember } from "../../../src/language/doubled-members.ts";
+import { withExactIntegers } from "../../../src/language/exact-integers.ts";
 import { parseJson } from "../../../src/language/json.ts";
 
 const decoder = new TextDecoder("utf-8", { fatal: true });
@@ -12,7 +13,7 @@ export function parseJsonAnswer(body: Uint8Array): unknown {
   try {
     const json = decoder.decode(body);
     const value = parseJson(json);
-    return hasDoubledMember(json, value) ? undefined : value;
+    return hasDoubledMember(json, value) ? undefined : withExactIntegers(json, value);
   } catch {
     return undefined;
   }

@@ -5,11 +5,9 @@ import { methodList } from "../../../src/language/methods.ts";
 import { network } from "../../../src/language/network.ts";
 import { pathPattern } from "../../../src/language/path-pattern.ts";
 import { isSpiffePattern } from "../../../src/language/spiffe-id.ts";
-import { certificateId } from "../option-fields.ts";
+import { certificateId, claimValue } from "../option-fields.ts";
 
 const names = z.array(z.string().min(1)).min(1);
-const scalar = z.union([z.string(), z.number(), z.boolean()]);
-
 const spiffePattern = z
   .string()
   .refine(isSpiffePattern, { error: "must be spiffe://trust-domain/path, or end in /* for all below" });
@@ -23,9 +21,11 @@ const anyOrAll = z
 
 const claimTest = z
   .strictObject({
-    equals: scalar.optional().describe("The claim is this, or an array that holds it (default: not asked)"),
+    equals: claimValue
+      .optional()
+      .describe("The claim is this, or an array that holds it (default: not asked)"),
     oneOf: z
-      .array(scalar)
+      .array(claimValue)
       .min(1)
       .optional()
       .describe("The claim is, or holds, one of these (default: not asked)"),

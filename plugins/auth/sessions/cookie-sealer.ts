@@ -1,5 +1,6 @@
 // Encrypts what browsers and Redis keep for the sidecar: JWE `dir` with A256GCM (RFC 7516). All keys decrypt, and the
 // first one encrypts.
+import { withExactIntegers } from "../../../src/language/exact-integers.ts";
 import { createHmac, hash, hkdfSync, timingSafeEqual } from "node:crypto";
 import { CompactEncrypt, compactDecrypt } from "jose";
 import { readSessionKeys } from "./session-keys.ts";
@@ -67,7 +68,8 @@ export class CookieSealer {
         { keyManagementAlgorithms: ["dir"], contentEncryptionAlgorithms: ["A256GCM"] },
       );
       if (protectedHeader["typ"] !== purpose) return undefined;
-      return JSON.parse(new TextDecoder().decode(plaintext));
+      const json = new TextDecoder().decode(plaintext);
+      return withExactIntegers(json, JSON.parse(json));
     } catch {
       return undefined;
     }

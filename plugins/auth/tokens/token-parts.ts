@@ -2,6 +2,7 @@
 import { isUtf8 } from "node:buffer";
 import { LRUCache } from "lru-cache";
 import { hasDoubledMember } from "../../../src/language/doubled-members.ts";
+import { withExactIntegers } from "../../../src/language/exact-integers.ts";
 import { parseJson } from "../../../src/language/json.ts";
 
 export type JsonObject = Readonly<Record<string, unknown>>;
@@ -32,7 +33,7 @@ function parseObject(part: string): JsonObject | "doubled" | undefined {
     return undefined;
   }
   if (!isJsonObject(value)) return undefined;
-  return hasDoubledMember(json, value) ? "doubled" : value;
+  return hasDoubledMember(json, value) ? "doubled" : (withExactIntegers(json, value) as JsonObject);
 }
 
 // Tokens of one issuer have the same header, character for character.
