@@ -1,6 +1,7 @@
 // Keeps one pool of connections per upstream across policies, so that a policy change closes no connections.
-import type { Gauge, Metrics } from "../plugin-api/contract.ts";
-import type { UpstreamTarget, UpstreamTransport } from "./transport.ts";
+import type { Gauge } from "../plugin-api/contract.ts";
+import type { EndingMetrics } from "./balance/endpoint-gauges.ts";
+import type { TransportCounts, UpstreamTarget, UpstreamTransport } from "./transport.ts";
 
 interface Pool {
   readonly target: UpstreamTarget;
@@ -8,17 +9,23 @@ interface Pool {
   holders: number;
 }
 
+const name = "outrigger_upstream_connections";
+const states = ["active", "idle", "queued", "upgraded"] as const;
+
 export class Upstreams {
   readonly #pools = new Map<string, Pool>();
+  /** Closed pools whose last exchanges still run. */
+  readonly #ending = new Set<Pool>();
+  /** Names that have series. */
+  #shown: ReadonlySet<string> = new Set();
+  readonly #metrics: EndingMetrics;
   readonly #create: (target: UpstreamTarget) => UpstreamTransport;
   readonly #connections: (...values: string[]) => Gauge;
 
-  constructor(create: (target: UpstreamTarget) => UpstreamTransport, metrics: Metrics) {
+  constructor(create: (target: UpstreamTarget) => UpstreamTransport, metrics: EndingMetrics) {
     this.#create = create;
-    this.#connections = metrics.gauge("outrigger_upstream_connections", "Connections to an upstream", [
-      "upstream",
-      "state",
-    ]);
+    this.#metrics = metrics;
+    this.#connections = metrics.gauge(name, "Connections to an upstream", ["upstream", "state"]);
   }
 
   /** Takes hold of the upstream's pool; each `hold` needs one `release`. */
@@ -48,25 +55,39 @@ export class Upstreams {
     if (pool.holders > 0) return;
     this.#pools.delete(key);
     pool.transport.close();
-    for (const state of ["active", "idle", "queued", "upgraded"])
-      this.#connections(target.name, state).set(0);
+    this.#ending.add(pool);
+    this.#endEmpty();
   }
 
-  /** Brings the gauges up to date; called before a scrape. */
+  /** Brings the gauges up to date; called before a scrape. Pools of the same name (in two protocols) are one series. */
   observe(): void {
-    for (const { target, transport } of this.#pools.values()) {
-      const { active, idle, queued, upgraded } = transport.counts();
-      this.#connections(target.name, "active").set(active);
-      this.#connections(target.name, "idle").set(idle);
-      this.#connections(target.name, "queued").set(queued);
-      this.#connections(target.name, "upgraded").set(upgraded);
+    this.#endEmpty();
+    const sums = new Map<string, Record<keyof TransportCounts, number>>();
+    for (const { target, transport } of [...this.#pools.values(), ...this.#ending]) {
+      const sum = sums.get(target.name) ?? { active: 0, idle: 0, queued: 0, upgraded: 0 };
+      sums.set(target.name, sum);
+      const counts = transport.counts();
+      for (const state of states) sum[state] += counts[state];
     }
+    for (const [upstream, sum] of sums)
+      for (const state of states) this.#connections(upstream, state).set(sum[state]);
+    for (const gone of this.#shown)
+      if (!sums.has(gone)) for (const state of states) this.#metrics.forget(name, [gone, state]);
+    this.#shown = new Set(sums.keys());
   }
 
   close(): void {
     for (const { transport } of this.#pools.values()) transport.close();
     this.#pools.clear();
   }
+
+  #endEmpty(): void {
+    for (const pool of this.#ending) if (isEmpty(pool.transport.counts())) this.#ending.delete(pool);
+  }
+}
+
+function isEmpty(counts: TransportCounts): boolean {
+  return states.every((state) => counts[state] === 0);
 }
 
 function keyOf({ tls, name, protocol = "http1", tlsOptions }: UpstreamTarget): string {
