@@ -74,7 +74,7 @@ export class BalancedUpstream implements UpstreamTransport {
     return call;
   }
 
-  /** Whether there is an endpoint that is up and not tried yet. */
+  /** Whether there is an endpoint that is up and not tried yet; if none is up, any that is not tried. */
   hasOther(tried: readonly string[]): boolean {
     return this.#picker.untried(tried).length > 0;
   }

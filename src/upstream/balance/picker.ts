@@ -12,6 +12,8 @@ export class Picker {
   readonly #zone: string | undefined;
   readonly #random: () => number;
   #all: readonly Endpoint[] = [];
+  /** Those that are up. If none is, all: their state may be outdated. */
+  #usable: readonly Endpoint[] = [];
   #candidates: readonly Endpoint[] = [];
   #among: ReadonlySet<Endpoint> = new Set();
   #ring: HashRing<Endpoint> | undefined = undefined;
@@ -33,8 +35,8 @@ export class Picker {
   /** Call after an endpoint went up or down. */
   update(): void {
     const up = this.#all.filter((each) => each.up);
-    // If no endpoint is up, all are tried: their state may be outdated.
-    this.#candidates = this.#inZone(up.length > 0 ? up : this.#all);
+    this.#usable = up.length > 0 ? up : this.#all;
+    this.#candidates = this.#inZone(this.#usable);
     this.#among = new Set(this.#candidates);
   }
 
@@ -46,9 +48,9 @@ export class Picker {
     return this.#of(asked, among, new Set(among));
   }
 
-  /** The endpoints that are up and not tried yet for this request, in any zone. */
+  /** The endpoints that are not tried yet for this request, of those that are up, or of all if none is; in any zone. */
   untried(tried: readonly string[]): readonly Endpoint[] {
-    return this.#all.filter((each) => each.up && !tried.includes(each.name));
+    return this.#usable.filter(({ name }) => !tried.includes(name));
   }
 
   #of(asked: Asked, candidates: readonly Endpoint[], among: ReadonlySet<Endpoint>): Endpoint {

@@ -454,6 +454,20 @@ describe("health checks", () => {
     run(scene, 6_000, () => 503);
     assert.deepEqual(Object.keys(scene.spread(100)).toSorted(), ["a", "b", "c"]);
   });
+
+  test("with none healthy, a try goes where the others did not all the same", () => {
+    const scene = new Scene({ health });
+    run(scene, 6_000, () => 503);
+    for (let i = 0; i < 20; i += 1) {
+      const tried: string[] = [];
+      for (let each = 0; each < 3; each += 1) {
+        assert.equal(scene.transport.hasOther?.(tried), true);
+        scene.ask(200, { tried });
+      }
+      assert.deepEqual(tried.toSorted(), ["a", "b", "c"]);
+      assert.equal(scene.transport.hasOther?.(tried), false);
+    }
+  });
 });
 
 describe("the series of endpoints", () => {
