@@ -11,17 +11,20 @@ export function scopeExtensions(shared: PolicyDocument, service: string | undefi
   const away = new Set(Object.keys(shared.extensions).filter((name) => !kept.has(name)));
   if (away.size === 0) return shared;
   const all = shared.extensions;
-  /** Where an extension for some callers is removed, all callers get the one that it replaces. */
+  /** Where an extension for some callers is removed, all callers get the one that it replaces, as locked as it was. */
+  const staying = (names: readonly string[]): string[] => {
+    const left = names.map((name) => (away.has(name) ? (all[name]?.replaces ?? name) : name));
+    return [...new Set(left)].filter((name) => !away.has(name));
+  };
   const scoped = <Kind extends Part>(part: Kind): Kind => {
     const { plugins } = part;
     if (plugins === undefined) return withoutPlugins(part, away);
-    const names = plugins.map((name) => (away.has(name) ? (all[name]?.replaces ?? name) : name));
-    return withoutPlugins({ ...part, plugins: [...new Set(names)] }, away);
+    return withoutPlugins({ ...part, plugins: staying(plugins) }, away);
   };
   return {
     ...scoped(shared),
     extensions: Object.fromEntries(own),
-    ...(shared.locked && { locked: shared.locked.filter((name) => !away.has(name)) }),
+    ...(shared.locked && { locked: staying(shared.locked) }),
     ...(shared.routes && { routes: shared.routes.map(scoped) }),
   };
 }

@@ -2,6 +2,7 @@
 // shared policy runs them and on everything that the layer newly opens.
 import { isDeepStrictEqual } from "node:util";
 import { compileMethods } from "../../language/methods.ts";
+import { withAlternatives } from "../extensions/alternatives.ts";
 import { coveringRoutes, groupByPath } from "./covering.ts";
 import { type Path, quoted } from "../document/problems.ts";
 import { ReachOfRoutes } from "./reached.ts";
@@ -19,7 +20,9 @@ type Shadowed = ReadonlyMap<PolicyRoute | undefined, readonly string[]>;
 
 /** The locked plugins and the routes that they guard. */
 export class Lock {
+  /** With the alternatives of locked extensions: each caller gets one of the two. */
   readonly #locked: readonly string[];
+  readonly #shared: PolicyDocument;
   readonly #defaults: readonly string[];
   readonly #sharedByPath: ReadonlyMap<string, readonly PolicyRoute[]>;
   readonly #routesByPath: ReadonlyMap<string, readonly PolicyRoute[]>;
@@ -33,13 +36,14 @@ export class Lock {
     all: readonly PolicyRoute[],
     ownBase: string,
   ) {
-    this.#locked = shared.locked ?? [];
+    this.#shared = shared;
+    this.#locked = this.#withAlternatives(shared.locked ?? []);
     this.#defaults = shared.plugins ?? defaultPlugins;
     this.#sharedByPath = groupByPath(below);
     this.#routesByPath = groupByPath(all);
     if (this.#locked.length === 0) return;
     const guards = (route: PolicyRoute): boolean => this.#locked.some((name) => this.#guards(route, name));
-    this.#reach = new ReachOfRoutes(shared, below, guards, ownBase);
+    this.#reach = new ReachOfRoutes({ ...shared, locked: this.#locked }, below, guards, ownBase);
   }
 
   /** @returns the layer's defaults after the locks are applied, and the parts that break a lock */
@@ -51,11 +55,15 @@ export class Lock {
     const broken = this.#reconfigured(layer?.pluginConfig, []);
     const plugins = [...(layer?.plugins ?? this.#defaults)];
     for (const name of this.#locked) {
-      if (!this.#defaults.includes(name) || plugins.includes(name)) continue;
+      if (!this.#withAlternatives(this.#defaults).includes(name)) continue;
+      if (this.#withAlternatives(plugins).includes(name)) continue;
       broken.push({ path: ["plugins"], message: `drops ${quoted(name)}, which the shared policy locks` });
       plugins.push(name);
     }
-    if (layer?.locked !== undefined && !isDeepStrictEqual(new Set(layer.locked), new Set(this.#locked))) {
+    if (
+      layer?.locked !== undefined &&
+      !isDeepStrictEqual(new Set(layer.locked), new Set(this.#shared.locked))
+    ) {
       broken.push({ path: ["locked"], message: "only the shared policy locks plugins" });
     }
     return { plugins, pluginConfig: this.#unlocked(layer?.pluginConfig), broken };
@@ -81,7 +89,7 @@ export class Lock {
     for (const name of this.#locked) {
       const guarded = [...shadowed.keys()].filter((other) => this.#guards(other, name));
       const behind = reached.filter((other) => this.#guards(other, name));
-      if (!plugins.includes(name)) {
+      if (!this.#withAlternatives(running).includes(name)) {
         if (guarded.length + behind.length === 0 && !shadowed.has(undefined) && !reached.includes(undefined))
           continue;
         const message = `must run ${quoted(name)}, which the shared policy locks`;
@@ -141,7 +149,11 @@ export class Lock {
   }
 
   #guards(route: PolicyRoute | undefined, name: string): boolean {
-    return route !== undefined && (route.plugins ?? this.#defaults).includes(name);
+    return route !== undefined && this.#withAlternatives(route.plugins ?? this.#defaults).includes(name);
+  }
+
+  #withAlternatives(names: readonly string[]): readonly string[] {
+    return withAlternatives(names, this.#shared.extensions);
   }
 
   #unlocked(config: PluginConfig | undefined): Record<string, Readonly<Record<string, unknown>>> {

@@ -399,3 +399,43 @@ describe("schemas of options that cost more than they may", () => {
     }
   });
 });
+
+describe("a lock on an extension of a pair", () => {
+  const pinned = { ...geo, sha256 };
+  const next = { ...pinned, replaces: "geo", percent: 100 };
+  const pluginConfig = { geo: { mark: "old" }, next: { mark: "new" } };
+  const routes = [{ path: "/a", pluginConfig: { next: { level: 2 } } }];
+
+  test("holds for the other one, which has its callers", async () => {
+    for (const [locked, listed] of [
+      ["geo", "geo"],
+      ["geo", "next"],
+      ["next", "geo"],
+      ["next", "next"],
+    ] as const) {
+      const extensions = { geo: pinned, next };
+      const shared = { extensions, plugins: [listed], pluginConfig, locked: [locked], routes };
+      for (const name of ["geo", "next"])
+        assert.deepEqual(await refused(shared, { layer: { pluginConfig: { [name]: { mark: "weak" } } } }), [
+          `pluginConfig.${name}: configures "${name}", which the shared policy locks`,
+        ]);
+      const own = { path: "/a", plugins: [listed], pluginConfig: { logging: {} } };
+      const { routes: held } = await read(shared, { layer: { routes: [own] } });
+      assert.deepEqual(held[0]?.pluginConfig["next"], { mark: "new", level: 2 });
+      assert.deepEqual(held[0].pluginConfig["geo"], { mark: "old" });
+      // Either name stands for both.
+      await read(shared, { layer: { plugins: ["geo"] } });
+      await read(shared, { layer: { plugins: ["next"], locked: [locked] } });
+      assert.match(String(await refused(shared, { layer: { plugins: ["logging"] } })), /drops "/);
+      const without = { routes: [{ path: "/a", plugins: [] }] };
+      assert.match(String(await refused(shared, { layer: without })), /must run "/);
+    }
+  });
+
+  test("stays on the one that is left at services that the other is not for", async () => {
+    const extensions = { geo: pinned, next: { ...next, services: ["orders"] } };
+    const shared = { extensions, plugins: ["next"], pluginConfig, locked: ["next"] };
+    assert.match(String(await refused(shared, { layer: { plugins: [] } })), /drops "geo"/);
+    assert.deepEqual((await read(shared)).document.locked, ["geo"]);
+  });
+});
