@@ -4,6 +4,7 @@ import { type Convergence, converge } from "../plane/converge.ts";
 import type { Difference } from "../plane/difference.ts";
 import type { Written } from "../plane/history.ts";
 import type { Finding } from "../plane/lint/finding.ts";
+import { whereRights } from "../redis/failure.ts";
 import { StoreUnavailable } from "../plugin-api/store.ts";
 import { parseDuration } from "../language/duration.ts";
 import type { ExtensionReport } from "./policy-extensions.ts";
@@ -113,8 +114,9 @@ async function receiptsOf(
     return { result, successor };
   } catch (error) {
     if (!(error instanceof StoreUnavailable)) throw error;
+    const hint = error.code === "NOPERM" ? `: ${whereRights}` : "";
     terminal.err(
-      `${documentName(service)} holds revision ${revision}; who has it in force cannot be told: Redis: ${error.message}\n`,
+      `${documentName(service)} holds revision ${revision}; who has it in force cannot be told: Redis: ${error.message}${hint}\n`,
     );
     return { result: null, successor };
   } finally {

@@ -16,6 +16,7 @@ import { PolicyPackages } from "./policy-packages.ts";
 import { EpochRefusal } from "./signing-options.ts";
 import { printable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
+import { whereRights } from "../redis/failure.ts";
 import { withStore } from "./with-store.ts";
 
 export interface Plane {
@@ -35,7 +36,7 @@ export class PlaneRefusal extends Error {
 }
 
 const advice: Readonly<Record<string, string>> = {
-  NOPERM: "this user has no right to that: use the operator of deploy/redis-acl.conf",
+  NOPERM: whereRights,
   READONLY: "it is a read-only replica: name the master in REDIS_URL",
   OOM: "it is full: see maxmemory",
 };
@@ -88,10 +89,11 @@ export function linesOf(error: unknown): readonly string[] | undefined {
   if (error instanceof CanaryRuns) return [canaryText(error.canary)];
   if (error instanceof OutcomeUnknown)
     return [`the connection to Redis was lost: "outrigger policy history" says whether the change was made`];
-  const hint = error instanceof StoreUnavailable && error.code !== undefined ? advice[error.code] : undefined;
-  return hint === undefined
-    ? undefined
-    : [`REDIS_URL: Redis answers ${(error as StoreUnavailable).code}: ${hint}`];
+  if (!(error instanceof StoreUnavailable) || error.code === undefined) return undefined;
+  const hint = advice[error.code];
+  // The message begins with the command, which is often that of a script.
+  const answer = error.message.slice(Math.max(0, error.message.indexOf(error.code)));
+  return hint === undefined ? undefined : [`REDIS_URL: Redis answers ${answer}: ${hint}`];
 }
 
 /** Names keys of a wrong type among those that nearly every command reads. */

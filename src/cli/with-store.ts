@@ -1,6 +1,7 @@
 // Opens Redis for one command, and reports errors in one line: where and why, and never a credential.
 import type { Config } from "../config/config.ts";
 import { nodesText } from "../redis/address.ts";
+import { whereRights } from "../redis/failure.ts";
 import { createStore, type RedisStore } from "../redis/store.ts";
 import { StoreUnavailable } from "../plugin-api/store.ts";
 import type { Terminal } from "./terminal.ts";
@@ -46,7 +47,8 @@ export async function withStore(
     return 1;
   } catch (error) {
     if (!(error instanceof StoreUnavailable)) throw error;
-    terminal.err(`REDIS_URL: ${where}: ${error.message}\n`);
+    const hint = error.code === "NOPERM" ? `: ${whereRights}` : "";
+    terminal.err(`REDIS_URL: ${where}: ${error.message}${hint}\n`);
     return 1;
   } finally {
     store.close();

@@ -36,6 +36,18 @@ export const changeDocument: Script = {
   name: "policy-change",
   lua: `
 local act, base, mark, text = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+-- Redis takes back nothing of a script that it refuses halfway. Servers without this function are not asked.
+local wanted = {
+  { 'set', KEYS[4], '' }, { 'xadd', KEYS[2], '*', 'a', '' }, { 'xtrim', KEYS[2], 'MAXLEN', '=', '1' },
+  { 'xlen', KEYS[2] }, { 'xrange', KEYS[2], '-', '+' }, { 'xrevrange', KEYS[2], '+', '-' },
+}
+if act == 'report' then wanted[#wanted + 1] = { 'xdel', KEYS[2], '0-1' } end
+if (act == 'write' or act == 'relay') and ARGV[11] == '1' then wanted[#wanted + 1] = { 'del', KEYS[1] } end
+for _, command in ipairs(redis.acl_check_cmd and wanted or {}) do
+  if not redis.acl_check_cmd(unpack(command)) then
+    return redis.error_reply("NOPERM this user has no permissions to run the '" .. command[1] .. "' command")
+  end
+end
 local function fields(entry)
   local found = {}
   for i = 1, #entry[2], 2 do found[entry[2][i]] = entry[2][i + 1] end

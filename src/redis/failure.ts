@@ -26,6 +26,24 @@ export function replyCode(error: unknown): string | undefined {
   return /^[A-Z][A-Z0-9_]{1,31}(?= |$)/u.exec(error.message)?.[0] ?? "ERR";
 }
 
+/** What users of Redis may do is listed there. */
+export const whereRights = "use the operator of deploy/redis-acl.conf";
+
+/**
+ * Says what right a refused command needs. Redis tells only the command, and not always that; of its text nothing else
+ * is passed on, since it also holds names that others chose.
+ */
+function lackOf(message: string): string {
+  const [, command] = / permissions to run the '([a-z][a-z0-9_.|-]{0,40})' command/u.exec(message) ?? [];
+  if (command !== undefined) return `this user lacks +${command}`;
+  if (/ access .* keys?\b/u.test(message)) return "this user has not the right to one of its keys";
+  if (/ (?:access|publish) .* channels?\b/u.test(message))
+    return "this user has not the right to its channel";
+  // So says Redis 7.0, which does not tell which.
+  if (message.includes("can't run this command")) return "this user lacks a command that a script runs";
+  return "this user has no right to that";
+}
+
 /** The advice when the address names a Cluster's node as a single server. */
 export const ofCluster =
   "this is one node of a Redis Cluster: write redis+cluster:// or rediss+cluster:// in REDIS_URL";
@@ -51,6 +69,7 @@ export function reasonOf(error: unknown, overTls = false): string {
   if (error instanceof CommandRefused) return error.message;
   const code = replyCode(error);
   if (code === "MOVED") return `MOVED (${ofCluster})`;
+  if (code === "NOPERM") return `NOPERM: ${lackOf((error as Error).message)}`;
   if (code !== undefined) return code;
   if (!(error instanceof Error)) return connectionLost;
   // ClusterAllFailedError of ioredis: the last node's error is the interesting part.

@@ -379,7 +379,7 @@ describe("when Redis does not help", () => {
       REDIS_URL: redis.url.replace("//", "//weak:pass@"),
     });
     assert.deepEqual([weak.code, weak.stdout], [1, ""]);
-    assert.match(weak.stderr, /NOPERM: this user has no right to that/);
+    assert.match(weak.stderr, /NOPERM: this user lacks \+set: use the operator of/);
     const replica = await startRedis({ args: ["--replicaof", "127.0.0.1", String(redis.port)] });
     t.after(() => replica.close());
     await eventually("the replica follows", async () =>
