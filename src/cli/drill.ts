@@ -10,6 +10,7 @@ import { textOf } from "../plugin-api/error-text.ts";
 import { adminListeners } from "./admin-listeners.ts";
 import { printable, printTable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
+import { unreachedText } from "./unreached.ts";
 
 export interface DrillOptions {
   readonly admin?: readonly string[];
@@ -39,7 +40,7 @@ export async function drill(terminal: Terminal, fault: string, options: DrillOpt
   const config = loadConfig(terminal.env);
   try {
     const listeners = await adminListeners(config, options.admin ?? []);
-    const asks = listeners.map((listener) => asking(listener, config.adminToken));
+    const asks = listeners.map((listener) => asking(listener, config.adminToken, options.admin));
     const { ask, instance } = await chosen(asks, options.instance);
     const query = new URLSearchParams({ fault, for: options.for, instance });
     const report = await endedBySignal(ask, async () => {
@@ -58,7 +59,11 @@ export async function drill(terminal: Terminal, fault: string, options: DrillOpt
 }
 
 /** Rejects, naming the sidecar, when it cannot be reached or refuses. */
-function asking(listener: AdminListener, token: string | undefined): Ask {
+function asking(
+  listener: AdminListener,
+  token: string | undefined,
+  named: readonly string[] | undefined,
+): Ask {
   return async (method, path) => {
     let reply: AdminReply;
     try {
@@ -68,7 +73,7 @@ function asking(listener: AdminListener, token: string | undefined): Ask {
         method,
       });
     } catch (error) {
-      throw new Error(`${listener.name}: ${textOf(error)}`, { cause: error });
+      throw new Error(unreachedText(listener, error, named), { cause: error });
     }
     if (reply.status >= 300) throw new Error(`${listener.name}: ${reply.status} ${detailIn(reply.body)}`);
     return drillStatus.parse(parseJson(reply.body));

@@ -11,6 +11,7 @@ import { printRequest, type ShownRequest } from "./explain-text.ts";
 import { lineText, type LogRecord, recordOf } from "./log-line.ts";
 import { printable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
+import { unreachedText } from "./unreached.ts";
 import { withPlane } from "./with-plane.ts";
 
 /** Why the sidecar that served a request may not know it any more. */
@@ -56,7 +57,7 @@ async function explainKnown(
       if (status === 200) found.push(JSON.parse(body) as ShownRequest);
       else problems.push(`${listener.name}: ${status === 404 ? "does not know it" : `answers ${status}`}`);
     } catch (error) {
-      problems.push(`${listener.name}: ${textOf(error)}`);
+      problems.push(unreachedText(listener, error, options.admin));
     }
   };
   await Promise.all(listeners.map(ask));

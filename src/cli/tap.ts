@@ -8,6 +8,7 @@ import { adminListeners } from "./admin-listeners.ts";
 import { tapText } from "./tap-text.ts";
 import { printable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
+import { unreachedText } from "./unreached.ts";
 import { untilSignal } from "./until-signal.ts";
 
 export interface TapOptions {
@@ -51,7 +52,7 @@ export async function tap(terminal: Terminal, options: TapOptions): Promise<numb
           return follow(tapped, (event) => terminal.out(`${shown(event, options)}\n`)).catch(
             (error: unknown) => {
               if (stop.aborted) return 0;
-              terminal.err(`${printable(`${listener.name}: ${textOf(error)}`)}\n`);
+              terminal.err(`${printable(unreachedText(listener, error, options.admin))}\n`);
               return error instanceof WrongOption ? 2 : 1;
             },
           );
