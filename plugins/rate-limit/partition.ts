@@ -129,13 +129,9 @@ function claimOf({ claims, issuer }: Identity, path: string): string | undefined
   return value === undefined || value === "" || issuer === undefined ? value : `${issuer}\n${value}`;
 }
 
-/**
- * Text, numbers (those beyond 2^53 as they were written) and booleans as text, so that `7` and `"7"` count together. A
- * list or object counts as no value.
- */
+/** Text, numbers and booleans as text, so that `7` and `"7"` count together. A list or object counts as no value. */
 function claimValue(claims: Claims, path: string): string | undefined {
   const value = claimAt(claims, path);
-  if (JSON.isRawJSON(value)) return value.rawJSON;
   return typeof value === "string" || typeof value === "number" || typeof value === "boolean"
     ? String(value)
     : undefined;

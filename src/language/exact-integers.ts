@@ -4,8 +4,6 @@
 declare global {
   // TC39's proposal-json-parse-with-source, in V8 since 11.4; TypeScript 7.0 has no types for it.
   interface JSON {
-    rawJSON(text: string): { readonly rawJSON: string };
-    isRawJSON(value: unknown): value is { readonly rawJSON: string };
     parse(
       text: string,
       reviver: (name: string, value: unknown, context: { readonly source?: string }) => unknown,
@@ -26,15 +24,13 @@ export function isExact(value: number): boolean {
 
 /**
  * @param value the parsed `json`, whose depth was bounded during parsing
- * @returns the value with every integer beyond 2^53 as `JSON.rawJSON`: it equals no number, and is written again as it
- * was
+ * @returns the value with every integer beyond 2^53 as text, as it was written. Not as `JSON.rawJSON`, which would be
+ *   written again as a number: nothing can clone it or put it into a text, and whoever parses JSON rounds it again
  */
 export function withExactIntegers(json: string, value: unknown): unknown {
   if (!manyDigits.test(json)) return value;
   return JSON.parse(json, (name, member, { source }) =>
-    typeof member !== "number" || isExact(member) || source === undefined || times.has(name)
-      ? member
-      : JSON.rawJSON(source),
+    typeof member !== "number" || isExact(member) || times.has(name) ? member : source,
   );
 }
 

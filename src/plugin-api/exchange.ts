@@ -18,7 +18,7 @@ export interface Identity {
   readonly method: string;
   /** Id of the API key, the certificate or the token's issuer; for logs and limits. Never the credential itself. */
   readonly credentialId: string | undefined;
-  /** Verified claims, for rules, limits and cache keys. An integer beyond 2^53 is `JSON.rawJSON`, never rounded. */
+  /** Verified claims, for rules, limits and cache keys. An integer beyond 2^53 is text, never rounded. */
   readonly claims: Readonly<Record<string, unknown>>;
   /** When the credential expires, in epoch milliseconds. An exchange that is still running then is ended. */
   readonly expiresAt?: number | undefined;

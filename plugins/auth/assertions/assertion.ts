@@ -1,7 +1,7 @@
 // Tells the service who calls, in a short-lived signed JWT, which also proves that the request came through the
 // sidecar.
 import { createPublicKey, type KeyObject } from "node:crypto";
-import { calculateJwkThumbprint, CompactSign, type JWK } from "jose";
+import { calculateJwkThumbprint, SignJWT, type JWK } from "jose";
 import { claimAt } from "../../../src/language/claim-path.ts";
 import type { Identity, Services } from "../../../src/plugin-api/contract.ts";
 import { readPrivateKey } from "./assertion-key.ts";
@@ -102,15 +102,14 @@ export class Assertion {
       scope: identity.scopes.join(" "),
       roles: identity.roles,
       method: identity.method,
-      iss: issuer,
-      aud: audience ?? this.#services.fleet.service,
-      sub: identity.userId,
-      iat: nowSeconds,
-      exp: nowSeconds + lifetimeSeconds,
     };
-    // Not SignJWT: it clones the claims, which takes a number beyond 2^53 for an object.
-    const jwt = await new CompactSign(Buffer.from(JSON.stringify(payload)))
+    const jwt = await new SignJWT(payload)
       .setProtectedHeader({ alg: algorithm, typ: "outrigger-identity+jwt", kid: this.#kid })
+      .setIssuer(issuer)
+      .setAudience(audience ?? this.#services.fleet.service)
+      .setSubject(identity.userId)
+      .setIssuedAt(nowSeconds)
+      .setExpirationTime(nowSeconds + lifetimeSeconds)
       .sign(this.#key);
     this.#signed.set(identity, { jwt, reuseUntilMs: nowMs + lifetimeSeconds * 500 });
     return jwt;

@@ -1,6 +1,5 @@
 // Encrypts what browsers and Redis keep for the sidecar: JWE `dir` with A256GCM (RFC 7516). All keys decrypt, and the
 // first one encrypts.
-import { withExactIntegers } from "../../../src/language/exact-integers.ts";
 import { createHmac, hash, hkdfSync, timingSafeEqual } from "node:crypto";
 import { CompactEncrypt, compactDecrypt } from "jose";
 import { readSessionKeys } from "./session-keys.ts";
@@ -68,8 +67,7 @@ export class CookieSealer {
         { keyManagementAlgorithms: ["dir"], contentEncryptionAlgorithms: ["A256GCM"] },
       );
       if (protectedHeader["typ"] !== purpose) return undefined;
-      const json = new TextDecoder().decode(plaintext);
-      return withExactIntegers(json, JSON.parse(json));
+      return JSON.parse(new TextDecoder().decode(plaintext));
     } catch {
       return undefined;
     }
