@@ -22,6 +22,11 @@ export class CallerDeadline extends Error {
   }
 }
 
+/** The service refused the stream before it looked at it (RFC 9113 section 8.7): any request may be sent again. */
+export class RefusedUnseen extends Error {
+  override readonly name = "RefusedUnseen";
+}
+
 /** The transport that has the call's session. */
 export interface CallOwner {
   /** The call is over. @param unseen the service never looked at its stream: it may be sent again */
@@ -243,7 +248,7 @@ export class Http2Call implements UpstreamCall {
     const unseen = code === NGHTTP2_REFUSED_STREAM && !this.#hasHead && !this.#over;
     if (unseen && this.repeatable && this.tries === 1) this.#stream = undefined;
     else if (!this.#over) {
-      const cause = new Error(`HTTP/2 error code ${code}`);
+      const cause = new (unseen ? RefusedUnseen : Error)(`HTTP/2 error code ${code}`);
       this.fail(new GatewayError("upstream_reset", "The service broke the stream off.", { cause }));
     }
     this.#owner.over(this, this.#stream === undefined);

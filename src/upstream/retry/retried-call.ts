@@ -11,6 +11,7 @@ import {
   backoffMs,
   isAbsence,
   isGatewayError,
+  mayHaveActed,
   pushbackMs,
   reasonOfFailure,
   retryAfterMs,
@@ -170,8 +171,7 @@ export class RetriedCall implements UpstreamCall, UpstreamHandler, WaitingCall {
     // The call may have failed at once.
     if (this.#state !== "asking") return;
     this.#call = call;
-    const more = this.#body?.sendTo(call) ?? true;
-    if (!more || !this.#awaitsDrain) return;
+    if (this.#body?.sendTo(call) === false || !this.#awaitsDrain) return;
     this.#awaitsDrain = false;
     if (this.#body?.ended !== true) this.#handler.onDrain();
   }
@@ -195,7 +195,7 @@ export class RetriedCall implements UpstreamCall, UpstreamHandler, WaitingCall {
 
   /** @returns whether the failure leads to another try */
   #failedAgain(reason: RetryReason, error: GatewayError): boolean {
-    if (reason === "reset" && !this.#kind.isRepeatable) return false;
+    if (!this.#kind.isRepeatable && mayHaveActed(reason, error)) return false;
     const { transport, rules } = this.#parts;
     if (!isAbsence(error.code)) return this.#again(reason, 0);
     // If another endpoint may be up, it is tried instead. Like a wait, that costs no budget.

@@ -1,6 +1,7 @@
 // The rules of a route's `retry`, and the reasons for a retry.
 import { fieldOf } from "../../http2/fields.ts";
-import type { ErrorCode } from "../../plugin-api/errors.ts";
+import type { ErrorCode, GatewayError } from "../../plugin-api/errors.ts";
+import { RefusedUnseen } from "../http2-call.ts";
 
 export type RetryReason = "connect-failure" | "reset" | "gateway-error" | "unavailable";
 
@@ -48,6 +49,11 @@ const reasons: Partial<Record<ErrorCode, RetryReason>> = {
   upstream_connect_timeout: "connect-failure",
   upstream_reset: "reset",
 };
+
+/** Whether the service may have acted on a try that failed so. */
+export function mayHaveActed(reason: RetryReason, { cause }: GatewayError): boolean {
+  return reason === "reset" && !(cause instanceof RefusedUnseen);
+}
 
 export function isGatewayError(status: number): boolean {
   return status === 502 || status === 503 || status === 504;
