@@ -54,6 +54,8 @@ export const toldOriginFields: readonly string[] = [
   "x-forwarded-scheme",
   "x-forwarded-server",
   "x-forwarded-ssl",
+  "x-scheme",
+  "x-url-scheme",
 ];
 
 /** Fields by which a proxy may tell the client's address. A setting says which one is trusted. */

@@ -186,10 +186,15 @@ test("a Vary on a field that a plugin behind the cache sets is not stored for ev
   }
 });
 
-for (const field of ["X-Original-URL", "X-Host", "X-HTTP-Method-Override"]) {
+for (const [field, env] of [
+  ...["X-Original-URL", "X-Host", "X-HTTP-Method-Override"].map(
+    (name) => [name, { OUTRIGGER_KEEP_OVERRIDES: name }] as const,
+  ),
+  ...["Front-End-Https", "X-Scheme", "X-Url-Scheme"].map((name) => [name, {}] as const),
+]) {
   test(`${field} of one client poisons nobody else's answer`, async () => {
     const bench = await startBench({
-      env: { OUTRIGGER_KEEP_OVERRIDES: field },
+      env,
       service: (request, response) => {
         response.setHeader("Cache-Control", "public, max-age=60");
         response.end(String(request.headers[field.toLowerCase()] ?? "clean"));
