@@ -244,7 +244,7 @@ function running(options: Partial<SyncOptions>, more: Readonly<Record<string, st
 describe("the lease of one that writes", () => {
   it("is renewed while a pass takes longer than it", async () => {
     const address = parseRedisAddress(redis.url);
-    const store = createStore({ address, keyPrefix: "outrigger:", connectionName: "lease" });
+    const store = createStore({ limitMs: 2_000, address, keyPrefix: "outrigger:", connectionName: "lease" });
     assert.ok(await store.whenUp(3_000));
     let nowMono = 0;
     const lease = new Lease(store, "me", () => nowMono);

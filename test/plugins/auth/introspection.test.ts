@@ -27,7 +27,7 @@ const optionsFor = (endpoint: string, facts: object = {}): object => ({
       clientId,
       clientSecret: "SECRET_SHOP",
       claims: { userId: "client_id" },
-      timeoutMs: 200,
+      timeoutMs: 2_000,
       ...facts,
     },
   },

@@ -15,6 +15,7 @@ let store: RedisStore;
 before(async () => {
   redis = await startRedis();
   store = createStore({
+    limitMs: 2_000,
     address: parseRedisAddress(redis.url),
     keyPrefix: "outrigger:",
     connectionName: "test",

@@ -38,6 +38,7 @@ describe("the script of canaries", () => {
   before(async () => {
     redis = await startRedis();
     store = createStore({
+      limitMs: 2_000,
       address: parseRedisAddress(redis.url),
       keyPrefix: "outrigger:",
       connectionName: "canary-test",

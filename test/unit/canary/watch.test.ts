@@ -14,7 +14,7 @@ let store: RedisStore;
 before(async () => {
   redis = await startRedis();
   const address = parseRedisAddress(redis.url);
-  store = createStore({ address, keyPrefix: "outrigger:", connectionName: "watch-test" });
+  store = createStore({ limitMs: 2_000, address, keyPrefix: "outrigger:", connectionName: "watch-test" });
   assert.ok(await store.whenUp(5_000));
 });
 after(async () => {

@@ -38,6 +38,7 @@ describe("the heartbeat", () => {
   before(async () => {
     redis = await startRedis();
     store = createStore({
+      limitMs: 2_000,
       address: parseRedisAddress(redis.url),
       keyPrefix: "outrigger:",
       connectionName: "heartbeat-test",

@@ -13,7 +13,12 @@ describe("a fleet of two", () => {
   before(async () => {
     redis = await startRedis();
     const address = parseRedisAddress(redis.url);
-    store = createStore({ address, keyPrefix: "outrigger:", connectionName: "converge-test" });
+    store = createStore({
+      limitMs: 2_000,
+      address,
+      keyPrefix: "outrigger:",
+      connectionName: "converge-test",
+    });
     assert.ok(await store.whenUp(5_000));
   });
   after(async () => {

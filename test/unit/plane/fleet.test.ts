@@ -10,6 +10,7 @@ test("alive is whose heartbeat is there, however long ago it was written, and wh
   const redis = await startRedis();
   t.after(() => redis.close());
   const store = createStore({
+    limitMs: 2_000,
     address: parseRedisAddress(redis.url),
     keyPrefix: "outrigger:",
     connectionName: "fleet-test",

@@ -29,6 +29,7 @@ for (const [where, start] of servers) {
     const stores: RedisStore[] = [];
     const open = async (): Promise<PolicyHistory> => {
       const store = createStore({
+        limitMs: 2_000,
         address: parseRedisAddress(redis.url),
         keyPrefix: "outrigger:",
         connectionName: "plane-test",

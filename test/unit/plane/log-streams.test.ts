@@ -30,6 +30,7 @@ for (const [where, start] of servers) {
     before(async () => {
       redis = await start();
       store = createStore({
+        limitMs: 2_000,
         address: parseRedisAddress(redis.url),
         keyPrefix: "outrigger:",
         connectionName: "logs-test",
