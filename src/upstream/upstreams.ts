@@ -9,7 +9,7 @@ interface Pool {
   holders: number;
 }
 
-const name = "outrigger_upstream_connections";
+const connectionsName = "outrigger_upstream_connections";
 const states = ["active", "idle", "queued", "upgraded"] as const;
 
 export class Upstreams {
@@ -25,7 +25,7 @@ export class Upstreams {
   constructor(create: (target: UpstreamTarget) => UpstreamTransport, metrics: EndingMetrics) {
     this.#create = create;
     this.#metrics = metrics;
-    this.#connections = metrics.gauge(name, "Connections to an upstream", ["upstream", "state"]);
+    this.#connections = metrics.gauge(connectionsName, "Connections to an upstream", ["upstream", "state"]);
   }
 
   /** Takes hold of the upstream's pool; each `hold` needs one `release`. */
@@ -72,7 +72,7 @@ export class Upstreams {
     for (const [upstream, sum] of sums)
       for (const state of states) this.#connections(upstream, state).set(sum[state]);
     for (const gone of this.#shown)
-      if (!sums.has(gone)) for (const state of states) this.#metrics.forget(name, [gone, state]);
+      if (!sums.has(gone)) for (const state of states) this.#metrics.forget(connectionsName, [gone, state]);
     this.#shown = new Set(sums.keys());
   }
 
