@@ -11,7 +11,8 @@ const folder = join(root, "node_modules/.cache/test-groups");
 /** More share the costs, but a process runs its files one after the other, and the last group makes the run longer. */
 const groupSize = 8;
 
-const joined = /^test\/(?:unit|plugins)\//;
+/** Not those of `auth`, whose harness closes what a file has made at the end of the file that came first. */
+const joined = /^test\/(?:unit|plugins\/(?!auth\/))/;
 /** Sets what all files of a process would see, or measures what all of them cause. */
 const ownProcess =
   /process\.env\[[^\]]*\] *=|delete process\.env|process\.(?:on|once|chdir|emitWarning|exitCode|umask|title)\b|[cC]puUsage|cpuMs|longestTurn|memoryUsage|heapStat|setFlagsFromString|ActiveResources|setMaxListeners|globalThis|NODE_OPTIONS|diagnostics_channel|monitorEventLoop/;
