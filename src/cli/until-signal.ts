@@ -2,7 +2,8 @@
 
 /**
  * Runs the work until its end; the first of these signals aborts what the work gets, a second one ends the process at
- * once. So does `closed`, for work that is for nobody once stdout is closed. A command that says that it has begun says it within the work: whoever reads that may send the signal at once.
+ * once. A command that says that it has begun says it within the work: whoever reads that may send the signal at once.
+ * @param closed aborts the work, too: for work that is for nobody once stdout is closed
  */
 export async function untilSignal<Result>(
   signals: readonly ("SIGINT" | "SIGTERM")[],

@@ -1,6 +1,6 @@
 // Keeps one pool of connections per upstream across policies, so that a policy change closes no connections.
 import type { Gauge } from "../plugin-api/contract.ts";
-import type { EndingMetrics } from "./balance/endpoint-gauges.ts";
+import type { EndingMetrics } from "./ending-metrics.ts";
 import type { TransportCounts, UpstreamTarget, UpstreamTransport } from "./transport.ts";
 
 interface Pool {

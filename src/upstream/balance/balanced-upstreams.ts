@@ -4,7 +4,8 @@ import { systemTime, type Time } from "../time.ts";
 import type { UpstreamTransport } from "../transport.ts";
 import { createResolve, type Resolve } from "./addresses.ts";
 import { type BalancedParts, BalancedUpstream } from "./balanced-upstream.ts";
-import { type EndingMetrics, EndpointGauges } from "./endpoint-gauges.ts";
+import type { EndingMetrics } from "../ending-metrics.ts";
+import { EndpointGauges } from "./endpoint-gauges.ts";
 import type { BalancedSpec } from "./spec.ts";
 
 export interface BalancedOptions {

@@ -1,15 +1,10 @@
 // Maintains `outrigger_upstream_endpoint_up`, with a series for each current endpoint. Without removal, series of
 // addresses that come and go would stay as long as the process, and in the end use up the limit on series.
 import type { Metrics } from "../../plugin-api/contract.ts";
+import type { EndingMetrics } from "../ending-metrics.ts";
 import type { Endpoint } from "./endpoint.ts";
 
 const name = "outrigger_upstream_endpoint_up";
-
-/** Metrics whose series can be removed. */
-export type EndingMetrics = Metrics & {
-  /** Removes the series. */
-  forget(name: string, values: readonly string[]): void;
-};
 
 export class EndpointGauges {
   readonly #metrics: EndingMetrics;
