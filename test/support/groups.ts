@@ -6,7 +6,7 @@ import { basename, join } from "node:path";
 import { pathToFileURL } from "node:url";
 
 const root = join(import.meta.dirname, "../..");
-const folder = join(root, "node_modules/.cache/test-groups");
+const ownFolder = join(root, "node_modules/.cache/test-groups");
 
 /** More share the costs, but a process runs its files one after the other, and the last group makes the run longer. */
 const groupSize = 8;
@@ -19,10 +19,11 @@ const ownProcess =
 
 /**
  * @param files paths relative to the project
- * @returns what to run in their place, in the same order: modules that import several files, each in a suite of its name,
- *   and the files that are not joined
+ * @param folder is made anew
+ * @returns what to run in their place: first the files that are not joined, then modules in the folder that import
+ *   several files, each in a suite of its name
  */
-export function groupFiles(files: readonly string[]): string[] {
+export function groupFiles(files: readonly string[], folder = ownFolder): string[] {
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
   const alone = files.filter((file) => !isJoined(file));
